@@ -1,0 +1,1 @@
+"""Run configurations: their schema, and the ones merflow ships."""

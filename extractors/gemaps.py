@@ -1,0 +1,94 @@
+"""GeMAPS and its relatives: openSMILE's acoustic parameters, bit for bit.
+
+Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for Voice Research and Affective
+Computing", IEEE Transactions on Affective Computing 7(2), 2016. Computed by openSMILE itself (`opensmile`
+package; licence: non-commercial research).
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from extractors.core.base import Extractor, Options
+from extractors.core.media import Media
+from storage.errors import ClipError
+from storage.records import Features, FeatureSpec
+
+HOP = 0.010
+WINDOW = 0.020  # of the spectral columns; pitch, jitter and shimmer look at SHORTEST from the same start
+SHORTEST = 0.060
+
+
+class GemapsOptions(Options):
+    """Settings of openSMILE.
+
+    Attributes:
+        feature_set: `GeMAPSv01b` is IndoMER's 18 columns; `GeMAPSv01a` has the same names and other numbers.
+        level: `lld` gives a row every 10 ms, `functionals` one row per clip.
+    """
+
+    feature_set: Literal["GeMAPSv01a", "GeMAPSv01b", "eGeMAPSv02", "ComParE_2016"] = "GeMAPSv01b"
+    level: Literal["lld", "functionals"] = "lld"
+
+
+class Gemaps(Extractor[GemapsOptions]):
+    """openSMILE low-level descriptors or functionals on 16 kHz mono sound."""
+
+    Options = GemapsOptions
+    modality: ClassVar[Literal["audio"]] = "audio"
+    runs_beside = True
+    licence = "openSMILE: audEERING research licence, non-commercial"
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """Columns and units come from openSMILE's own feature names."""
+        import opensmile
+
+        frame_level = self.options.level == "lld"
+        return FeatureSpec(
+            name=self.feature,
+            extractor="gemaps",
+            modality="audio",
+            level="frame" if frame_level else "utterance",
+            columns=tuple(self._smile.feature_names),
+            hop=HOP if frame_level else None,
+            window=WINDOW if frame_level else None,
+            recipe={"feature_set": self.options.feature_set, "level": self.options.level, "rate_hz": 16_000},
+            source=f"openSMILE (opensmile {opensmile.__version__})",
+        )
+
+    @cached_property
+    def _smile(self) -> Any:
+        import opensmile
+
+        level = "LowLevelDescriptors" if self.options.level == "lld" else "Functionals"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "v01a is deprecated": the user asked for it by name
+            return opensmile.Smile(
+                feature_set=opensmile.FeatureSet[self.options.feature_set],
+                feature_level=opensmile.FeatureLevel[level],
+            )
+
+    def load(self, device: str) -> None:
+        """Compile openSMILE's configuration; it runs on the CPU whatever the device."""
+        _ = self._smile
+
+    def extract_clip(self, media: Media) -> Features:
+        """Give exactly what `opensmile.Smile.process_signal` gives for the clip's sound, values and times.
+
+        openSMILE stamps row i with [i * 10 ms, i * 10 ms + 20 ms) and ends the last row at the end of the sound.
+
+        Raises:
+            ClipError: `too_short` under 60 ms, where openSMILE would give one row of NaN.
+        """
+        audio = media.audio()
+        if audio.samples.size < round(SHORTEST * audio.rate):
+            raise ClipError("too_short", f"{audio.samples.size / audio.rate * 1000:.0f} ms of sound, openSMILE needs 60 ms")
+        table = self._smile.process_signal(audio.samples, audio.rate)
+        stamps = [table.index.get_level_values(side).total_seconds() for side in ("start", "end")]
+        times = np.stack(stamps, axis=1) + audio.start
+        return self.checked(table.to_numpy(dtype=np.float32), times, np.ones(len(table), np.bool_))

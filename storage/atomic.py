@@ -1,0 +1,79 @@
+"""Publish a file whole or not at all.
+
+A file is written under a temporary name in its own folder, flushed to disk, and renamed. A reader, or a
+machine that loses power, sees the old state or the new one and nothing between.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+_PREFIX = ".tmp-"
+
+
+@contextmanager
+def publish(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; rename it to `path` if the block succeeds.
+
+    Args:
+        path: Final path of a file or folder. An existing file is replaced; callers that must never overwrite
+            choose unique names (shards) or refuse beforehand (exports).
+
+    Yields:
+        A path in the same folder that does not exist yet. The block may create a file or a folder there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        yield temporary
+        for file in [temporary] if temporary.is_file() else sorted(temporary.rglob("*")):
+            if file.is_file():
+                _sync(file)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file (UTF-8, line ends as given) whole or not at all."""
+    with publish(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove temporary files left under `folder` by processes of this machine that no longer run.
+
+    Returns:
+        What was removed. Files of living processes and of other machines are left alone.
+    """
+    removed = []
+    for path in folder.rglob(f"{_PREFIX}*"):
+        host, _, rest = path.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")
+        if host == socket.gethostname() and rest.isdigit() and not psutil.pid_exists(int(rest)):
+            _remove(path)
+            removed.append(path)
+    return removed
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
