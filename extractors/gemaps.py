@@ -87,7 +87,9 @@ class Gemaps(Extractor[GemapsOptions]):
         """
         audio = media.audio()
         if audio.samples.size < round(SHORTEST * audio.rate):
-            raise ClipError("too_short", f"{audio.samples.size / audio.rate * 1000:.0f} ms of sound, openSMILE needs 60 ms")
+            raise ClipError(
+                "too_short", f"{audio.samples.size / audio.rate * 1000:.0f} ms of sound, openSMILE needs 60 ms"
+            )
         table = self._smile.process_signal(audio.samples, audio.rate)
         stamps = [table.index.get_level_values(side).total_seconds() for side in ("start", "end")]
         times = np.stack(stamps, axis=1) + audio.start

