@@ -1,0 +1,1 @@
+"""Extractors: one module each, found by its name. `core/` is what they are fed and run on."""

@@ -1,0 +1,1 @@
+"""Runs: planning, workers, engines, the Prefect server, and the command line."""

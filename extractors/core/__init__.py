@@ -1,0 +1,1 @@
+"""What extractors are fed and run on: media, faces, weights, torch."""

@@ -67,8 +67,9 @@ class Frame:
         """
         width, height = self.picture.width, self.picture.height
         scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
-        size = {"width": round(width * scale), "height": round(height * scale)}
-        pixels = self.picture.to_ndarray(format="rgb24", interpolation="AREA", **size)
+        pixels = self.picture.to_ndarray(
+            format="rgb24", interpolation="AREA", width=round(width * scale), height=round(height * scale)
+        )
         upright = np.rot90(pixels, round(self.picture.rotation / 90) % 4)
         if self.crop is not None:
             left, top, right, bottom = self.crop
