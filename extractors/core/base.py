@@ -31,6 +31,8 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 class Extractor(ABC, Generic[OptionsT]):
     """Turns clips into one feature.
 
+    An extractor that looks at faces puts the face stage's settings into its spec's recipe under `faces`.
+
     Subclasses set `Options` (their settings) and `modality`, and define `spec`, `load` and `extract_clip`. One that
     can use a whole batch at once overrides `extract` instead.
 
@@ -42,14 +44,13 @@ class Extractor(ABC, Generic[OptionsT]):
     Attributes:
         Options: Class of the settings.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
-        uses_faces: Whether it looks at faces.
         runs_beside: True if it needs no model thread (no torch), so that it can run beside the others.
         licence: Licence of what it loads, for the documentation.
+        loaded: Whether `load` was called.
     """
 
     Options: ClassVar[type[Options]]
     modality: ClassVar[Modality]
-    uses_faces: ClassVar[bool] = False
     runs_beside: ClassVar[bool] = False
     licence: ClassVar[str] = ""
 
@@ -57,6 +58,7 @@ class Extractor(ABC, Generic[OptionsT]):
         self.feature = feature
         self.options = options
         self.faces = faces
+        self.loaded = False
 
     @cached_property
     @abstractmethod

@@ -57,6 +57,18 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         raise ClipError("undecodable", f"{path.name}: {reason}", stage="decode") from error
 
 
+def probe(path: Path) -> float | None:
+    """Seconds of media that a file's header declares; None if it cannot be opened or does not say."""
+    try:
+        with open_media(path) as container:
+            if container.duration is not None:
+                return container.duration / 1e6
+            ends = [s.duration * s.time_base for s in container.streams if s.duration and s.time_base]
+            return float(max(ends)) if ends else None
+    except ClipError:
+        return None
+
+
 def picture_stream(container: InputContainer) -> av.VideoStream | None:
     """The first video stream that is not cover art."""
     for stream in container.streams.video:
@@ -94,7 +106,11 @@ def walk(
 
 
 class SoundTrack:
-    """Collects one audio stream as 16 kHz mono float32.
+    """Collects one audio stream as 16 kHz mono.
+
+    The samples are those that `ffmpeg -ac 1 -ar 16000 -c:a pcm_s16le` writes and that every reference script reads:
+    FFmpeg's standard down-mix and resampler, rounded to 16 bits. (In floating point the same down-mix is louder by
+    up to 1.41 and exceeds 1.)
 
     Args:
         container: Where the stream is.
@@ -108,7 +124,7 @@ class SoundTrack:
         self._chunks: list[npt.NDArray[np.float32]] = []
         self._resampler: av.AudioResampler | None = None
         self._first = 0.0
-        self._last = 0.0
+        self.end = 0.0
         self._end = math.inf if clip.end is None else clip.end - (clip.start or 0.0)
         if self.stream is not None and self.stream.duration and self.stream.time_base:
             zero = (container.start_time or 0) / 1e6 + (clip.start or 0.0)
@@ -121,9 +137,9 @@ class SoundTrack:
         """Resample one decoded frame that starts `time` seconds after the clip's start."""
         if self._resampler is None:
             layout = "mono" if self._clip.audio_channel is None else frame.layout.name
-            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=AUDIO_RATE)
+            self._resampler = av.AudioResampler(format="s16p", layout=layout, rate=AUDIO_RATE)
             self._first = time
-        self._last = time + frame.samples / frame.sample_rate
+        self.end = time + frame.samples / frame.sample_rate
         self._keep(self._resampler.resample(frame))
 
     def finish(self) -> tuple[npt.NDArray[np.float32], float]:
@@ -138,12 +154,12 @@ class SoundTrack:
             raise ClipError("no_audio", f"{self._name}: no audio stream", stage="open")
         self._keep(self._resampler.resample(None))
         samples = np.concatenate(self._chunks)
-        covered = self._last - self._first
+        covered = self.end - self._first
         if abs(covered - samples.size / AUDIO_RATE) > 0.1:
             message = f"{self._name}: {samples.size / AUDIO_RATE:.2f} s of samples for {covered:.2f} s of timestamps"
             raise ClipError("audio_gap", message, stage="decode")
-        if math.isfinite(self._declared) and self._declared - self._last > max(0.1, 0.05 * self._declared):
-            message = f"{self._name}: audio ends at {self._last:.2f} s of {self._declared:.2f} s declared"
+        if math.isfinite(self._declared) and self._declared - self.end > max(0.1, 0.05 * self._declared):
+            message = f"{self._name}: audio ends at {self.end:.2f} s of {self._declared:.2f} s declared"
             raise ClipError("truncated", message, stage="decode")
         skip = max(0, math.ceil(-self._first * AUDIO_RATE - 1e-6))
         start = self._first + skip / AUDIO_RATE
@@ -158,4 +174,4 @@ class SoundTrack:
             if channel >= planes.shape[0]:
                 message = f"{self._name}: channel {channel} asked for, {planes.shape[0]} channels found"
                 raise ClipError("no_channel", message, stage="decode")
-            self._chunks.append(planes[channel].astype(np.float32, copy=False))
+            self._chunks.append(planes[channel].astype(np.float32) / 32_768)

@@ -12,6 +12,7 @@ keeps none and is decoded again by each reader that asks; `Media.video_passes` c
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,7 @@ class Media:
         )
         self._pictures: list[av.VideoFrame] | None = None
         self._results: dict[object, object] = {}
+        self._lock = threading.RLock()
 
     def decode(self) -> None:
         """Open each distinct file once and decode what is wanted; trouble is kept for whoever asks later."""
@@ -163,10 +165,11 @@ class Media:
 
         An error is not kept: each asker gets it raised afresh.
         """
-        if key not in self._results:
-            self._results[key] = make()
-        result: ResultT = self._results[key]  # type: ignore[assignment]
-        return result
+        with self._lock:
+            if key not in self._results:
+                self._results[key] = make()
+            result: ResultT = self._results[key]  # type: ignore[assignment]
+            return result
 
     def close(self) -> None:
         """Let go of the decoded data."""
@@ -194,6 +197,8 @@ class Media:
                 self._pictures = pictures.kept
             elif path == self._video_path:
                 self._stamps = ClipError("no_video", f"{path.name}: no video stream", stage="open")
+            decoded = [s for s in (stream, sound.stream if sound else None) if s is not None]
+            _check_container(container, decoded, max(pictures.end, sound.end if sound else 0.0), self.clip)
 
     def _decode_again(self) -> Iterator[av.VideoFrame]:
         if self._video_path is None:
@@ -214,9 +219,11 @@ class _Pictures:
         self._room = budget
         self._starts: list[float] = []
         self._last = 0.0
+        self.end = 0.0
 
     def add(self, frame: av.VideoFrame, time: float) -> None:
         self._starts.append(time)
+        self.end = time
         self._last = float((frame.duration or 0) * (frame.time_base or 0))
         self._room -= sum(p.buffer_size for p in frame.planes)
         if self._room < 0:
@@ -239,6 +246,19 @@ def _settled(sound: SoundTrack) -> Audio | ClipError:
     except ClipError as error:
         return error
     return Audio(samples, AUDIO_RATE, start)
+
+
+def _check_container(
+    container: av.container.InputContainer, decoded: list[av.VideoStream | av.AudioStream], end: float, clip: Clip
+) -> None:
+    """Containers such as Matroska declare one length for all tracks: what was decoded must reach it."""
+    tracks = len(container.streams.video) + len(container.streams.audio)
+    if container.duration is None or clip.end is not None or len(decoded) != tracks or any(s.duration for s in decoded):
+        return
+    declared = container.duration / 1e6 - (clip.start or 0.0)
+    if declared - end > max(0.1, 0.05 * declared):
+        message = f"{Path(container.name).name}: media ends at {end:.2f} s of {declared:.2f} s declared"
+        raise ClipError("truncated", message, stage="decode")
 
 
 def _declared_end(container: av.container.InputContainer, stream: av.VideoStream, clip: Clip) -> float:

@@ -1,0 +1,50 @@
+# Everything a clone needs: python3, make, git. Each target sets up what it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow check format bench lock install clean
+
+demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
+	$(BIN)/merflow demo
+
+test: $(STAMP)  ## all tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not weights"
+
+test-slow: $(STAMP)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)  ## lint, types, layering, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CHANGELOG.md docs configs storage extractors flows tests benchmarks
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## one JSON line per benchmark
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+install: $(STAMP)
+
+# Locked, hashed and compiled: imports of uncompiled bytecode take a minute, and PYTHONDONTWRITEBYTECODE would leave
+# it uncompiled.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)])' \
+		|| { echo "merflow needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
+	touch $@
+
+lock: $(STAMP)  ## resolve pyproject.toml again, for every platform, with hashes and without index addresses
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --output-file requirements.lock
+
+clean:
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,250 @@
+"""Where a model's weights are, what exactly they are, and how they become a model. Offline at run time.
+
+`resolve` finds and hashes, `load_model` builds; neither ever uses the network. `pull`, behind
+`merflow weights pull`, is the only function here that does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from configs.schema import RandomWeights, Weights
+from storage.errors import RunError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
+SETTING_FILES = ("config.json", "preprocessor_config.json")
+ModelT = TypeVar("ModelT")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedWeights:
+    """Weights that are on this machine, or a seed that makes some.
+
+    Attributes:
+        kind: `hub`, `local` or `random`.
+        folder: Folder in Hugging Face's layout; None for random.
+        identity: Goes into `FeatureSpec.weights`: equal identities mean equal weights. No path of this machine.
+        synthetic: True for random.
+    """
+
+    kind: Literal["hub", "local", "random"]
+    folder: Path | None
+    identity: Mapping[str, Any]
+    synthetic: bool
+
+
+def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedWeights:
+    """Find weights on this machine and hash them.
+
+    Args:
+        weights: Where they should come from.
+        needs: Files that the folder must hold beside the weights.
+
+    Raises:
+        RunError: What is missing, and how to get it.
+    """
+    if weights.random is not None:
+        return _random(weights.random)
+    if weights.local is not None:
+        return _local(weights.local, needs)
+    return _hub(str(weights.hub), weights.revision, needs)
+
+
+def pull(weights: Weights) -> dict[str, Any]:
+    """Fetch a Hugging Face repository's weights into the local cache. The only function that uses the network.
+
+    Returns:
+        `repo`, `revision`, `commit` and `files` (SHA-256 by name); empty for `local` and `random`, which have
+        nothing to fetch.
+
+    Raises:
+        RunError: If the repository, its weights or the network are not there.
+    """
+    if weights.hub is None:
+        return {}
+    folder = _download(weights.hub, weights.revision, WEIGHT_FILES[0])
+    if not (folder / WEIGHT_FILES[0]).is_file():
+        folder = _download(weights.hub, folder.name, WEIGHT_FILES[1])
+    _check_complete(folder, (), f"{weights.hub}@{weights.revision}")
+    files = {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    return {"repo": weights.hub, "revision": weights.revision, "commit": folder.name, "files": files}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes in hex; computed once per process while size and time of change stay the same."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+def model_settings(
+    weights: ResolvedWeights, model_type: str, architectures: Mapping[str, Mapping[str, Any]], keys: Sequence[str]
+) -> dict[str, Any]:
+    """A model's settings without loading its weights: its `config.json`, or the architecture a seed will fill.
+
+    Args:
+        weights: The weights.
+        model_type: What `config.json` must say that it is, such as `hubert`.
+        architectures: Settings by size, for random weights.
+        keys: Settings that must be there.
+
+    Raises:
+        RunError: If `config.json` is of another model, lacks a setting or is not JSON.
+    """
+    if weights.folder is None:
+        return dict(architectures[weights.identity["size"]])
+    path = weights.folder / "config.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    if settings.get("model_type") != model_type:
+        raise RunError(f"{path}: expected model_type {model_type!r}, got {settings.get('model_type')!r}")
+    missing = [key for key in keys if key not in settings]
+    if missing:
+        raise RunError(f"{path}: no setting {', '.join(missing)}")
+    return settings
+
+
+def load_model(
+    weights: ResolvedWeights, model_class: Any, settings: Mapping[str, Any], unused: Sequence[str] = ()
+) -> Any:
+    """Build a transformers model in float32 on the CPU, with every parameter from the weights file or the seed.
+
+    Args:
+        weights: The weights.
+        model_class: Class of `transformers`, such as `HubertModel`.
+        settings: What `model_settings` gave; used for random weights.
+        unused: Parameters that the file may lack because inference never reads them.
+
+    Raises:
+        RunError: If the file is damaged or does not fit the model. transformers alone would fill parameters that
+            the file lacks with random numbers.
+    """
+    if weights.folder is None:
+        return seeded(weights.identity["seed"], lambda: model_class(model_class.config_class(**settings)))
+    model, info = _from_pretrained(model_class, weights.folder)
+    missing = sorted(set(info["missing_keys"]) - set(unused))
+    if missing:
+        raise RunError(f"{weights.folder}: the weights lack {len(missing)} parameters, first {missing[0]}")
+    return model
+
+
+def load_scaler(weights: ResolvedWeights, scaler_class: Any, defaults: Mapping[str, Any]) -> Any:
+    """Build what scales a model's input: by the folder's `preprocessor_config.json`, or by defaults for random weights.
+
+    Args:
+        weights: The weights.
+        scaler_class: Class of `transformers`, such as `Wav2Vec2FeatureExtractor`.
+        defaults: Settings for random weights.
+    """
+    if weights.folder is None:
+        return scaler_class(**defaults)
+    return scaler_class.from_pretrained(str(weights.folder), local_files_only=True)
+
+
+def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
+    """Build something random, on the CPU, from the seed only; the process's own random state stays as it was."""
+    import torch
+
+    # Seeding all of torch would also reseed every GPU.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def _random(weights: RandomWeights) -> ResolvedWeights:
+    return ResolvedWeights("random", None, {"kind": "random", "seed": weights.seed, "size": weights.size}, True)
+
+
+def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
+    if not folder.is_dir():
+        raise RunError(f"weights: local: {folder} is not a folder; expected one in Hugging Face's layout")
+    file = _check_complete(folder, needs, str(folder))
+    # A hub commit pins the settings too; a local folder has only its files to tell.
+    settings = "".join(sha256_of(folder / name) for name in needs)
+    identity = {"kind": "local", "file": file.name, "sha256": sha256_of(file)}
+    identity["settings_sha256"] = hashlib.sha256(settings.encode()).hexdigest()
+    return ResolvedWeights("local", folder, identity, False)
+
+
+def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
+    from huggingface_hub import snapshot_download
+
+    try:
+        # Asking for one file only: the cache also counts files that `pull` leaves out as missing.
+        found = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+    except (OSError, ValueError) as error:
+        raise RunError(_not_here(f"{repo}@{revision}", "it is not in the Hugging Face cache")) from error
+    folder = Path(found)
+    file = _check_complete(folder, needs, f"{repo}@{revision}")
+    identity = {"kind": "hub", "repo": repo, "revision": revision, "commit": folder.name}
+    return ResolvedWeights("hub", folder, identity | {"file": file.name, "sha256": sha256_of(file)}, False)
+
+
+def _not_here(what: str, why: str) -> str:
+    return f"weights {what}: {why}; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
+
+
+def _check_complete(folder: Path, needs: Sequence[str], what: str) -> Path:
+    missing = [name for name in needs if not (folder / name).is_file()]
+    found = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    if missing or not found:
+        missing += [] if found else [" or ".join(WEIGHT_FILES)]
+        raise RunError(_not_here(what, f"{', '.join(missing)} missing"))
+    return found[0]
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size and time are the cache's key
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(repo: str, revision: str, weights_file: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.txt", weights_file]
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+    except (OSError, ValueError) as error:
+        raise RunError(f"weights {repo}@{revision}: {' '.join(str(error).split())}") from error
+
+
+def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
+    import torch
+    from safetensors import SafetensorError
+
+    broken = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+    with _quiet_transformers():
+        try:
+            model, info = model_class.from_pretrained(
+                str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+        except broken as error:
+            raise RunError(f"{folder}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
+    return model, info
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar, and no report of parameters that other heads of the same checkpoint use."""
+    from transformers.utils import logging
+
+    log: Any = logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()

@@ -1,0 +1,156 @@
+"""What a run will do: extractors, their specs, and the clips that still miss something.
+
+Everything that can be wrong with a run is found here, before any work and before anything is written.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from configs.schema import RunConfig
+from extractors.core.base import Extractor, build_extractor
+from storage.errors import RunError
+from storage.manifest import Manifest
+from storage.records import Clip, Shard
+from storage.store import FeatureStore
+
+FACES = "faces"
+
+
+def new_run_id() -> str:
+    """A run's id: sorts by time, unique without asking anyone."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
+    """Build the extractors of a configuration, and the face stage where one of them looks at faces.
+
+    Args:
+        config: The run configuration.
+        only: Names of the features to keep; all if None.
+
+    Raises:
+        RunError: An extractor, option or feature that does not exist, or weights that are not on this machine.
+    """
+    entries = list(config.extractors)
+    if only is not None:
+        valid = [e.feature_name for e in entries]
+        unknown = sorted(set(only) - set(valid))
+        if unknown:
+            raise RunError(f"unknown feature {unknown[0]!r}; features of this configuration: {', '.join(valid)}")
+        entries = [e for e in entries if e.feature_name in set(only)]
+    built = [build_extractor(e.name, e.feature_name, e.options, config.faces) for e in entries]
+    needs_faces = any(FACES in extractor.spec.recipe for extractor in built)
+    if needs_faces and FACES not in {e.name for e in entries}:
+        built.insert(0, build_extractor(FACES, FACES, {}, config.faces))
+    return built
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Counts of what a run will do.
+
+    Attributes:
+        clips: Clips in the manifest.
+        todo: Clips that miss at least one feature.
+        seconds: Media seconds of the clips in `todo`, as far as they could be probed.
+    """
+
+    clips: int
+    todo: int
+    seconds: float
+
+
+def missing_features(store: FeatureStore, clip: Clip, features: Iterable[str]) -> list[str]:
+    """Features that a clip still has to get.
+
+    A failure counts as done while the media is the same; with other media the clip is tried again.
+
+    Raises:
+        RunError: If values are stored that were made from other media of the same clip id.
+    """
+    missing = []
+    for feature in features:
+        outcome = store.outcome_of(clip.id, feature)
+        if outcome is None or (outcome[0] != "stored" and outcome[1] != clip.fingerprint):
+            missing.append(feature)
+        elif outcome[1] != clip.fingerprint:
+            raise RunError(
+                f"clip {clip.id}: its media, segment or text changed since {feature} was stored "
+                f"(fingerprint {outcome[1]}, now {clip.fingerprint}); use a new store, or the old media"
+            )
+    return missing
+
+
+def survey(store: FeatureStore, manifest: Manifest, features: list[str]) -> Plan:
+    """Count what is left to do.
+
+    Raises:
+        RunError: If values are stored that were made from other media of the same clip id.
+    """
+    clips = todo = 0
+    seconds = 0.0
+    for clip in manifest:
+        clips += 1
+        if missing_features(store, clip, features):
+            todo += 1
+            seconds += clip.duration or 0.0
+    return Plan(clips, todo, seconds)
+
+
+def make_shards(
+    clips: Iterable[Clip], run: str, is_missing: Callable[[Clip], bool], most_seconds: float
+) -> Iterator[Shard]:
+    """Batch the clips that still miss something, in order, each shard of about equal media seconds.
+
+    Clips whose length is unknown count one second.
+    """
+    batch: list[Clip] = []
+    seconds = 0.0
+    number = 0
+    for clip in clips:
+        if not is_missing(clip):
+            continue
+        batch.append(clip)
+        seconds += clip.duration or 1.0
+        if seconds >= most_seconds:
+            yield Shard(f"{run}-{number:05d}", tuple(batch))
+            batch, seconds, number = [], 0.0, number + 1
+    if batch:
+        yield Shard(f"{run}-{number:05d}", tuple(batch))
+
+
+def shard_seconds(plan: Plan, workers: int, most: float) -> float:
+    """Media seconds per shard: at least four shards per worker, so that no worker waits long for the last one."""
+    return max(1.0, min(most, plan.seconds / (4 * workers)))
+
+
+def adopt_manifest(store: FeatureStore, manifest: Manifest) -> Iterator[Clip]:
+    """Clips of the store's manifest after a run with `manifest`: known ones updated in place, new ones at the end.
+
+    Raises:
+        RunError: If the store also holds clips from another media folder: their media could not be found again.
+    """
+    if not store.has_manifest:
+        yield from manifest
+        return
+    incoming = {clip.id: clip for clip in manifest}
+    moved = store.manifest.root.resolve() != manifest.root.resolve()
+    for clip in store.clips():
+        if moved and clip.id not in incoming:
+            raise RunError(
+                f"{store.path} holds clip {clip.id} from {store.manifest.root}, this manifest's media are in "
+                f"{manifest.root}; use one manifest with one media folder, or another store"
+            )
+        yield incoming.pop(clip.id, clip)
+    yield from incoming.values()
+
+
+def with_engine(config: RunConfig, engine: str | None, workers: int | None) -> RunConfig:
+    """The configuration with what the command line says about the cluster."""
+    changes = {k: v for k, v in (("engine", engine), ("workers", workers)) if v is not None}
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update=changes)})

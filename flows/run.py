@@ -1,0 +1,127 @@
+"""One extraction run, from a configuration and a manifest to a store: check everything, then work.
+
+Nothing is written before everything that can be known to be wrong has been checked.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from configs.schema import RunConfig
+from extractors.core.base import Extractor
+from flows.engine import choose_engine
+from flows.plan import adopt_manifest, build_extractors, new_run_id, survey
+from flows.server import prefect_server
+from flows.work import versions
+from storage.errors import RunError
+from storage.manifest import Manifest, write_manifest
+from storage.store import FeatureStore
+
+SPARE_BYTES = 200 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        run: The run's id; empty if there was nothing to do.
+        todo: Clips that missed something when it started.
+        outcomes: How many (clip, feature) pairs it `stored`, `failed` or `skipped`.
+        seconds: Wall seconds by stage, summed over workers.
+        errors: One line per clip that is still missing because its shard could not be finished.
+    """
+
+    run: str
+    todo: int
+    outcomes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: Sequence[str] = ()
+
+
+def run_extraction(
+    config: RunConfig, manifest: Manifest, store_path: Path, features: Sequence[str] | None = None
+) -> RunResult:
+    """Extract what the clips of a manifest still miss into a store.
+
+    Args:
+        config: What to extract.
+        manifest: The clips.
+        store_path: Folder of the store; made if it does not exist.
+        features: Names of the features to extract; all of the configuration if None.
+
+    Raises:
+        RunError: Before any work: bad configuration, missing weights, a store that does not fit, no space.
+    """
+    extractors = build_extractors(config, features)
+    names = [e.feature for e in extractors]
+    _check_root(manifest)
+    _check_space(store_path)
+    choose_engine(config.cluster, 0)
+    store = _check_store(store_path, extractors, manifest)
+    store.sweep()
+    write_manifest(store.path / "manifest.parquet", adopt_manifest(store, manifest), manifest.root, manifest.corpus)
+    plan = survey(store, store.manifest, names)
+    if not plan.todo:
+        return RunResult("", 0)
+    run = new_run_id()
+    record = _record(run, config, extractors, plan.clips, manifest)
+    store.write_run(run, record)
+    with prefect_server():
+        from flows.extract import extract
+
+        result = extract(run, str(store.path), config.model_dump(mode="json"), names)
+    store.write_run(run, record | {"finished": _now(), "state": "finished"} | result)
+    return RunResult(run, plan.todo, result["outcomes"], result["seconds"], result["errors"])
+
+
+def _check_root(manifest: Manifest) -> None:
+    if not manifest.root.is_dir():
+        raise RunError(f"{manifest.root}: the manifest's media folder does not exist; move it back, or give --root")
+
+
+def _check_space(store_path: Path) -> None:
+    folder = next(p for p in (store_path.absolute(), *store_path.absolute().parents) if p.is_dir())
+    free = shutil.disk_usage(folder).free
+    if free < SPARE_BYTES:
+        raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {SPARE_BYTES >> 20} MiB")
+
+
+def _check_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest) -> FeatureStore:
+    """Check an existing store before anything is written; make one if there is none."""
+    if (path / "store.json").exists():
+        store = FeatureStore(path)
+        for extractor in extractors:
+            store.require(extractor.spec)
+        survey(store, manifest, [e.feature for e in extractors])
+        return store
+    if not len(manifest):
+        raise RunError("the manifest holds no clips")
+    return FeatureStore.create(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _record(
+    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], clips: int, manifest: Manifest
+) -> dict[str, Any]:
+    return {
+        "run": run,
+        "started": _now(),
+        "state": "running",
+        "clips": clips,
+        "corpus": manifest.corpus,
+        "features": {e.feature: e.spec.digest for e in extractors},
+        "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+        "machine": {"system": platform.platform(), "python": platform.python_version()},
+    }

@@ -1,0 +1,241 @@
+"""The feature store: a folder of shard files, and the truth about what is done.
+
+```
+store/  store.json  manifest.parquet  runs/<run>.json  features/<feature>/<digest>/<shard>.h5
+```
+
+One feature name has one digest in one store: numbers of different recipes never mix under one name. Everything
+is known per clip; which clips shared a shard does not matter. Readers may open a store anywhere, read-only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from storage.atomic import sweep, write_text
+from storage.errors import StoreError
+from storage.manifest import Manifest
+from storage.records import Clip, Failure, Features, FeatureSpec
+from storage.shard_file import Entry, Index, check_shard_file, open_shard_file, read_index, read_rows, write_shard_file
+
+FORMAT = 1
+OPEN_FILES = 64
+
+
+class FeatureStore:
+    """A feature store on disk.
+
+    Args:
+        path: The store's folder.
+
+    Raises:
+        StoreError: If there is no store, or one of a format this version does not know.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        marker = self.path / "store.json"
+        if not marker.is_file():
+            raise StoreError(f"{self.path}: not a feature store (no store.json)")
+        found = json.loads(marker.read_text(encoding="utf-8")).get("format")
+        if found != FORMAT:
+            raise StoreError(f"{self.path}: expected store format {FORMAT}, got {found}")
+        self._handles: OrderedDict[tuple[int, Path], h5py.File] = OrderedDict()
+        self._seen: set[Path] = set()
+        self._specs: dict[str, FeatureSpec] = {}
+        self._where: dict[tuple[str, str], tuple[Path, int, int, str]] = {}
+        self._failures: dict[tuple[str, str], tuple[Failure, str]] = {}
+        self.refresh()
+
+    @classmethod
+    def create(cls, path: str | Path) -> FeatureStore:
+        """Open the store at `path`, making an empty one if the folder is new or empty.
+
+        Raises:
+            StoreError: If the folder holds something that is not a store.
+        """
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder}: expected a folder for the store, found a file")
+        if not (folder / "store.json").exists():
+            if folder.is_dir() and any(not p.name.startswith(".tmp-") for p in folder.iterdir()):
+                raise StoreError(f"{folder}: not empty and not a feature store; choose a new folder")
+            write_text(folder / "store.json", json.dumps({"format": FORMAT, "made_by": "merflow"}) + "\n")
+        return cls(folder)
+
+    def refresh(self) -> None:
+        """Take in shard files that were published since the store was opened."""
+        for path in sorted(self.path.glob("features/*/*/[!.]*.h5")):
+            if path not in self._seen:
+                self._add(read_index(path))
+
+    def _add(self, index: Index) -> None:
+        name = index.spec.name
+        self._seen.add(index.path)
+        known = self._specs.setdefault(name, index.spec)
+        if known.digest != index.spec.digest:
+            raise StoreError(f"{index.path}: feature {name} differs from its other shards: {_differs(known, index.spec)}")
+        for clip_id, (start, stop, fingerprint) in index.rows.items():
+            self._where.setdefault((name, clip_id), (index.path, start, stop, fingerprint))
+            self._failures.pop((name, clip_id), None)
+        for failure, fingerprint in index.failures:
+            if (name, failure.clip_id) not in self._where:
+                self._failures[name, failure.clip_id] = (failure, fingerprint)
+
+    @property
+    def specs(self) -> dict[str, FeatureSpec]:
+        """What each feature's numbers are, by feature name."""
+        return dict(sorted(self._specs.items()))
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Clips without values for a feature: failed, or skipped by rule; in order of feature and clip."""
+        return [self._failures[key][0] for key in sorted(self._failures)]
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether anything was run into this store yet."""
+        return (self.path / "manifest.parquet").is_file()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The clips this store is about.
+
+        Raises:
+            StoreError: If nothing has been run into this store yet.
+        """
+        return Manifest.open(self.path / "manifest.parquet")
+
+    def clips(self) -> Iterator[Clip]:
+        """The clips this store is about, in manifest order."""
+        return iter(self.manifest)
+
+    def clip_ids(self, feature: str) -> list[str]:
+        """Ids of the clips that have values for a feature, in manifest order.
+
+        Raises:
+            StoreError: If the store has no such feature.
+        """
+        self._spec(feature)
+        return [clip.id for clip in self.clips() if (feature, clip.id) in self._where]
+
+    def has(self, clip_id: str, feature: str) -> bool:
+        """Whether a clip has values for a feature."""
+        return (feature, clip_id) in self._where
+
+    def outcome_of(self, clip_id: str, feature: str) -> tuple[str, str] | None:
+        """State (`stored`, `failed` or `skipped`) and media fingerprint of one clip and feature; None if missing."""
+        if (found := self._where.get((feature, clip_id))) is not None:
+            return "stored", found[3]
+        if (failure := self._failures.get((feature, clip_id))) is not None:
+            return failure[0].state, failure[1]
+        return None
+
+    def get(self, clip_id: str, feature: str) -> Features:
+        """Read one clip's values, times and mask.
+
+        Raises:
+            StoreError: If the clip has none; the message says why it failed or that it is missing.
+        """
+        found = self._where.get((feature, clip_id))
+        if found is None:
+            self._spec(feature)
+            failure = self._failures.get((feature, clip_id))
+            why = f"{failure[0].reason}: {failure[0].message}" if failure else "no such clip, or not extracted yet"
+            raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
+        return read_rows(self._handle(found[0]), found[1], found[2])
+
+    def put(self, shard: str, spec: FeatureSpec, entries: Sequence[Entry], attributes: dict[str, Any]) -> Path:
+        """Publish one shard file: whole or not at all, never over another.
+
+        Args:
+            shard: Unique id of the shard.
+            spec: What the values are.
+            entries: Values or failure of each clip.
+            attributes: Provenance; plain JSON types.
+
+        Raises:
+            StoreError: If the store holds other numbers under this name; names the first field that differs.
+        """
+        self.require(spec)
+        path = self.path / "features" / spec.name / spec.digest / f"{shard}.h5"
+        write_shard_file(path, spec, entries, attributes)
+        self._add(read_index(path))
+        return path
+
+    def require(self, spec: FeatureSpec) -> None:
+        """Check that a feature's numbers may go into this store.
+
+        Raises:
+            StoreError: If the store holds other numbers under this name; names the first field that differs.
+        """
+        known = self._specs.get(spec.name)
+        if known is not None and known.digest != spec.digest:
+            raise StoreError(
+                f"{self.path}: feature {spec.name} is already stored with another recipe ({_differs(known, spec)}); "
+                f"use a new store, or give this one its own `feature:` name"
+            )
+
+    def write_run(self, run: str, record: dict[str, Any]) -> None:
+        """Write or replace the record of one run (`runs/<run>.json`)."""
+        write_text(self.path / "runs" / f"{run}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Records of all runs, oldest first."""
+        return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob("runs/*.json"))]
+
+    def sweep(self) -> list[Path]:
+        """Remove unfinished files of processes that died."""
+        return sweep(self.path)
+
+    def verify(self) -> Iterable[str]:
+        """Re-read every stored byte.
+
+        Yields:
+            One line per problem: unreadable file, wrong shape, non-finite value, checksum, unknown clip.
+        """
+        known = {clip.id for clip in self.clips()} if self.has_manifest else None
+        for path in sorted(self.path.glob("features/*/*/[!.]*.h5")):
+            problems = check_shard_file(path)
+            yield from problems
+            if not problems and known is not None:
+                strangers = [c for c in read_index(path).rows if c not in known]
+                yield from (f"{path.name}: clip {c} is not in the manifest" for c in strangers)
+
+    def _spec(self, feature: str) -> FeatureSpec:
+        if feature not in self._specs:
+            raise StoreError(f"{self.path}: no feature {feature!r}; features: {', '.join(self.specs) or 'none yet'}")
+        return self._specs[feature]
+
+    def _handle(self, path: Path) -> h5py.File:
+        # Handles are per process, for they do not survive a fork; and few, for a process may not open thousands.
+        key = (os.getpid(), path)
+        if key not in self._handles:
+            while len(self._handles) >= OPEN_FILES:
+                self._handles.popitem(last=False)[1].close()
+            self._handles[key] = open_shard_file(path)
+        self._handles.move_to_end(key)
+        return self._handles[key]
+
+
+def _differs(known: FeatureSpec, new: FeatureSpec) -> str:
+    return known.first_difference(new) or "no field"
+
+
+def open_store(path: str | Path) -> FeatureStore:
+    """Open a feature store for reading.
+
+    Args:
+        path: The store's folder.
+
+    Raises:
+        StoreError: If there is no store there.
+    """
+    return FeatureStore(path)

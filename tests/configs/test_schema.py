@@ -1,0 +1,66 @@
+"""Configurations: shipped ones load, wrong ones say what is wrong in one line."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from configs.schema import ConfigError, RunConfig, Weights, load_config, named_configs, parse
+from extractors.core.base import build_extractor
+from storage.errors import RunError
+
+MINIMAL = {"extractors": [{"name": "gemaps"}]}
+
+
+def test_every_shipped_configuration_fits_its_extractors():
+    assert {"demo", "indomer", "merr"} <= named_configs().keys()
+    for name in named_configs():
+        config = load_config(name)
+        for entry in config.extractors:
+            build_extractor(entry.name, entry.feature_name, entry.options, config.faces)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({**MINIMAL, "extrators": []}, r"unknown key 'extrators'; valid keys here: .*extractors.*Did you mean 'extractors'"),
+        ({**MINIMAL, "faces": {"detectr": "x"}}, r"unknown key 'faces.detectr'; valid keys here: .*detect_every.*detector"),
+        ({**MINIMAL, "faces": {"detect_every": 0}}, r"faces.detect_every: .*greater than or equal to 1, got 0"),
+        ({"extractors": []}, "extractors"),
+        ({"extractors": [{"name": "gemaps"}, {"name": "gemaps"}]}, "feature 'gemaps' appears twice"),
+        ({**MINIMAL, "no_audio": "ignore"}, "no_audio: Input should be 'fail' or 'skip', got 'ignore'"),
+    ],
+)
+def test_wrong_values_give_one_line_that_names_what_is_valid(values, expected):
+    with pytest.raises(ConfigError, match=expected) as caught:
+        parse(RunConfig, values, "c.yaml")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("c.yaml: ")
+
+
+def test_wrong_extractor_options_name_the_valid_ones():
+    config = parse(RunConfig, {"extractors": [{"name": "gemaps", "featureset": "x"}]}, "c.yaml")
+    entry = config.extractors[0]
+    with pytest.raises(ConfigError, match=r"extractor gemaps: unknown key 'featureset'.*Did you mean 'feature_set'"):
+        build_extractor(entry.name, entry.feature_name, entry.options, config.faces)
+
+
+def test_unknown_extractor_names_the_valid_ones():
+    config = parse(RunConfig, MINIMAL, "c.yaml")
+    with pytest.raises(RunError, match=r"unknown extractor 'hubret'; extractors: .*gemaps.*hubert"):
+        build_extractor("hubret", "hubret", {}, config.faces)
+
+
+def test_weights_come_from_exactly_one_place():
+    for wrong in ({}, {"hub": "a/b", "random": {"seed": 0}}):
+        with pytest.raises(ValidationError, match="exactly one of hub, local, random"):
+            Weights.model_validate(wrong)
+
+
+def test_file_that_is_not_yaml(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("extractors: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not a YAML file"):
+        load_config(path)
+    with pytest.raises(ConfigError, match=r"no such file.*shipped: .*demo"):
+        load_config(tmp_path / "nothing.yaml")
