@@ -8,6 +8,7 @@ IEEE FG 2018. `docs/openface_columns.md` has the whole story.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -54,14 +55,12 @@ OPENFACE_COLUMNS = tuple(chain.from_iterable(names for names, _ in _BLOCKS))
 OPENFACE_UNITS = tuple(chain.from_iterable([unit] * len(names) for names, unit in _BLOCKS))
 
 
-def openface_values(
-    *, mesh: Array, size: tuple[int, int], pose: Array, gaze: Array, aus: Array, face: list[int]
-) -> Array:
-    """The columns `OPENFACE_COLUMNS` of N faces of pictures of one size.
+def openface_values(*, mesh: Array, sizes: Array, pose: Array, gaze: Array, aus: Array, face: Sequence[int]) -> Array:
+    """The columns `OPENFACE_COLUMNS` of N faces.
 
     Args:
         mesh: (N, 478, 3) x and y in pixels of the picture, z in pixels with smaller values nearer to the camera.
-        size: Width and height of the picture in pixels.
+        sizes: (N, 2) width and height of the pictures in pixels.
         pose: (N, 6) the network's head pose; the first three are a rotation vector in the camera frame, radians.
         gaze: (N, 2) the network's yaw (positive towards the picture's left) and pitch (positive down), radians.
         aus: (N, 20) probabilities of `FEAT_AUS`.
@@ -70,8 +69,8 @@ def openface_values(
     Returns:
         (N, 669) float64.
     """
-    landmarks, eyes = mesh[:, face], _EYES @ mesh
-    space = _Space(mesh, size)
+    landmarks, eyes = mesh[:, list(face)], _EYES @ mesh
+    space = _Space(mesh, sizes)
     landmarks_mm = space.points(landmarks)
     return np.concatenate(
         [
@@ -128,19 +127,28 @@ def au_columns(aus: Array) -> Array:
     return np.concatenate([5 * intensity, presence >= 0.5], axis=1)
 
 
-class _Space:
-    """From pixels and relative depth to millimetres before OpenFace's default camera, for N faces."""
+def focal_length(sizes: Array) -> Array:
+    """(N,) OpenFace's default focal length in pixels, used for both axes; the centre is the picture's.
 
-    def __init__(self, mesh: Array, size: tuple[int, int]) -> None:
-        self._centre = np.array(size) / 2
-        self._focal = (500 * size[0] / 640 + 500 * size[1] / 480) / 2
+    Args:
+        sizes: (N, 2) width and height of the pictures in pixels.
+    """
+    return (500 * sizes[:, 0] / 640 + 500 * sizes[:, 1] / 480) / 2
+
+
+class _Space:
+    """From pixels and relative depth to millimetres before the camera, for N faces."""
+
+    def __init__(self, mesh: Array, sizes: Array) -> None:
+        self._centre = sizes[:, None] / 2
+        self._focal = focal_length(sizes)[:, None]
         apart = np.linalg.norm(mesh[:, OUTER_CORNERS[0]] - mesh[:, OUTER_CORNERS[1]], axis=1)
         self._mm_per_pixel = (OUTER_CORNERS_MM / np.maximum(apart, 1.0))[:, None]
 
     def points(self, pixels: Array) -> Array:
         """(N, P, 3) mm whose projection is exactly the x and y of `pixels` (N, P, 3)."""
         depth = (self._focal + pixels[..., 2]) * self._mm_per_pixel
-        across = (pixels[..., :2] - self._centre) * depth[..., None] / self._focal
+        across = (pixels[..., :2] - self._centre) * (depth / self._focal)[..., None]
         return np.concatenate([across, depth[..., None]], axis=2)
 
 

@@ -22,6 +22,7 @@ from storage.errors import RunError
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
 SETTING_FILES = ("config.json", "preprocessor_config.json")
 ModelT = TypeVar("ModelT")
+_HINT = "; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,23 +183,20 @@ def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
         # Asking for one file only: the cache also counts files that `pull` leaves out as missing.
         found = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
     except (OSError, ValueError) as error:
-        raise RunError(_not_here(f"{repo}@{revision}", "it is not in the Hugging Face cache")) from error
+        raise RunError(f"weights {repo}@{revision}: not in the Hugging Face cache{_HINT}") from error
     folder = Path(found)
-    file = _check_complete(folder, needs, f"{repo}@{revision}")
-    identity = {"kind": "hub", "repo": repo, "revision": revision, "commit": folder.name}
+    file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
+    # The commit, not the branch that was asked for: the same weights must give the same digest.
+    identity = {"kind": "hub", "repo": repo, "commit": folder.name}
     return ResolvedWeights("hub", folder, identity | {"file": file.name, "sha256": sha256_of(file)}, False)
 
 
-def _not_here(what: str, why: str) -> str:
-    return f"weights {what}: {why}; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
-
-
-def _check_complete(folder: Path, needs: Sequence[str], what: str) -> Path:
+def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
     missing = [name for name in needs if not (folder / name).is_file()]
     found = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
     if missing or not found:
         missing += [] if found else [" or ".join(WEIGHT_FILES)]
-        raise RunError(_not_here(what, f"{', '.join(missing)} missing"))
+        raise RunError(f"weights {what}: {', '.join(missing)} missing{hint}")
     return found[0]
 
 

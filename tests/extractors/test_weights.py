@@ -99,7 +99,6 @@ def test_a_cached_repository_is_found_with_its_commit(cache: Path) -> None:
         assert found.identity == {
             "kind": "hub",
             "repo": REPO,
-            "revision": revision,
             "commit": COMMIT,
             "file": "model.safetensors",
             "sha256": sha256_of(folder / "model.safetensors"),
