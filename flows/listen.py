@@ -90,7 +90,9 @@ class Lines(_Counting):
     def show(self) -> None:
         """Say how far the run is, not more often than every 30 s."""
         if time.monotonic() - self._shown >= LOG_SECONDS or self.done == self.total:
-            self._line(f"{self.done}/{self.total} clips, {self.failed} failed, {self.rate:.2f} clips/s, {self.left} left")
+            self._line(
+                f"{self.done}/{self.total} clips, {self.failed} failed, {self.rate:.2f} clips/s, {self.left} left"
+            )
 
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()
@@ -117,7 +119,9 @@ class Bar(_Counting):
     def begin(self, plan: Plan, engine: str) -> None:
         """Show the bar."""
         super().begin(plan, engine)
-        self._progress.console.print(f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}")
+        self._progress.console.print(
+            f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}"
+        )
         self._progress.update(self._task, total=plan.todo)
         self._progress.start()
 

@@ -26,6 +26,27 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
+def chosen_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
+    """Build the extractors that a configuration names, without looking for their weights.
+
+    Args:
+        config: The run configuration.
+        only: Names of the features to keep; all if None.
+
+    Raises:
+        RunError: An extractor or feature that does not exist.
+        ConfigError: An option that does not exist.
+    """
+    entries = list(config.extractors)
+    if only is not None:
+        valid = [e.feature_name for e in entries]
+        unknown = sorted(set(only) - set(valid))
+        if unknown:
+            raise RunError(f"unknown feature {unknown[0]!r}; features of this configuration: {', '.join(valid)}")
+        entries = [e for e in entries if e.feature_name in set(only)]
+    return [build_extractor(e.name, e.feature_name, e.options, config.faces) for e in entries]
+
+
 def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
     """Build the extractors of a configuration, and the face stage where one of them looks at faces.
 
@@ -36,16 +57,9 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
     Raises:
         RunError: An extractor, option or feature that does not exist, or weights that are not on this machine.
     """
-    entries = list(config.extractors)
-    if only is not None:
-        valid = [e.feature_name for e in entries]
-        unknown = sorted(set(only) - set(valid))
-        if unknown:
-            raise RunError(f"unknown feature {unknown[0]!r}; features of this configuration: {', '.join(valid)}")
-        entries = [e for e in entries if e.feature_name in set(only)]
-    built = [build_extractor(e.name, e.feature_name, e.options, config.faces) for e in entries]
+    built = chosen_extractors(config, only)
     needs_faces = any(FACES in extractor.spec.recipe for extractor in built)
-    if needs_faces and FACES not in {e.name for e in entries}:
+    if needs_faces and not any(type(e).__module__ == f"extractors.{FACES}" for e in built):
         built.insert(0, build_extractor(FACES, FACES, {}, config.faces))
     return built
 

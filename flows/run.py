@@ -15,7 +15,7 @@ from typing import Any
 
 from configs.schema import RunConfig
 from extractors.core.base import Extractor
-from flows.engine import choose_engine
+from flows.engine import check_engine
 from flows.plan import adopt_manifest, build_extractors, new_run_id, survey
 from flows.server import prefect_server
 from flows.work import versions
@@ -59,14 +59,16 @@ def run_extraction(
     Raises:
         RunError: Before any work: bad configuration, missing weights, a store that does not fit, no space.
     """
+    check_engine(config.cluster)
     extractors = build_extractors(config, features)
     names = [e.feature for e in extractors]
     _check_root(manifest)
     _check_space(store_path)
-    choose_engine(config.cluster, 0)
     store = _check_store(store_path, extractors, manifest)
     store.sweep()
-    write_manifest(store.path / "manifest.parquet", adopt_manifest(store, manifest), manifest.root, manifest.corpus)
+    write_manifest(
+        store.path / "manifest.parquet", adopt_manifest(store, manifest), root=manifest.root, corpus=manifest.corpus
+    )
     plan = survey(store, store.manifest, names)
     if not plan.todo:
         return RunResult("", 0)

@@ -30,11 +30,13 @@ _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
     "DO_NOT_TRACK": "1",
 }
+
+_started: list[subprocess.Popen[bytes]] = []  # the keeper this process started, to be reaped by it
 
 
 def home() -> Path:
@@ -109,13 +111,15 @@ def _start(folder: Path) -> str:
         if state is None or not _alive(state["keeper"], state["created"]):
             log = (folder / "server.log").open("ab")
             with log:
-                subprocess.Popen(
-                    [sys.executable, "-m", "flows.server", str(folder), str(_free_port())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # Ctrl-C in the terminal must not reach it before its users are done
-                )
+                _started[:] = [
+                    subprocess.Popen(
+                        [sys.executable, "-m", "flows.server", str(folder), str(_free_port())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,  # Ctrl-C in the terminal must not reach it before its users are done
+                    )
+                ]
             _await_state(folder, state)
     url = _running(folder)
     if url is None:
@@ -136,6 +140,8 @@ def _await_end(folder: Path, state: dict[str, object] | None) -> None:
         if _users(folder):
             return
         time.sleep(0.1)
+    for keeper in _started:
+        keeper.poll()
 
 
 def _state(folder: Path) -> dict[str, object] | None:
@@ -203,7 +209,11 @@ def keep(folder: Path, port: int) -> None:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    family = [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)] if server.poll() is None else []
+    family = (
+        [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]
+        if server.poll() is None
+        else []
+    )
     for process in family:
         process.terminate()
     _, stubborn = psutil.wait_procs(family, timeout=10)

@@ -136,9 +136,7 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], l
     """
     if not any(clip.id == clip_id for clip in store.clips()):
         raise StoreError(f"{store.path}: no clip {clip_id!r}; `merflow status` lists what failed")
-    rows = [
-        _summary(spec, store.get(clip_id, name)) for name, spec in store.specs.items() if store.has(clip_id, name)
-    ]
+    rows = [_summary(spec, store.get(clip_id, name)) for name, spec in store.specs.items() if store.has(clip_id, name)]
     return rows, [f for f in store.failures if f.clip_id == clip_id]
 
 

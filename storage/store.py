@@ -81,7 +81,9 @@ class FeatureStore:
         self._seen.add(index.path)
         known = self._specs.setdefault(name, index.spec)
         if known.digest != index.spec.digest:
-            raise StoreError(f"{index.path}: feature {name} differs from its other shards: {_differs(known, index.spec)}")
+            raise StoreError(
+                f"{index.path}: feature {name} differs from its other shards: {_differs(known, index.spec)}"
+            )
         for clip_id, (start, stop, fingerprint) in index.rows.items():
             self._where.setdefault((name, clip_id), (index.path, start, stop, fingerprint))
             self._failures.pop((name, clip_id), None)

@@ -17,6 +17,7 @@ import numpy as np
 
 from configs.schema import Faces, Section, parse
 from extractors.core.media import Media
+from extractors.core.weights import WEIGHT_FILES
 from storage.errors import ClipError, RunError
 from storage.records import Failure, Features, FeatureSpec, Modality
 
@@ -44,7 +45,9 @@ class Extractor(ABC, Generic[OptionsT]):
     Attributes:
         Options: Class of the settings.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
-        runs_beside: True if it needs no model thread (no torch), so that it can run beside the others.
+        runs_beside: True if it needs no torch and lets go of Python's lock while it computes, so that a helper thread
+            can run it beside the networks.
+        weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
     """
@@ -52,6 +55,7 @@ class Extractor(ABC, Generic[OptionsT]):
     Options: ClassVar[type[Options]]
     modality: ClassVar[Modality]
     runs_beside: ClassVar[bool] = False
+    weight_files: ClassVar[tuple[str, ...]] = WEIGHT_FILES
     licence: ClassVar[str] = ""
 
     def __init__(self, feature: str, options: OptionsT, faces: Faces) -> None:

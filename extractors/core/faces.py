@@ -132,20 +132,9 @@ def _main_face(frame: Frame, found: Sequence[Detection], shape: tuple[int, ...],
     if not faces:
         return _Seen(frame.start, None, 0, detected=True)
     largest = np.array(max(faces, key=lambda f: (f[2] - f[0]) * (f[3] - f[1])), dtype=np.float64)
-    width, height = _full_size(frame)
+    width, height = frame.size
     largest[:4] *= np.tile([width / shape[1], height / shape[0]], 2)
     return _Seen(frame.start, largest, len(faces), detected=True)
-
-
-def _full_size(frame: Frame) -> tuple[int, int]:
-    """Width and height of `frame.rgb()`, without making its pixels."""
-    width, height = frame.picture.width, frame.picture.height
-    if round(frame.picture.rotation / 90) % 2:
-        width, height = height, width
-    if frame.crop is None:
-        return width, height
-    left, top, right, bottom = frame.crop
-    return round(right * width) - round(left * width), round(bottom * height) - round(top * height)
 
 
 def iou(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:

@@ -60,6 +60,15 @@ class Frame:
     picture: av.VideoFrame
     crop: tuple[float, float, float, float] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright, cropped picture, without making its pixels."""
+        width, height = self.picture.width, self.picture.height
+        if round(self.picture.rotation / 90) % 2:
+            width, height = height, width
+        left, top, right, bottom = self.crop or (0.0, 0.0, 1.0, 1.0)
+        return round(right * width) - round(left * width), round(bottom * height) - round(top * height)
+
     def rgb(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
         """The upright picture as (height, width, 3) uint8 RGB.
 

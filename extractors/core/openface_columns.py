@@ -142,14 +142,16 @@ class _Space:
     def __init__(self, mesh: Array, sizes: Array) -> None:
         self._centre = sizes[:, None] / 2
         self._focal = focal_length(sizes)[:, None]
-        apart = np.linalg.norm(mesh[:, OUTER_CORNERS[0]] - mesh[:, OUTER_CORNERS[1]], axis=1)
-        self._mm_per_pixel = (OUTER_CORNERS_MM / np.maximum(apart, 1.0))[:, None]
+        self._scale = np.ones((len(mesh), 1, 1))
+        corners = self.points(mesh[:, OUTER_CORNERS])
+        apart = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
+        self._scale = (OUTER_CORNERS_MM / np.maximum(apart, 1.0))[:, None, None]  # under a pixel: no face at all
 
     def points(self, pixels: Array) -> Array:
         """(N, P, 3) mm whose projection is exactly the x and y of `pixels` (N, P, 3)."""
-        depth = (self._focal + pixels[..., 2]) * self._mm_per_pixel
-        across = (pixels[..., :2] - self._centre) * (depth / self._focal)[..., None]
-        return np.concatenate([across, depth[..., None]], axis=2)
+        depth = (self._focal + pixels[..., 2])[..., None]
+        across = (pixels[..., :2] - self._centre) * depth / self._focal[..., None]
+        return np.concatenate([across, depth], axis=2) * self._scale
 
 
 def _flat(points: Array) -> Array:

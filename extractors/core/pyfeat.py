@@ -65,7 +65,7 @@ def find_weights(weights: Weights) -> ResolvedWeights:
     identity = {"file": file.name, "sha256": sha256_of(file)}
     if weights.local is not None:
         return ResolvedWeights("local", file.parent, {"kind": "local"} | identity, False)
-    origin = {"kind": "hub", "repo": weights.hub, "revision": weights.revision, "commit": file.parent.name}
+    origin = {"kind": "hub", "repo": weights.hub, "commit": file.parent.name}
     return ResolvedWeights("hub", file.parent, origin | identity, False)
 
 

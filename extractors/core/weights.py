@@ -59,8 +59,12 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
     return _hub(str(weights.hub), weights.revision, needs)
 
 
-def pull(weights: Weights) -> dict[str, Any]:
+def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES) -> dict[str, Any]:
     """Fetch a Hugging Face repository's weights into the local cache. The only function that uses the network.
+
+    Args:
+        weights: What to fetch.
+        names: Names that the weights file may have; the first that the repository holds is fetched.
 
     Returns:
         `repo`, `revision`, `commit` and `files` (SHA-256 by name); empty for `local` and `random`, which have
@@ -71,10 +75,12 @@ def pull(weights: Weights) -> dict[str, Any]:
     """
     if weights.hub is None:
         return {}
-    folder = _download(weights.hub, weights.revision, WEIGHT_FILES[0])
-    if not (folder / WEIGHT_FILES[0]).is_file():
-        folder = _download(weights.hub, folder.name, WEIGHT_FILES[1])
-    _check_complete(folder, (), f"{weights.hub}@{weights.revision}")
+    for name in names:
+        folder = _download(weights.hub, weights.revision, name)
+        if (folder / name).is_file():
+            break
+    else:
+        raise RunError(f"weights {weights.hub}@{weights.revision}: the repository holds no {' or '.join(names)}")
     files = {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
     return {"repo": weights.hub, "revision": weights.revision, "commit": folder.name, "files": files}
 

@@ -23,8 +23,14 @@ def test_every_shipped_configuration_fits_its_extractors():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({**MINIMAL, "extrators": []}, r"unknown key 'extrators'; valid keys here: .*extractors.*Did you mean 'extractors'"),
-        ({**MINIMAL, "faces": {"detectr": "x"}}, r"unknown key 'faces.detectr'; valid keys here: .*detect_every.*detector"),
+        (
+            {**MINIMAL, "extrators": []},
+            r"unknown key 'extrators'; valid keys here: .*extractors.*Did you mean 'extractors'",
+        ),
+        (
+            {**MINIMAL, "faces": {"detectr": "x"}},
+            r"unknown key 'faces.detectr'; valid keys here: .*detect_every.*detector",
+        ),
         ({**MINIMAL, "faces": {"detect_every": 0}}, r"faces.detect_every: .*greater than or equal to 1, got 0"),
         ({"extractors": []}, "extractors"),
         ({"extractors": [{"name": "gemaps"}, {"name": "gemaps"}]}, "feature 'gemaps' appears twice"),

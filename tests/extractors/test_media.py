@@ -99,7 +99,9 @@ def test_channels(tmp_path):
     levels = [np.abs(decoded(path, audio_channel=c).audio().samples).mean() for c in (0, 1)]
     assert levels[0] > 0.05
     assert levels[1] == 0
-    assert np.abs(decoded(path).audio().samples).mean() == pytest.approx(levels[0] / 2, rel=0.01)  # FFmpeg's normalised down-mix
+    assert np.abs(decoded(path).audio().samples).mean() == pytest.approx(
+        levels[0] / 2, rel=0.01
+    )  # FFmpeg's normalised down-mix
     assert reason(decoded(path, audio_channel=2).audio) == "no_channel"
 
 

@@ -55,7 +55,13 @@ def test_masked_rows_are_nan_throughout():
 
 @pytest.mark.parametrize(
     "change",
-    [{"recipe": {"x": {"y": 2}}}, {"columns": ("a", "c")}, {"code": 2}, {"precision": "bf16"}, {"weights": {"sha": "1"}}],
+    [
+        {"recipe": {"x": {"y": 2}}},
+        {"columns": ("a", "c")},
+        {"code": 2},
+        {"precision": "bf16"},
+        {"weights": {"sha": "1"}},
+    ],
 )
 def test_every_field_that_changes_numbers_changes_the_digest(change):
     other = replace(SPEC, **change)

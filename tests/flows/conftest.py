@@ -1,0 +1,98 @@
+"""One home for all tests of flows, one Prefect server for the whole test run, and small corpora."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.server import prefect_server
+from tests.media import write_clip
+
+TINY = "weights: {random: {seed: 0, size: tiny}}"
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Path:
+    """merflow's own folder for the whole test run: one Prefect database, made once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def environment(home) -> dict[str, str]:
+    """Environment of commands that the tests start."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    return clean | {"MERFLOW_HOME": str(home), "COLUMNS": "160"}
+
+
+@pytest.fixture(scope="session")
+def server(home):
+    """The Prefect server that all tests share; nothing of it may be left afterwards."""
+    before = os.environ.get("MERFLOW_HOME")
+    os.environ["MERFLOW_HOME"] = str(home)
+    with prefect_server() as url:
+        yield url
+    os.environ.pop("MERFLOW_HOME") if before is None else os.environ.update(MERFLOW_HOME=before)
+    assert [p for p in processes("flows.server") + processes("prefect server") if str(home) in " ".join(p)] == []
+
+
+def processes(part: str) -> list[list[str]]:
+    """Command lines of running processes that contain a text."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        if part in " ".join(line):
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def merflow(server, environment):
+    """Run the real command; gives the finished process."""
+
+    def call(*arguments: object, expect: int = 0, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        shared = environment | {"PREFECT_API_URL": server} | changes
+        done = subprocess.run(command, capture_output=True, text=True, env=shared, check=False, timeout=280)
+        assert done.returncode == expect, f"{command}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return call
+
+
+@pytest.fixture
+def status(merflow):
+    """`merflow status --json` of a store."""
+
+    def read(store: Path, expect: int = 0) -> dict:
+        return json.loads(merflow("status", store, "--json", expect=expect).stdout)
+
+    return read
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    """Three good clips."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i in range(3):
+        write_clip(folder / f"clip_{i}.mp4", seconds=1.0 + i / 4)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    """GeMAPS and a tiny HuBERT."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"extractors:\n  - {{name: gemaps}}\n  - {{name: hubert, recipe: mer2023, {TINY}}}\n", encoding="utf-8"
+    )
+    return path

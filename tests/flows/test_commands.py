@@ -1,0 +1,226 @@
+"""The command line on real files: what a user types, what comes back, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import opensmile
+import pytest
+
+from extractors.core.media import Media
+from storage import open_store
+from tests.flows.stores import visible_files
+from tests.media import write_clip
+
+
+def ingested(merflow, corpus, tmp_path):
+    manifest = tmp_path / "manifest.parquet"
+    merflow("ingest", corpus, "--out", manifest)
+    return manifest
+
+
+def test_help_answers_fast():
+    durations = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
+        durations.append(time.perf_counter() - begin)
+    assert "ingest" in done.stdout
+    bare = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import typer, rich.panel"], check=True)
+    bare = time.perf_counter() - bare
+    assert min(durations) < max(1.0, 3 * bare)
+
+
+def test_importing_merflow_brings_no_heavy_library():
+    code = "import sys, merflow; print([m for m in ('torch', 'prefect', 'dask', 'distributed') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_whole_path_and_a_second_run_that_finds_nothing_to_do(merflow, status, corpus, config, tmp_path):
+    manifest = ingested(merflow, corpus, tmp_path)
+    store = tmp_path / "store"
+    first = merflow("run", "-c", config, "-m", manifest, "-s", store)
+    assert "3 of 3 clips to do" in first.stderr
+    assert "complete" in first.stdout
+    files = visible_files(store)
+    again = merflow("run", "-c", config, "-m", manifest, "-s", store)
+    assert "nothing to do" in again.stdout
+    assert visible_files(store) == files
+    found = status(store)
+    assert {k: found[k] for k in ("planned", "stored", "failed", "skipped", "missing")} == {
+        "planned": 6, "stored": 6, "failed": 0, "skipped": 0, "missing": 0,
+    }  # fmt: skip
+    assert found["features"]["gemaps"]["stored"] == 3
+    assert found["clips"]["stored"] == 3
+    assert found["synthetic"] == ["hubert"]
+    assert "0 problems in 6" in merflow("verify", store).stdout
+
+
+def test_the_stored_gemaps_equal_opensmile_bit_for_bit(merflow, corpus, config, tmp_path):
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "--corpus", "folder", corpus, "-s", store, "--features", "gemaps")
+    opened = open_store(store)
+    assert list(opened.specs) == ["gemaps"]
+    smile = opensmile.Smile(opensmile.FeatureSet.GeMAPSv01b, opensmile.FeatureLevel.LowLevelDescriptors)
+    for clip in opened.clips():
+        media = Media(clip, opened.manifest.root, video=False)
+        media.decode()
+        expected = smile.process_signal(media.audio().samples, 16_000).to_numpy(dtype=np.float32)
+        assert opened.get(clip.id, "gemaps").values.tobytes() == expected.tobytes()
+
+
+def test_a_feature_added_later_is_all_that_is_computed(merflow, status, corpus, config, tmp_path):
+    manifest, store = ingested(merflow, corpus, tmp_path), tmp_path / "store"
+    merflow("run", "-c", config, "-m", manifest, "-s", store, "--features", "gemaps")
+    before = {f: (store / f).read_bytes() for f in visible_files(store) if f.endswith(".h5")}
+    merflow("run", "-c", config, "-m", manifest, "-s", store)
+    assert {f: (store / f).read_bytes() for f in before} == before
+    new = [f for f in visible_files(store) if f.endswith(".h5") and f not in before]
+    assert all("/hubert/" in f for f in new)
+    assert status(store)["stored"] == 6
+
+
+def test_bad_files_among_good_ones(merflow, status, corpus, config, tmp_path):
+    good = (corpus / "clip_0.mp4").read_bytes()
+    (corpus / "bad_cut.mp4").write_bytes(good[: len(good) // 2])
+    (corpus / "bad_zero.mp4").write_bytes(b"")
+    (corpus / "bad_text.mp4").write_text("only words\n" * 50, encoding="utf-8")
+    write_clip(corpus / "bad_mute.mp4", audio=None)
+    manifest, store = ingested(merflow, corpus, tmp_path), tmp_path / "store"
+    merflow("run", "-c", config, "-m", manifest, "-s", store, expect=1)
+    found = status(store, expect=1)
+    assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (3, 4, 0)
+    expected = {"bad_cut": "undecodable", "bad_zero": "empty_file", "bad_text": "undecodable", "bad_mute": "no_audio"}
+    assert {f["clip_id"]: f["reason"] for f in found["failures"]} == expected
+    pairs = [(f["clip_id"], f["feature"]) for f in found["failures"]]
+    assert len(pairs) == len(set(pairs)) == 8
+    shown = merflow("status", store, expect=1).stdout
+    for clip_id, reason in expected.items():
+        assert shown.count(f"failed {clip_id}: {reason}:") == 1
+    again = merflow("run", "-c", config, "-m", manifest, "-s", store, expect=1)
+    assert "nothing to do" in again.stdout
+
+
+def test_missing_audio_is_skipped_where_the_configuration_says_so(merflow, status, corpus, config, tmp_path):
+    write_clip(corpus / "mute.mp4", audio=None)
+    config.write_text(config.read_text(encoding="utf-8") + "no_audio: skip\n", encoding="utf-8")
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "--corpus", "folder", corpus, "-s", store)
+    found = status(store)
+    assert (found["stored"], found["skipped"], found["failed"], found["failures"]) == (6, 2, 0, [])
+
+
+def test_a_repaired_file_is_tried_again(merflow, status, corpus, config, tmp_path):
+    good = (corpus / "clip_0.mp4").read_bytes()
+    (corpus / "clip_0.mp4").write_bytes(b"")
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store, expect=1)
+    (corpus / "clip_0.mp4").write_bytes(good)
+    merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)
+    assert status(store)["stored"] == 6
+
+
+def test_changed_media_under_a_stored_clip_stops_the_run(merflow, corpus, config, tmp_path):
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)
+    files = visible_files(store)
+    write_clip(corpus / "clip_0.mp4", seconds=0.7)
+    done = merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store, expect=2)
+    assert "clip clip_0: its media, segment or text changed since gemaps was stored" in done.stderr
+    assert visible_files(store) == files
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "extractors: [{name: gemaps}]\nextrators: 1\n",
+            "unknown key 'extrators'; valid keys here: cluster, extractors",
+        ),
+        (
+            "extractors: [{name: hubret}]\n",
+            "unknown extractor 'hubret'; extractors: action_units, faces, gemaps, hubert",
+        ),
+        ("extractors: [{name: gemaps, set: x}]\n", "unknown key 'set'; valid keys here: feature_set, level"),
+        (
+            "extractors: [{name: gemaps}]\ncluster: {engine: slurm}\n",
+            "unknown engine 'slurm'; engines: auto, local, dask",
+        ),
+        ("extractors: [{name: videomae}]\nfaces: {detector: haar}\n", "haar"),
+        ("extractors: [{name: hubert, weights: {hub: nobody/nothing}}]\n", "merflow weights pull"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_writes_nothing(merflow, corpus, tmp_path, text, message):
+    manifest = ingested(merflow, corpus, tmp_path)
+    (tmp_path / "wrong.yaml").write_text(text, encoding="utf-8")
+    before = visible_files(tmp_path)
+    done = merflow("run", "-c", tmp_path / "wrong.yaml", "-m", manifest, "-s", tmp_path / "store", expect=2)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert visible_files(tmp_path) == before
+    assert not (tmp_path / "store").exists()
+
+
+def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, tmp_path):
+    manifest, store = ingested(merflow, corpus, tmp_path), tmp_path / "store"
+    before = visible_files(tmp_path)
+    cases = [
+        (["ingest", tmp_path / "nowhere", "--out", tmp_path / "x.parquet"], "nowhere"),
+        (["run", "-c", config, "-m", tmp_path / "no.parquet", "-s", store], "no.parquet"),
+        (["run", "-c", "merrr", "-m", manifest, "-s", store], "shipped: demo, indomer, merr"),
+        (["run", "-c", config, "-s", store], "give either --manifest M or --corpus NAME PATH (corpora: folder, table)"),
+        (["run", "-c", config, "--corpus", "iemocap", corpus, "-s", store], "folder, table"),
+        (["run", "-c", config, "-m", manifest, "-s", store, "--features", "gemap"], "unknown feature 'gemap'"),
+        (
+            ["run", "-c", config, "-m", manifest, "-s", store, "--root", tmp_path / "gone"],
+            "media folder does not exist",
+        ),
+        (["run", "-c", config, "-m", manifest, "-s", corpus], "not empty and not a feature store"),
+        (["status", tmp_path / "nowhere"], "not a feature store"),
+        (["export", "hdf5", tmp_path / "nowhere", tmp_path / "x.h5"], "not a feature store"),
+    ]
+    for arguments, message in cases:
+        done = merflow(*arguments, expect=2)
+        assert message in done.stderr, arguments
+        assert done.stderr.count("\n") == 1, done.stderr
+    assert visible_files(tmp_path) == before
+
+
+def test_a_prefect_server_that_does_not_answer(merflow, corpus, config, tmp_path):
+    manifest = ingested(merflow, corpus, tmp_path)
+    url = "http://127.0.0.1:9/api"
+    done = merflow("run", "-c", config, "-m", manifest, "-s", tmp_path / "s", expect=2, PREFECT_API_URL=url)
+    assert f"PREFECT_API_URL is {url}, but no Prefect server answers there" in done.stderr
+
+
+def test_inspect_shows_shapes_times_and_numbers(merflow, corpus, config, tmp_path):
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "--corpus", "folder", corpus, "-s", store)
+    shown = json.loads(merflow("inspect", store, "clip_0", "--json").stdout)
+    gemaps = next(f for f in shown["features"] if f["feature"] == "gemaps")
+    assert gemaps["shape"] == [96, 18]
+    assert (gemaps["begin"], gemaps["valid"]) == (0.0, 1.0)
+    assert gemaps["end"] == pytest.approx(1.0)
+    assert "96 x 18" in merflow("inspect", store, "clip_0").stdout
+    assert "no clip 'clip_9'" in merflow("inspect", store, "clip_9", expect=2).stderr
+
+
+def test_plug_ins_are_listed(merflow):
+    assert "gemaps" in merflow("extractors").stdout
+    assert "folder" in merflow("corpora").stdout
+    assert "hdf5" in merflow("formats").stdout
+
+
+def test_export_of_a_synthetic_store_must_be_asked_for(merflow, corpus, config, tmp_path):
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "--corpus", "folder", corpus, "-s", store)
+    refused = merflow("export", "hdf5", store, tmp_path / "x.h5", expect=2)
+    assert "allow_synthetic=true" in refused.stderr
+    assert not (tmp_path / "x.h5").exists()
+    merflow("export", "hdf5", store, tmp_path / "x.h5", "--opt", "allow_synthetic=true")
+    assert (tmp_path / "x.h5").is_file()
