@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from storage.manifest import Manifest
     from storage.store import FeatureStore
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="merflow",
     help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
@@ -50,8 +51,7 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("merflow: interrupted; what was finished is stored, run the same command to go on\n")
-        code = 130
+        code = INTERRUPTED
     except (MerflowError, ConfigError) as error:
         sys.stderr.write(f"merflow: {error}\n")
         code = 2
@@ -60,6 +60,8 @@ def main() -> None:
             raise
         error.show()  # type: ignore[attr-defined]  # click's usage errors
         code = 2
+    if code == INTERRUPTED:
+        sys.stderr.write("merflow: interrupted; what was finished is stored, run the same command to go on\n")
     sys.exit(code)
 
 

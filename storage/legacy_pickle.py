@@ -24,6 +24,8 @@ _ALLOWED = {
     ("_codecs", "encode"),  # how protocol 2 spells bytes
     *(("builtins", name) for name in ("bytearray", "complex", "frozenset", "set", "slice", "range")),
 }
+# What the unpickler is known to raise on bytes that are not a pickle, or not a whole one.
+_DAMAGE = (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 # The pickler in Python, not the one in C, for only it lets a subclass choose how a global is named.
@@ -47,7 +49,9 @@ class _LegacyPickler(_PythonPickler):  # type: ignore[misc]
 
 class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        new = _NEW + module.removeprefix(_OLD) if module.split(".")[:2] == ["numpy", "core"] else module
+        new = "builtins" if module == "__builtin__" else module  # protocol 2 uses Python 2's name
+        if module == _OLD or module.startswith(f"{_OLD}."):
+            new = _NEW + module.removeprefix(_OLD)
         if (new, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}; only arrays and plain values are allowed")
         return super().find_class(new, name)
@@ -67,10 +71,10 @@ def load(path: Path) -> Any:
     """Read a pickle that holds arrays and plain values only. Nothing in it can run code.
 
     Raises:
-        StoreError: If the file is damaged, or asks for anything else; names it.
+        StoreError: If the file is missing or damaged, or asks for anything else; names it.
     """
     try:
         with path.open("rb") as file:
             return _RestrictedUnpickler(file).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+    except _DAMAGE as error:
         raise StoreError(f"{path}: not a pickle of arrays: {error}") from error

@@ -144,7 +144,7 @@ def _readable(file: Path) -> Iterator[None]:
     """Turn whatever a damaged file makes its reader say into one line. pyarrow's errors are OSError and ValueError."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StoreError(f"{file}: damaged, or not a manifest of merflow: {reason}") from error
 

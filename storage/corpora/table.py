@@ -14,7 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from storage.corpora._base import AUDIO_SUFFIXES, VIDEO_SUFFIXES, Ingested, IngestReport, check_options, unique_ids
+from storage.corpora._base import (
+    AUDIO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Ingested,
+    IngestReport,
+    check_options,
+    safe_id,
+    unique_ids,
+)
 from storage.corpora._columns import FIELDS, Columns, choose_columns
 from storage.corpora._finder import ABSENT, MediaFinder
 from storage.corpora._labels import normalise
@@ -45,7 +53,7 @@ def read(source: Path, options: Mapping[str, str]) -> Ingested:
     root = _media_root(source, options.get("media"))
     drafts = _Drafts(source, columns, _finder(source, root, columns, options), report)
     kept = list(_distinct(drafts.of(table.rows), drafts))
-    ids = unique_ids([_names(d.clip) for d in kept], [str(drafts.key(d)) for d in kept], report)
+    ids = unique_ids([drafts.names(d) for d in kept], [str(drafts.key(d)) for d in kept], report)
     clips = [replace(d.clip, id=clip_id) for clip_id, d in zip(ids, kept, strict=True)]
     drafts.finish(clips)
     return Ingested(root, clips, report)
@@ -99,7 +107,7 @@ class _Drafts:
         channel = _number(cell, "audio_channel")
         dimensions = {name: _number(cell, name) for name in ("valence", "arousal", "dominance")}
         return Clip(
-            "draft",
+            safe_id(source_id),
             video=video,
             audio=audio,
             start=_number(cell, "start"),
@@ -147,6 +155,15 @@ class _Drafts:
         """What tells a row from all others: its id, or its media and segment in a table without ids."""
         return draft.clip.source_id if "id" in self._columns.fields else _media_of(draft.clip)
 
+    def names(self, draft: _Draft) -> list[str]:
+        """Ids to try: the table's, or without one the file's name, its path, and its path with the segment."""
+        clip = draft.clip
+        if "id" in self._columns.fields:
+            return [clip.source_id or ""]
+        path = str(PurePosixPath(clip.video or clip.audio or "").with_suffix("")).replace("/", "__")
+        end = "end" if clip.end is None else f"{clip.end:g}"
+        return [clip.source_id or "", path, f"{path}_{clip.start or 0:g}-{end}"]
+
     def repeated(self, first: _Draft, again: _Draft) -> None:
         """Report a row that repeats another one's id.
 
@@ -184,13 +201,6 @@ def _distinct(drafts: Iterable[_Draft], reader: _Drafts) -> Iterator[_Draft]:
 
 def _media_of(clip: Clip) -> tuple[object, ...]:
     return clip.video, clip.audio, clip.start, clip.end, clip.audio_channel
-
-
-def _names(clip: Clip) -> list[str]:
-    """Ids to try: the source's, then, where it is not unique, the file's path and the segment."""
-    path = PurePosixPath(clip.video or clip.audio or clip.source_id or "")
-    long = str(path.with_suffix("")).replace("/", "__")
-    return [clip.source_id or "", long, f"{long}_{clip.start or 0:g}-{'end' if clip.end is None else f'{clip.end:g}'}"]
 
 
 def _number(cell: Mapping[str, str | None], name: str) -> float | None:

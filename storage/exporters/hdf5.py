@@ -100,7 +100,8 @@ def _write_clip(group: Any, clip: Clip, found: Mapping[str, Features], rate: flo
         values, valid = align(features, grid)
         group.create_dataset(name, data=values)
         masks.create_dataset(name, data=valid)
-    group.attrs.update({name: text for name in _TEXTS if (text := getattr(clip, name)) is not None})
+    texts = {name: text for name in _TEXTS if (text := getattr(clip, name)) is not None}
+    group.attrs.update({name: text.replace("\0", "\ufffd") for name, text in texts.items()})  # HDF5 text ends at 0
     group.attrs["labels"] = json.dumps(dict(clip.labels), ensure_ascii=False)
 
 

@@ -90,9 +90,17 @@ def corpus(tmp_path) -> Path:
 
 @pytest.fixture
 def config(tmp_path) -> Path:
-    """GeMAPS and a tiny HuBERT."""
+    """Two features without a network: starts fast."""
     path = tmp_path / "config.yaml"
-    path.write_text(
-        f"extractors:\n  - {{name: gemaps}}\n  - {{name: hubert, recipe: mer2023, {TINY}}}\n", encoding="utf-8"
-    )
+    second = "{name: gemaps, feature: functionals, feature_set: eGeMAPSv02, level: functionals}"
+    path.write_text(f"extractors:\n  - {{name: gemaps}}\n  - {second}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def synthetic(tmp_path) -> Path:
+    """GeMAPS and a HuBERT with random weights."""
+    path = tmp_path / "synthetic.yaml"
+    lines = ["extractors:", "  - {name: gemaps}", f"  - {{name: hubert, recipe: mer2023, {TINY}}}"]
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path

@@ -57,7 +57,7 @@ def test_the_whole_path_and_a_second_run_that_finds_nothing_to_do(merflow, statu
     }  # fmt: skip
     assert found["features"]["gemaps"]["stored"] == 3
     assert found["clips"]["stored"] == 3
-    assert found["synthetic"] == ["hubert"]
+    assert found["synthetic"] == []
     assert "0 problems in 6" in merflow("verify", store).stdout
 
 
@@ -81,7 +81,7 @@ def test_a_feature_added_later_is_all_that_is_computed(merflow, status, corpus, 
     merflow("run", "-c", config, "-m", manifest, "-s", store)
     assert {f: (store / f).read_bytes() for f in before} == before
     new = [f for f in visible_files(store) if f.endswith(".h5") and f not in before]
-    assert all("/hubert/" in f for f in new)
+    assert all("/functionals/" in f for f in new)
     assert status(store)["stored"] == 6
 
 
@@ -216,9 +216,10 @@ def test_plug_ins_are_listed(merflow):
     assert "hdf5" in merflow("formats").stdout
 
 
-def test_export_of_a_synthetic_store_must_be_asked_for(merflow, corpus, config, tmp_path):
+def test_export_of_a_synthetic_store_must_be_asked_for(merflow, status, corpus, synthetic, tmp_path):
     store = tmp_path / "store"
-    merflow("run", "-c", config, "--corpus", "folder", corpus, "-s", store)
+    merflow("run", "-c", synthetic, "--corpus", "folder", corpus, "-s", store)
+    assert status(store)["synthetic"] == ["hubert"]
     refused = merflow("export", "hdf5", store, tmp_path / "x.h5", expect=2)
     assert "allow_synthetic=true" in refused.stderr
     assert not (tmp_path / "x.h5").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_every_field_comes_back(tmp_path, suffix):
     assert [repr(c) for c in manifest] == [repr(c) for c in CLIPS]
     assert len(manifest) == 3
     assert manifest.corpus == "Körpus"
-    assert os.listdir(tmp_path) == [path.name]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @SUFFIXES
@@ -108,14 +107,14 @@ def test_refuses_a_repeated_id_and_keeps_the_old_file(tmp_path, suffix):
     with pytest.raises(StoreError, match="clip id 'x' occurs twice"):
         write_manifest(path, [Clip("x"), Clip("y"), Clip("x")], root=tmp_path, corpus="c")
     assert list(Manifest.open(path)) == CLIPS
-    assert os.listdir(tmp_path) == [path.name]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @SUFFIXES
 def test_refuses_names_that_are_not_utf8(tmp_path, suffix):
     with pytest.raises(StoreError, match=r"udce9.*rename the file"):
         write_manifest(tmp_path / f"m.{suffix}", [Clip("x", video="\udce9.mp4")], root=tmp_path, corpus="c")
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_refuses_other_suffixes(tmp_path):

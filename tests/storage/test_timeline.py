@@ -94,8 +94,7 @@ def test_one_row_covers_its_clip(resample):
 
 @pytest.mark.parametrize("resample", [align, nearest])
 def test_nothing_to_align(resample):
-    empty = features(np.empty((0, 2)), np.empty((0, 2)))
-    none = Features(np.empty((0, 2), np.float32), empty.times, empty.valid)
+    none = Features(np.empty((0, 2), np.float32), np.empty((0, 2)), np.empty(0, np.bool_))
     values, valid = resample(none, regular_grid(1, 5))
     assert values.shape == (5, 2)
     assert np.isnan(values).all()

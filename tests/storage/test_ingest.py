@@ -1,0 +1,162 @@
+"""Ingest: a folder, or what was read of a table, becomes a manifest with fingerprints and lengths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from storage.corpora import read_corpus
+from storage.errors import RunError
+from storage.ingest import ingest
+from storage.manifest import Manifest
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def refused(message: str):
+    return pytest.raises(RunError, match=message)
+
+
+# A folder of clips
+
+
+def folder(root: Path, **options: str):
+    found = read_corpus("folder", root, options)
+    return {c.id: c for c in found.clips}, found.report
+
+
+def test_folder_pairs_video_and_sound_of_one_name(tmp_path):
+    make(tmp_path, "b.mp4", "b.wav", "a.MP4", "sub/c.flac", "sub/b2.webm", "notes.txt")
+    clips, report = folder(tmp_path)
+    assert list(clips) == ["a", "b", "b2", "c"]
+    assert {i: (c.video, c.audio) for i, c in clips.items()} == {
+        "a": ("a.MP4", "a.MP4"),
+        "b": ("b.mp4", "b.wav"),
+        "b2": ("sub/b2.webm", "sub/b2.webm"),
+        "c": (None, "sub/c.flac"),
+    }
+    assert report.corpus == tmp_path.name
+    assert not any(report.findings().values())
+
+
+def test_folder_skips_what_systems_leave_behind(tmp_path):
+    make(tmp_path, "._a.mp4", ".DS_Store", "__MACOSX/a.mp4", ".hidden/b.mp4", "Thumbs.db", ".c.mp4", "d.mp4")
+    assert list(folder(tmp_path)[0]) == ["d"]
+
+
+def test_folder_names_that_collide_take_their_path(tmp_path):
+    make(tmp_path, "x.mp4", "a/x.mp4", "a/b/x.wav", "a/b/y.mp4")
+    clips, report = folder(tmp_path)
+    assert {i: c.video or c.audio for i, c in clips.items()} == {
+        "a__b__x": "a/b/x.wav",
+        "y": "a/b/y.mp4",
+        "a__x": "a/x.mp4",
+        "x": "x.mp4",
+    }
+    assert {c.source_id for c in clips.values()} == {"x", "y"}
+    assert len(report.duplicates) == 3
+    assert "x: more than one item has this id; a/x.mp4 is a__x" in report.duplicates
+
+
+def test_folder_names_that_collide_again(tmp_path):
+    """A path that equals another clip's name, two videos of one name, and names that differ outside of ASCII only."""
+    make(tmp_path, "a/x.mp4", "c/x.mp4", "a__x.mp4", "v.avi", "v.mp4", "v.wav", "张 三.mp4", "李 四.mp4", "d/b.mp4")
+    clips, _ = folder(tmp_path)
+    assert len(clips) == 8
+    assert clips["v.mp4"].audio == clips["v.avi"].audio == "v.wav"
+    assert {c.source_id for i, c in clips.items() if i.startswith("___-")} == {"张 三", "李 四"}
+    assert {c.video for c in clips.values() if "x" in c.id} == {"a/x.mp4", "c/x.mp4", "a__x.mp4"}
+    assert folder(tmp_path)[0] == clips
+
+
+def test_folder_says_which_sound_it_leaves_out(tmp_path):
+    make(tmp_path, "v.mp4", "v.mp3", "v.wav")
+    clips, report = folder(tmp_path)
+    assert clips["v"].audio == "v.wav"
+    assert report.extra == ["v.mp3: v.mp4 has its sound from v.wav"]
+
+
+def test_folder_follows_links_once(tmp_path):
+    make(tmp_path / "disk", "a.mp4")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "videos").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "loop").symlink_to(tmp_path / "corpus")
+    assert [c.video for c in folder(tmp_path / "corpus")[0].values()] == ["videos/a.mp4"]
+
+
+def test_folder_errors(tmp_path):
+    with refused("expected a folder of clips, found nothing"):
+        folder(tmp_path / "none")
+    with refused("expected a folder of clips, found a file"):
+        folder(make(tmp_path, "a.mp4") / "a.mp4")
+    with refused(r"no media files; looked for \.mp4 .*\.wav"):
+        folder(make(tmp_path / "texts", "a.txt"))
+    with refused("unknown option 'id'; valid ones: corpus"):
+        folder(tmp_path, id="x")
+
+
+# Ingest: hashes, lengths, manifest
+
+
+class Probe:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.lock = threading.Lock()
+
+    def __call__(self, path: Path) -> float | None:
+        with self.lock:
+            self.seen.append(path.name)
+        return None if path.name.startswith("bad") else 4.0
+
+
+def test_ingest_writes_fingerprints_and_lengths(tmp_path):
+    make(tmp_path / "media", "a.mp4", "bad.mp4", "b.mp4", "b.wav")
+    probe = Probe()
+    report = ingest(None, tmp_path / "media", tmp_path / "m.parquet", {}, probe)
+    manifest = Manifest.open(tmp_path / "m.parquet")
+    clips = {c.id: c for c in manifest}
+    assert manifest.root == tmp_path / "media"
+    assert manifest.corpus == report.corpus == "media"
+    assert report.clips == 3
+    assert sorted(probe.seen) == ["a.mp4", "b.mp4", "b.wav", "bad.mp4"]
+    assert {i: c.duration for i, c in clips.items()} == {"a": 4.0, "b": 4.0, "bad": None}
+    assert report.unreadable == ["bad.mp4: its length cannot be read"]
+    digest = hashlib.sha256(b"a.mp4").hexdigest()
+    assert clips["a"] == clips["a"].with_fingerprint({"video": digest, "audio": digest})
+    assert report.to_dict()["counts"]["unreadable"] == 1
+    json.dumps(report.to_dict())
+
+
+def test_ingest_looks_at_a_shared_file_once(tmp_path):
+    make(tmp_path, "dialog.avi")
+    rows = "".join(f"u{i},dialog.avi,{i},{i + 0.5}\n" for i in range(200))
+    (tmp_path / "t.csv").write_text("id,video,start,end\n" + rows + "last,gone.avi,1,\n")
+    probe = Probe()
+    report = ingest("table", tmp_path / "t.csv", tmp_path / "m.jsonl", {}, probe)
+    clips = list(Manifest.open(tmp_path / "m.jsonl"))
+    assert probe.seen == ["dialog.avi"]
+    assert [c.id for c in clips] == [*(f"u{i}" for i in range(200)), "last"]
+    assert len({c.fingerprint for c in clips}) == 201
+    assert [clips[i].duration for i in (0, 3, 50, 200)] == [0.5, 0.5, 0.0, None]
+    assert clips[200] == clips[200].with_fingerprint({"video": "missing", "audio": "missing"})
+    assert report.missing == ["row 202: gone.avi: no such file"]
+
+
+def test_ingest_writes_nothing_when_it_refuses(tmp_path):
+    make(tmp_path / "in", "a.mp4")
+    out = tmp_path / "out" / "m.parquet"
+    with refused("nowhere: no such file or folder"):
+        ingest(None, tmp_path / "nowhere", out, {}, Probe())
+    with refused("unknown option"):
+        ingest(None, tmp_path / "in", out, {"x": "y"}, Probe())
+    assert not out.parent.exists()
