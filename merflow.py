@@ -5,8 +5,7 @@ store = merflow.open_store("store")
 features = store.get("clip_1_Cooking_1", "gemaps")   # values (T, 18), times (T, 2) seconds, valid (T,)
 """
 
-from storage.store import FeatureStore, open_store
-
 from storage.records import Clip, Failure, Features, FeatureSpec
+from storage.store import FeatureStore, open_store
 
 __all__ = ["Clip", "Failure", "FeatureSpec", "FeatureStore", "Features", "open_store"]

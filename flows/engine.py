@@ -6,11 +6,12 @@ All engines run the same plain function, `flows.work.extract_shard`, and give th
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import psutil
@@ -33,11 +34,13 @@ class Engine(Protocol):
 
     Attributes:
         name: For people.
-        workers: Shards that run at the same time.
     """
 
     name: str
-    workers: int
+
+    @property
+    def workers(self) -> int:
+        """Shards that run at the same time, now."""
 
     def run(self, job: Job) -> ShardReport:
         """Run one shard and wait for it; called from several threads.
@@ -183,11 +186,12 @@ def _local_dask(cluster: Cluster) -> Iterator[OnDask]:
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
     count = cluster.workers or default_workers()
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # worker deaths are handled, and told at the end
     with (
         dask.config.set(_DASK_SETTINGS),
         SpecCluster(
             workers={i: {"cls": Nanny, "options": _worker_options(i, count, cluster.threads)} for i in range(count)},
-            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
+            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
             silence_logs="CRITICAL",
         ) as local,
         Client(local) as client,
@@ -217,7 +221,7 @@ def _client(address: str) -> Iterator[Any]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="15s")
+        client: Any = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise RunError(f"{address}: no Dask scheduler answers there ({error})") from error
     with client:

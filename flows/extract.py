@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -29,7 +29,7 @@ from storage.shard_file import Entry
 from storage.store import FeatureStore
 
 RETRY_SECONDS = (2.0, 10.0)
-Pending = dict[PrefectConcurrentFuture[ShardReport], Job]
+Pending = dict[PrefectConcurrentFuture[Any], Job]
 
 
 def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
@@ -39,14 +39,14 @@ def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
 
 @task(
     name="shard",
-    task_run_name="{name}",
+    task_run_name="{job.shard.id}",
     retries=len(RETRY_SECONDS),
     retry_delay_seconds=list(RETRY_SECONDS),
     retry_condition_fn=_worth_retrying,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def shard_task(name: str, engine: Engine, job: Job) -> ShardReport:
+def shard_task(engine: Engine, job: Job) -> ShardReport:
     """Run one shard on an engine and wait for it."""
     return engine.run(job)
 
@@ -54,7 +54,7 @@ def shard_task(name: str, engine: Engine, job: Job) -> ShardReport:
 @flow(
     name="merflow-extract",
     flow_run_name="{run}",
-    task_runner=ThreadPoolTaskRunner(max_workers=256),  # the window below is the real bound
+    task_runner=cast("Any", ThreadPoolTaskRunner(max_workers=256)),  # the window below is the real bound
     validate_parameters=False,
     persist_result=False,
 )
@@ -107,15 +107,16 @@ class _Extraction:
         pending: Pending = {}
         unfinished: list[tuple[Job, BaseException]] = []
         while True:
-            room = max(1, 2 * engine.workers) - len(pending)
+            room = max(0, 2 * engine.workers - len(pending))
             for job in islice(jobs, room):
-                pending[shard_task.submit(job.shard.id, engine, job)] = job
+                future = shard_task.submit(engine, job)
+                pending[cast("PrefectConcurrentFuture[Any]", future)] = job
             if not pending:
                 return unfinished
             wait([future.wrapped_future for future in pending], return_when=FIRST_COMPLETED)
-            for future in [f for f in pending if f.wrapped_future.done()]:
-                job = pending.pop(future)
-                report = future.result(raise_on_failure=False)
+            for done in [f for f in pending if f.wrapped_future.done()]:
+                job = pending.pop(done)
+                report = done.result(raise_on_failure=False)
                 if isinstance(report, ShardReport):
                     self._finished(report, engine)
                 elif isinstance(report, RunError):

@@ -176,7 +176,7 @@ def _users(folder: Path) -> list[int]:
 
 def _healthy(url: object) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # the user's own setting
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -142,8 +142,12 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], l
 
 def _summary(spec: FeatureSpec, features: Features) -> Inspection:
     values = features.values[features.valid].astype(np.float64)
-    numbers = [float(f(values)) for f in (np.mean, np.std, np.min, np.max)] if values.size else [None] * 4
+    mean, deviation, low, high = (
+        (float(np.mean(values)), float(np.std(values)), float(np.min(values)), float(np.max(values)))
+        if values.size
+        else (None, None, None, None)
+    )
     begin, end = (float(features.times[0, 0]), float(features.times[-1, 1])) if len(features.times) else (0.0, 0.0)
     shape = (features.values.shape[0], features.values.shape[1])
     share = float(features.valid.mean()) if features.valid.size else 0.0
-    return Inspection(spec.name, shape, begin, end, share, *numbers, spec.source, spec.synthetic)  # type: ignore[arg-type]
+    return Inspection(spec.name, shape, begin, end, share, mean, deviation, low, high, spec.source, spec.synthetic)

@@ -158,7 +158,7 @@ def read_index(path: Path) -> Index:
         rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
         group = file["failures"]
         columns = [_texts(group, name) for name in (*_FAILURE_FIELDS, "fingerprint")]
-        failures = tuple((Failure(*row[:-1]), row[-1]) for row in zip(*columns, strict=True))  # type: ignore[arg-type]
+        failures = tuple((Failure(*row[:-1]), row[-1]) for row in zip(*columns, strict=True))
     return Index(path, spec, rows, failures)
 
 

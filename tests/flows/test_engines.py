@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -29,8 +32,7 @@ def eight(tmp_path):
         write_clip(folder / f"clip_{i}.mp4", seconds=0.6 + i / 10)
     config = tmp_path / "eight.yaml"
     config.write_text(
-        f"extractors:\n  - {{name: gemaps}}\n  - {{name: hubert, {TINY}}}\n"
-        "cluster: {shard_seconds: 0.5}\n",
+        f"extractors:\n  - {{name: gemaps}}\n  - {{name: hubert, {TINY}}}\ncluster: {{shard_seconds: 0.5}}\n",
         encoding="utf-8",
     )
     return folder, config
@@ -102,24 +104,47 @@ def start(run, environment, server=None):
     )
 
 
-def test_one_prefect_server_of_its_own_and_none_left(eight, manifest, environment, tmp_path):
-    own = environment | {"MERFLOW_HOME": str(tmp_path / "own_home")}
+def test_one_prefect_server_of_its_own_and_none_left(eight, manifest, fresh_home, environment, tmp_path):
+    own = environment | {"MERFLOW_HOME": str(fresh_home)}
     run = start(
         ["run", "-c", eight[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "dask", "--workers", "2"], own
     )
     most = 0
     while run.poll() is None:
-        most = max(most, len(processes("prefect server start")) - others(own, environment))
+        most = max(most, len(servers_of(fresh_home)))
         time.sleep(0.1)
-    assert run.returncode == 0, run.communicate()[0]
-    run.communicate()
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
     assert most == 1
+    assert servers_of(fresh_home) == []
     assert processes(str(tmp_path)) == []
 
 
-def others(own, environment) -> int:
-    """Servers of the session-wide fixture, which other tests may have started."""
-    return len(processes(environment["MERFLOW_HOME"]))
+def servers_of(home) -> list[int]:
+    """Processes of any kind of Prefect server, also a temporary one, that anything of this home has started."""
+    found = []
+    for process in psutil.process_iter():
+        line = " ".join(cmdline(process))
+        if re.search(r"-m prefect server|prefect\.server|uvicorn", line) and str(home) in str(environ(process)):
+            found.append(process.pid)
+    return found
+
+
+def environ(process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
+
+
+@pytest.fixture
+def fresh_home(server, home, tmp_path):
+    """A home without a server; the database is copied, for making one takes ten seconds."""
+    (tmp_path / "fresh" / "prefect").mkdir(parents=True)
+    with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as old:
+        with closing(sqlite3.connect(tmp_path / "fresh" / "prefect" / "prefect.db")) as new:
+            old.backup(new)
+    return tmp_path / "fresh"
 
 
 @pytest.mark.parametrize("engine", ["local", "dask"])
@@ -202,22 +227,24 @@ def test_a_clip_that_kills_its_worker_fails_alone(merflow, status, eight, manife
     assert {(f["clip_id"], f["reason"]) for f in found["failures"]} == {("clip_3", "crash")}
 
 
-def test_servers_are_shared_and_outlive_no_user(environment, tmp_path):
+def test_servers_are_shared_and_outlive_no_user(environment, fresh_home):
     """Two users of one home share a server; when both were killed, nothing of it stays."""
-    code = "import time\nfrom flows.server import prefect_server\nwith prefect_server() as u:\n  print(u, flush=True)\n  time.sleep(99)"
-    own = environment | {"MERFLOW_HOME": str(tmp_path / "h")}
+    code = (
+        "import time\nfrom flows.server import prefect_server\n"
+        "with prefect_server() as url:\n    print(url, flush=True)\n    time.sleep(99)"
+    )
+    own = environment | {"MERFLOW_HOME": str(fresh_home)}
     users = [subprocess.Popen([sys.executable, "-c", code], env=own, stdout=subprocess.PIPE, text=True) for _ in "ab"]
     urls = [user.stdout.readline() for user in users]
     assert urls[0].startswith("http://127.0.0.1:")
     assert urls[0] == urls[1]
-    keepers = [psutil.Process(p.pid) for p in psutil.process_iter() if str(tmp_path) in " ".join(cmdline(p))]
+    keepers = [psutil.Process(p.pid) for p in psutil.process_iter() if str(fresh_home) in " ".join(cmdline(p))]
     family = [*keepers, *(child for k in keepers for child in k.children(recursive=True))]
     assert len(family) >= 2
     for user in users:
         user.kill()
         user.communicate()
-    gone, alive = psutil.wait_procs(family, timeout=30)
-    assert alive == []
+    assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
 def cmdline(process) -> list[str]:
