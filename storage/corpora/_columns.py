@@ -34,14 +34,17 @@ class Columns:
     Attributes:
         fields: Column of each field that has one.
         labels: Name of each further label, by its column.
+        constants: What every row says about a field that has no column.
     """
 
     fields: Mapping[str, str]
     labels: Mapping[str, str]
+    constants: Mapping[str, str]
 
     def __str__(self) -> str:
         """One line for the report."""
         pairs = [f"{name}={column}" for name, column in self.fields.items()]
+        pairs += [f"{name}=={text}" for name, text in self.constants.items()]
         return ", ".join(pairs + [f"labels.{name}={column}" for column, name in self.labels.items()])
 
     def cell(self, cells: Mapping[str, str], field: str) -> str | None:
@@ -50,6 +53,8 @@ class Columns:
 
     def exact(self, cells: Mapping[str, str], field: str) -> str | None:
         """What a row says about a field, as it is written; None if nothing."""
+        if field in self.constants:
+            return self.constants[field]
         return cells.get(self.fields[field]) or None if field in self.fields else None
 
     def label_cells(self, cells: Mapping[str, str]) -> dict[str, str]:
@@ -63,21 +68,24 @@ def choose_columns(columns: Sequence[str], options: Mapping[str, str], where: st
 
     Args:
         columns: Columns of the table.
-        options: Column of a field by the field's name, an empty one for none; a field without an option gets the
-            first of its well-known names that is a column.
+        options: Column of a field by the field's name, an empty one for none, or `=` and what every row says; a field
+            without an option gets the first of its well-known names that is a column.
         where: Named in errors.
 
     Raises:
         RunError: If an option names a column that does not exist; lists those that do.
     """
     fields = {}
+    constants = {name: text[1:] for name, text in options.items() if name in FIELDS and text.startswith("=")}
     for name, known in FIELDS.items():
+        if name in constants:
+            continue
         column = options.get(name, next((k for k in known if k in columns), ""))
         if column and column not in columns:
             raise RunError(f"{where}: {name}={column}: no such column; columns: {', '.join(columns)}")
         if column:
             fields[name] = column
-    return Columns(fields, _further_labels([c for c in columns if c not in fields.values()]))
+    return Columns(fields, _further_labels([c for c in columns if c not in fields.values()]), constants)
 
 
 def _further_labels(columns: Sequence[str]) -> dict[str, str]:

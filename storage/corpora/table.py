@@ -1,6 +1,7 @@
 """A table with one clip per row: CSV (comma or tab), JSONL, or a JSON list of objects.
 
-Options name the column of each field (`id=sample_id`; empty for none) and the media folder (`media=videos`). Fields
+Options name the column of each field (`id=sample_id`; empty for none; `split==train` says the same of every row) and
+the media folder (`media=videos`). Fields
 without an option are found by well-known names, and the report says which columns were used. Columns that end in
 `_label` or `_sentiment`, or are called `sentiment`, become further labels. No row is dropped unless it repeats
 another one; what does not fit together is in the report.

@@ -141,9 +141,9 @@ def environ(process) -> dict[str, str]:
 def fresh_home(server, home, tmp_path):
     """A home without a server; the database is copied, for making one takes ten seconds."""
     (tmp_path / "fresh" / "prefect").mkdir(parents=True)
-    with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as old:
-        with closing(sqlite3.connect(tmp_path / "fresh" / "prefect" / "prefect.db")) as new:
-            old.backup(new)
+    paths = (home / "prefect" / "prefect.db", tmp_path / "fresh" / "prefect" / "prefect.db")
+    with closing(sqlite3.connect(paths[0])) as old, closing(sqlite3.connect(paths[1])) as new:
+        old.backup(new)
     return tmp_path / "fresh"
 
 

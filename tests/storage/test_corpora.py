@@ -221,3 +221,11 @@ def test_unknown_labels_are_never_neutral(tmp_path):
     assert report.unknown_labels == ["A: 2 clips", "N: 1 clips", "hate: 1 clips"]
     assert normalise("KESEDIHAN") == "sad"
     assert normalise("01") is None
+
+
+def test_one_value_for_every_row(tmp_path):
+    make(tmp_path, "a.mp4", "b.mp4")
+    content = "id,video,split\na,a.mp4,x\nb,b.mp4,y\n"
+    clips, report = table(tmp_path / "t.csv", content, split="=train", language="=id")
+    assert {(c.split, c.language) for c in clips.values()} == {("train", "id")}
+    assert "split==train, language==id" in report.notes[0]
