@@ -82,7 +82,8 @@ class Plan:
 def missing_features(store: FeatureStore, clip: Clip, features: Iterable[str]) -> list[str]:
     """Features that a clip still has to get.
 
-    A failure counts as done while the media is the same; with other media the clip is tried again.
+    A failure counts as done while the media is the same; with other media the clip is tried again, and so is a clip
+    whose file was not there.
 
     Raises:
         RunError: If values are stored that were made from other media of the same clip id.
@@ -90,12 +91,14 @@ def missing_features(store: FeatureStore, clip: Clip, features: Iterable[str]) -
     missing = []
     for feature in features:
         outcome = store.outcome_of(clip.id, feature)
-        if outcome is None or (outcome[0] != "stored" and outcome[1] != clip.fingerprint):
+        if outcome is None or outcome.reason == "missing_file":
             missing.append(feature)
-        elif outcome[1] != clip.fingerprint:
+        elif outcome.state != "stored":
+            missing += [feature] if outcome.fingerprint != clip.fingerprint else []
+        elif outcome.fingerprint != clip.fingerprint:
             raise RunError(
                 f"clip {clip.id}: its media, segment or text changed since {feature} was stored "
-                f"(fingerprint {outcome[1]}, now {clip.fingerprint}); use a new store, or the old media"
+                f"(fingerprint {outcome.fingerprint}, now {clip.fingerprint}); use a new store, or the old media"
             )
     return missing
 

@@ -85,7 +85,7 @@ def read_status(store: FeatureStore) -> Status:
         states = set()
         for name in names:
             outcome = store.outcome_of(clip.id, name)
-            state = outcome[0] if outcome is not None else "missing"
+            state = outcome.state if outcome is not None else "missing"
             status.features[name].add(state)
             status.pairs.add(state)
             states.add(state)

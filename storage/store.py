@@ -15,7 +15,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -27,6 +27,20 @@ from storage.shard_file import Entry, Index, check_shard_file, open_shard_file, 
 
 FORMAT = 1
 OPEN_FILES = 64
+
+
+class Outcome(NamedTuple):
+    """What became of one clip and feature.
+
+    Attributes:
+        state: `stored`, `failed` or `skipped`.
+        fingerprint: Of the media it was made from.
+        reason: Why it failed or was skipped.
+    """
+
+    state: str
+    fingerprint: str
+    reason: str = ""
 
 
 class FeatureStore:
@@ -132,12 +146,12 @@ class FeatureStore:
         """Whether a clip has values for a feature."""
         return (feature, clip_id) in self._where
 
-    def outcome_of(self, clip_id: str, feature: str) -> tuple[str, str] | None:
-        """State (`stored`, `failed` or `skipped`) and media fingerprint of one clip and feature; None if missing."""
+    def outcome_of(self, clip_id: str, feature: str) -> Outcome | None:
+        """What became of one clip and feature; None if it is missing."""
         if (found := self._where.get((feature, clip_id))) is not None:
-            return "stored", found[3]
+            return Outcome("stored", found[3])
         if (failure := self._failures.get((feature, clip_id))) is not None:
-            return failure[0].state, failure[1]
+            return Outcome(failure[0].state, failure[1], failure[0].reason)
         return None
 
     def get(self, clip_id: str, feature: str) -> Features:

@@ -125,6 +125,16 @@ def test_a_repaired_file_is_tried_again(merflow, status, corpus, config, tmp_pat
     assert status(store)["stored"] == 6
 
 
+def test_a_file_that_was_away_during_a_run_is_tried_again(merflow, status, corpus, config, tmp_path):
+    manifest, store = ingested(merflow, corpus, tmp_path), tmp_path / "store"
+    (corpus / "clip_0.mp4").rename(tmp_path / "away.mp4")
+    merflow("run", "-c", config, "-m", manifest, "-s", store, expect=1)
+    assert {f["reason"] for f in status(store, expect=1)["failures"]} == {"missing_file"}
+    (tmp_path / "away.mp4").rename(corpus / "clip_0.mp4")
+    merflow("run", "-c", config, "-m", manifest, "-s", store)
+    assert status(store)["stored"] == 6
+
+
 def test_changed_media_under_a_stored_clip_stops_the_run(merflow, corpus, config, tmp_path):
     store = tmp_path / "store"
     merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)

@@ -55,7 +55,7 @@ def test_round_trip_is_byte_equal(store):
     assert again.clip_ids("gemaps") == ["a", "c"]
     assert again.specs == {"gemaps": SPEC}
     assert [f.reason for f in again.failures] == ["no_audio"]
-    assert again.outcome_of("b", "gemaps") == ("failed", "fb")
+    assert again.outcome_of("b", "gemaps") == ("failed", "fb", "no_audio")
     assert again.outcome_of("x", "gemaps") is None
 
 
@@ -86,8 +86,8 @@ def test_a_later_success_replaces_a_failure_and_never_the_other_way(store):
     failed = Failure("a", "gemaps", "undecodable", "")
     store.put("run-2", SPEC, [Entry("a", "fa", failed)], {})
     for seen in (store, open_store(store.path)):
-        assert seen.outcome_of("b", "gemaps") == ("stored", "fb2")
-        assert seen.outcome_of("a", "gemaps") == ("stored", "fa")
+        assert seen.outcome_of("b", "gemaps") == ("stored", "fb2", "")
+        assert seen.outcome_of("a", "gemaps") == ("stored", "fa", "")
         assert seen.failures == []
 
 

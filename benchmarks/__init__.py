@@ -1,0 +1,1 @@
+"""Benchmarks: one script per claim, each ends with one JSON line."""
