@@ -5,6 +5,7 @@ All engines run the same plain function, `flows.work.extract_shard`, and give th
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import os
@@ -29,6 +30,10 @@ class WorkerLostError(Exception):
     """A worker process died while it held a shard, as often as Dask allows."""
 
 
+class StoppedError(Exception):
+    """The engine was closed, by an interrupt, before the shard was done."""
+
+
 class Engine(Protocol):
     """Runs shards.
 
@@ -47,6 +52,7 @@ class Engine(Protocol):
 
         Raises:
             WorkerLostError: If its worker died.
+            StoppedError: If the engine was closed meanwhile.
         """
 
 
@@ -63,11 +69,26 @@ class InProcess:
     def __init__(self, on_clip: Callable[[Clip, bool], None] | None) -> None:
         self._on_clip = on_clip
         self._turn = threading.Lock()
+        self._stopped = threading.Event()
 
     def run(self, job: Job) -> ShardReport:
-        """Run one shard here."""
+        """Run one shard here; stops between two clips once the engine is closed."""
         with self._turn:
-            return extract_shard(job, self._on_clip)
+            self._check()
+            return extract_shard(job, self._clip_done)
+
+    def stop(self) -> None:
+        """Let the shard that runs now end at its next clip."""
+        self._stopped.set()
+
+    def _clip_done(self, clip: Clip, failed: bool) -> None:
+        if self._on_clip is not None:
+            self._on_clip(clip, failed)
+        self._check()
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError("the run was interrupted")
 
 
 class OnDask:
@@ -89,7 +110,7 @@ class OnDask:
 
     def run(self, job: Job) -> ShardReport:
         """Submit one shard and wait for it."""
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
 
         # A fresh key each time: Dask would hand out the old result of a retried shard.
         future = self._client.submit(extract_shard, job, pure=False)
@@ -97,11 +118,13 @@ class OnDask:
             report: ShardReport = future.result()
         except KilledWorker as error:
             raise WorkerLostError(f"shard {job.shard.id}: its worker died twice") from error
-        # A cancelled future is a BaseException that would end the whole flow.
-        except BaseException as error:
-            if type(error).__name__ == "CancelledError":
-                raise RuntimeError(f"shard {job.shard.id}: cancelled by the Dask scheduler") from error
-            raise
+        except (
+            CancelledError,
+            asyncio.CancelledError,
+        ) as error:  # the second is a BaseException: it would end the flow
+            if self._client.status != "running":
+                raise StoppedError(f"shard {job.shard.id}: the run was interrupted") from error
+            raise RuntimeError(f"shard {job.shard.id}: cancelled by the Dask scheduler") from error
         finally:
             future.release()
         return report
@@ -160,16 +183,20 @@ def open_engine(cluster: Cluster, clips: int, on_clip: Callable[[Clip, bool], No
     """
     kind = choose_engine(cluster, clips)
     if kind == "local":
-        yield InProcess(on_clip)
-    elif kind == "dask":
-        with _local_dask(cluster) as engine:
+        engine = InProcess(on_clip)
+        try:
             yield engine
+        finally:
+            engine.stop()
+    elif kind == "dask":
+        with _local_dask(cluster) as on_dask:
+            yield on_dask
     elif "://" in kind:
         with _client(kind) as client:
             yield OnDask(client, f"Dask scheduler {kind}")
     else:
-        with _cluster_class(kind, cluster) as engine:
-            yield engine
+        with _cluster_class(kind, cluster) as on_dask:
+            yield on_dask
 
 
 _DASK_SETTINGS = {

@@ -19,7 +19,7 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.schema import RunConfig
-from flows.engine import Engine, WorkerLostError, open_engine
+from flows.engine import Engine, StoppedError, WorkerLostError, open_engine
 from flows.listen import current_listener
 from flows.plan import build_extractors, make_shards, missing_features, shard_seconds, survey
 from flows.work import Job, ShardReport, versions
@@ -34,7 +34,7 @@ Pending = dict[PrefectConcurrentFuture[Any], Job]
 
 def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
     error = state.result(raise_on_failure=False)
-    return not isinstance(error, RunError | WorkerLostError)
+    return not isinstance(error, RunError | WorkerLostError | StoppedError)
 
 
 @task(

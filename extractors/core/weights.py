@@ -75,10 +75,12 @@ def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES) -> dict[str, Any
     """
     if weights.hub is None:
         return {}
+    revision = weights.revision
     for name in names:
-        folder = _download(weights.hub, weights.revision, name)
+        folder = _download(weights.hub, revision, name)
         if (folder / name).is_file():
             break
+        revision = folder.name  # a branch may move between two downloads
     else:
         raise RunError(f"weights {weights.hub}@{weights.revision}: the repository holds no {' or '.join(names)}")
     files = {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}

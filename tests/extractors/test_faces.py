@@ -165,7 +165,7 @@ def test_a_clip_too_long_to_keep_gives_the_same_and_is_tracked_once(tmp_path, mo
 @pytest.mark.parametrize("crop", [None, (0.1, 0.2, 0.85, 0.9)])
 def test_the_full_size_is_that_of_the_upright_cropped_picture(feat_clips, crop):
     frame = next(_media(feat_clips, "single_face.mp4", end=0.1, crop=crop).frames())
-    assert stage._full_size(frame) == frame.rgb().shape[1::-1]
+    assert frame.size == frame.rgb().shape[1::-1]
 
 
 def test_a_cropped_clip_finds_the_same_face(feat_clips, tracks):

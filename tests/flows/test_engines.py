@@ -186,9 +186,12 @@ def await_gone(part: str) -> None:
     assert processes(part) == []
 
 
-def test_interrupt_says_how_to_go_on_and_the_same_command_does(merflow, eight, manifest, environment, server, tmp_path):
+@pytest.mark.parametrize("engine", ["local", "dask"])
+def test_interrupt_says_how_to_go_on_and_the_same_command_does(
+    merflow, eight, manifest, environment, server, tmp_path, engine
+):
     store = tmp_path / "s"
-    command = ["run", "-c", eight[1], "-m", manifest, "-s", store, "--engine", "local"]
+    command = ["run", "-c", eight[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
     run = start(command, environment, server)
     wait_until_working(run, store, 0.0)
     run.send_signal(signal.SIGINT)
@@ -196,6 +199,7 @@ def test_interrupt_says_how_to_go_on_and_the_same_command_does(merflow, eight, m
     assert run.returncode == 130, output
     assert "interrupted" in output
     assert "Traceback" not in output
+    assert processes(str(store)) == []
     merflow(*command)
     assert set(times_computed(store).values()) == {1}
 
