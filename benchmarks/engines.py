@@ -15,11 +15,10 @@ from pathlib import Path
 
 from benchmarks._report import report
 from configs.schema import Cluster, load_config
-from extractors.core.demux import probe
 from flows.demo import demo_clips
+from flows.ingest import ingest_corpus
 from flows.run import run_extraction
 from flows.server import prefect_server
-from storage.ingest import ingest
 from storage.manifest import Manifest
 from storage.store import FeatureStore, open_store
 
@@ -28,7 +27,7 @@ def main() -> None:
     clips = Path(sys.argv[1]) if len(sys.argv) > 1 else demo_clips()
     with tempfile.TemporaryDirectory() as name, prefect_server():
         folder = Path(name)
-        ingest("folder", clips, folder / "m.parquet", {}, probe)
+        ingest_corpus("folder", clips, folder / "m.parquet", {})
         seconds = {engine: timed(folder, engine) for engine in ("dask", "local")}
         stores = [open_store(folder / engine) for engine in seconds]
         compared = equal_features(*stores)

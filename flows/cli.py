@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from flows.run import RunResult
-    from storage.corpora import IngestReport
     from storage.manifest import Manifest
-    from storage.store import FeatureStore
 
 INTERRUPTED = 130
 app = typer.Typer(
@@ -96,7 +94,9 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
-    report = _ingest(corpus, path, out, opt)
+    from flows.ingest import ingest_corpus
+
+    report = ingest_corpus(corpus, path, out, _options(opt))
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
@@ -146,18 +146,12 @@ def _manifest_for(
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
         raise ConfigError(f"give either --manifest M or --corpus NAME PATH (corpora: {', '.join(corpus_names())})")
+    from flows.ingest import ingest_corpus
     from flows.show import show_ingest
 
     made = store.with_name(f"{store.name}.manifest.parquet")
-    show_ingest(_console(), _ingest(corpus[0], corpus[1], made, opt), made)
+    show_ingest(_console(), ingest_corpus(corpus[0], corpus[1], made, _options(opt)), made)
     return Manifest.open(made, root=root)
-
-
-def _ingest(corpus: str | None, path: Path, out: Path, opt: list[str] | None) -> IngestReport:
-    from extractors.core.demux import probe
-    from storage.ingest import ingest as ingest_corpus
-
-    return ingest_corpus(corpus, path, out, _options(opt), probe)
 
 
 def _run(config: Any, manifest: Manifest, store: Path, only: list[str] | None) -> RunResult:
@@ -225,12 +219,9 @@ def verify(store: StoreArgument) -> None:
     problems = list(opened.verify())
     for problem in problems:
         typer.echo(problem)
-    typer.echo(f"{len(problems)} problems in {_stored_count(opened)} stored clip features")
+    stored = sum(len(opened.clip_ids(name)) for name in opened.specs)
+    typer.echo(f"{len(problems)} problems in {stored} stored clip features")
     raise typer.Exit(int(bool(problems)))
-
-
-def _stored_count(store: FeatureStore) -> int:
-    return sum(len(store.clip_ids(name)) for name in store.specs)
 
 
 @app.command()

@@ -40,17 +40,16 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     Returns:
         The exit code.
     """
-    from extractors.core.demux import probe
+    from flows.ingest import ingest_corpus
     from flows.show import show_ingest
     from flows.status import read_status
-    from storage.ingest import ingest
     from storage.manifest import Manifest
     from storage.store import open_store
 
     begin = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / "manifest.parquet"
-    show_ingest(console, ingest("folder", demo_clips(), manifest, {}, probe), manifest)
+    show_ingest(console, ingest_corpus("folder", demo_clips(), manifest, {}), manifest)
     result = run(_demo_config(console), Manifest.open(manifest), out / "store", None)
     if not result.todo:
         console.print("nothing to do: the store is complete")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
 
@@ -152,5 +151,4 @@ class _Extraction:
                 attributes = {"run": self.run, "versions": versions()}
                 self.store.put(f"{job.shard.id}-crash", extractor.spec, [entry], attributes)
                 self.outcomes["failed"] += 1
-        with suppress(ConnectionError):
-            self.listener.clip_done(clip, failed=True)
+        self.listener.shard_done(ShardReport(job.shard.id, 1, failed_clips=1), "")

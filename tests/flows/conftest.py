@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -104,3 +106,33 @@ def synthetic(tmp_path) -> Path:
     lines = ["extractors:", "  - {name: gemaps}", f"  - {{name: hubert, recipe: mer2023, {TINY}}}"]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Forty short sounds, about one shard each, and two features without a network: processes start fast."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(40):
+        write_clip(folder / f"clip_{i:02d}.wav", seconds=0.6 + i / 100, video=False)
+    config = tmp_path / "many.yaml"
+    second = "{name: gemaps, feature: functionals, feature_set: eGeMAPSv02, level: functionals}"
+    text = f"extractors:\n  - {{name: gemaps}}\n  - {second}\ncluster: {{shard_seconds: 0.5}}\n"
+    config.write_text(text, encoding="utf-8")
+    return folder, config
+
+
+@pytest.fixture
+def manifest(merflow, many, tmp_path):
+    merflow("ingest", many[0], "--out", tmp_path / "m.parquet")
+    return tmp_path / "m.parquet"
+
+
+@pytest.fixture
+def fresh_home(server, home, tmp_path):
+    """A home without a server; the database is copied, for making one takes ten seconds."""
+    (tmp_path / "fresh" / "prefect").mkdir(parents=True)
+    paths = (home / "prefect" / "prefect.db", tmp_path / "fresh" / "prefect" / "prefect.db")
+    with closing(sqlite3.connect(paths[0])) as old, closing(sqlite3.connect(paths[1])) as new:
+        old.backup(new)
+    return tmp_path / "fresh"

@@ -1,0 +1,15 @@
+"""Ingest with the decoder's own probe: storage reads corpora and writes manifests, but never opens media."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from extractors.core.demux import probe
+from storage.corpora import IngestReport
+from storage.ingest import ingest
+
+
+def ingest_corpus(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]) -> IngestReport:
+    """Read a corpus and write its manifest; see `storage.ingest.ingest`."""
+    return ingest(corpus, path, out, options, probe)
