@@ -98,8 +98,9 @@ class _Extraction:
         return bool(missing_features(self.store, clip, self.features))
 
     def _job(self, shard: Shard) -> Job:
-        root = str(self.store.manifest.root)
-        return Job(shard, root, str(self.store.path), self.config, self.features, self.run)
+        # Absolute: workers of another scheduler have another current folder.
+        root, store = self.store.manifest.root.absolute(), self.store.path.absolute()
+        return Job(shard, str(root), str(store), self.config, self.features, self.run)
 
     def _run_all(self, engine: Engine, jobs: Iterator[Job]) -> list[tuple[Job, BaseException]]:
         """Run jobs through a bounded window; return those that could not be finished."""
@@ -143,6 +144,7 @@ class _Extraction:
 
     def _record_crash(self, job: Job) -> None:
         (clip,) = job.shard.clips
+        self.store.refresh()
         message = "its worker process died twice with other clips around it, and twice alone"
         for extractor in build_extractors(self.config):
             if extractor.feature in missing_features(self.store, clip, self.features):

@@ -110,7 +110,7 @@ def extract_shard(job: Job, on_clip: Callable[[Clip, bool], None] | None = None)
         RunError: If the media folder is gone: recording every clip as failed would be wrong.
     """
     report = ShardReport(job.shard.id, len(job.shard.clips))
-    store = _store(job.store)
+    store = _store(job.store, job.run)
     store.refresh()
     todo = {c.id: missing_features(store, c, job.features) for c in job.shard.clips}
     report.outcomes["already"] = sum(len(job.features) - len(m) for m in todo.values())
@@ -132,8 +132,8 @@ def extract_shard(job: Job, on_clip: Callable[[Clip, bool], None] | None = None)
     return report
 
 
-@lru_cache(maxsize=2)
-def _store(path: str) -> FeatureStore:
+@lru_cache(maxsize=1)
+def _store(path: str, run: str) -> FeatureStore:  # noqa: ARG001  # opened afresh for every run
     return FeatureStore(path)
 
 

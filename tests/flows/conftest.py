@@ -60,10 +60,12 @@ def processes(part: str) -> list[list[str]]:
 def merflow(server, environment):
     """Run the real command; gives the finished process."""
 
-    def call(*arguments: object, expect: int = 0, **changes: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: object, expect: int = 0, cwd: Path | None = None, **changes: str
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
         shared = environment | {"PREFECT_API_URL": server} | changes
-        done = subprocess.run(command, capture_output=True, text=True, env=shared, check=False, timeout=280)
+        done = subprocess.run(command, capture_output=True, text=True, env=shared, cwd=cwd, check=False, timeout=280)
         assert done.returncode == expect, f"{command}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -31,7 +31,8 @@ def test_a_given_scheduler_gives_the_same_bytes(merflow, many, manifest, environ
     run = ["run", "-c", many[1], "-m", manifest]
     merflow(*run, "-s", tmp_path / "local", "--engine", "local")
     with scheduler(environment, tmp_path) as address:
-        merflow(*run, "-s", tmp_path / "given", "--engine", address)
+        # A store named relative to where the user is, which is not where the workers are.
+        merflow(*run, "-s", "given", "--engine", address, cwd=tmp_path)
     assert assert_equal(tmp_path / "local", tmp_path / "given") == 80
 
 
@@ -51,8 +52,9 @@ class scheduler:  # noqa: N801  # reads as a function
             assert self._scheduler.poll() is None
             time.sleep(0.1)
         address = json.loads(self._file.read_text(encoding="utf-8"))["address"]
+        (self._file.parent / "elsewhere").mkdir()
         worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
-        self._worker = subprocess.Popen([*worker, "--no-dashboard"], **quiet)
+        self._worker = subprocess.Popen([*worker, "--no-dashboard"], cwd=self._file.parent / "elsewhere", **quiet)
         return address
 
     def __exit__(self, *_: object) -> None:
