@@ -32,12 +32,13 @@ bench: $(STAMP)  ## one JSON line per benchmark
 install: $(STAMP)
 
 # Locked, hashed and compiled: imports of uncompiled bytecode take a minute, and PYTHONDONTWRITEBYTECODE would leave
-# it uncompiled.
+# it uncompiled. The lock is complete, so pip resolves nothing (--no-deps): older pips look for newer versions of what
+# another package wants with extras, and then miss their hashes.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)])' \
 		|| { echo "merflow needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 	touch $@
