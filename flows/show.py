@@ -24,7 +24,7 @@ def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
     console.print(f"{report.clips} clips of {report.corpus} -> {out}")
     for title, items in report.findings().items():
         if items:
-            console.print(f"[yellow]{len(items)} {title}[/]")
+            console.print("notes" if items is report.notes else f"[yellow]{len(items)} {title}[/]")
             _some(console, items)
 
 
