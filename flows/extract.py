@@ -118,16 +118,16 @@ class _Extraction:
                 job = pending.pop(done)
                 report = done.result(raise_on_failure=False)
                 if isinstance(report, ShardReport):
-                    self._finished(report, engine)
+                    self._finished(report)
                 elif isinstance(report, RunError):
                     raise report
                 else:
                     unfinished.append((job, report))
 
-    def _finished(self, report: ShardReport, engine: Engine) -> None:
+    def _finished(self, report: ShardReport) -> None:
         self.outcomes.update(report.outcomes)
         self.seconds.update(report.seconds)
-        self.listener.shard_done(report, engine.name)
+        self.listener.shard_done(report)
 
     def _take_apart(self, engine: Engine, unfinished: list[tuple[Job, BaseException]]) -> None:
         """Run the clips of unfinished shards one by one, so that one bad clip cannot hold back its neighbours."""
@@ -153,4 +153,4 @@ class _Extraction:
                 attributes = {"run": self.run, "versions": versions()}
                 self.store.put(f"{job.shard.id}-crash", extractor.spec, [entry], attributes)
                 self.outcomes["failed"] += 1
-        self.listener.shard_done(ShardReport(job.shard.id, 1, failed_clips=1), "")
+        self.listener.shard_done(ShardReport(job.shard.id, 1, failed_clips=1))

@@ -28,7 +28,7 @@ class Listener:
     def clip_done(self, clip: Clip, failed: bool) -> None:
         """A clip is done, heard only from the engine of this process."""
 
-    def shard_done(self, report: ShardReport, engine: str) -> None:
+    def shard_done(self, report: ShardReport) -> None:
         """A shard is published."""
 
     def end(self) -> None:
@@ -49,7 +49,7 @@ class _Counting(Listener):
         self._by_clip = True
         self._count(1, int(failed))
 
-    def shard_done(self, report: ShardReport, engine: str) -> None:
+    def shard_done(self, report: ShardReport) -> None:
         if not self._by_clip:
             self._count(report.clips, report.failed_clips)
 

@@ -78,6 +78,30 @@ def picture_stream(container: InputContainer) -> av.VideoStream | None:
     return None
 
 
+def clip_zero(container: InputContainer, clip: Clip) -> float:
+    """Seconds on the container's own clock at which the clip starts."""
+    return (container.start_time or 0) / 1e6 + (clip.start or 0.0)
+
+
+def clip_length(clip: Clip) -> float:
+    """Seconds of the clip's segment; infinite if it goes to the end of the media."""
+    return math.inf if clip.end is None else clip.end - (clip.start or 0.0)
+
+
+def declared_end(container: InputContainer, stream: av.VideoStream | av.AudioStream, clip: Clip) -> float:
+    """Seconds from the clip's start to where the container says that the stream ends; infinite if it does not say."""
+    if not stream.duration or stream.time_base is None:
+        return math.inf
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - clip_zero(container, clip)
+
+
+def truncation(what: str, end: float, declared: float) -> ClipError | None:
+    """The error of media that ends well before its declared end, both in seconds; None if it does not."""
+    if math.isinf(declared) or declared - end <= max(0.1, 0.05 * declared):
+        return None
+    return ClipError("truncated", f"{what} {end:.2f} s of {declared:.2f} s declared", stage="decode")
+
+
 def walk(
     container: InputContainer,
     clip: Clip,
@@ -93,10 +117,10 @@ def walk(
     streams = [s for s in (video, audio) if s is not None]
     if not streams:
         return
-    zero = (container.start_time or 0) / 1e6 + (clip.start or 0.0)
+    zero = clip_zero(container, clip)
     if clip.start:
         container.seek(int(zero * 1e6), backward=True)
-    length = math.inf if clip.end is None else clip.end - (clip.start or 0.0)
+    length = clip_length(clip)
     for frame in container.decode(*streams):
         if isinstance(frame, (av.VideoFrame, av.AudioFrame)) and frame.time is not None:
             time = frame.time - zero
@@ -125,13 +149,8 @@ class SoundTrack:
         self._resampler: av.AudioResampler | None = None
         self._first = 0.0
         self.end = 0.0
-        self._end = math.inf if clip.end is None else clip.end - (clip.start or 0.0)
-        if self.stream is not None and self.stream.duration and self.stream.time_base:
-            zero = (container.start_time or 0) / 1e6 + (clip.start or 0.0)
-            declared = float(((self.stream.start_time or 0) + self.stream.duration) * self.stream.time_base)
-            self._declared = min(declared - zero, self._end)
-        else:
-            self._declared = self._end
+        declared = math.inf if self.stream is None else declared_end(container, self.stream, clip)
+        self._declared = min(declared, clip_length(clip))
 
     def add(self, frame: av.AudioFrame, time: float) -> None:
         """Resample one decoded frame that starts `time` seconds after the clip's start."""
@@ -158,9 +177,9 @@ class SoundTrack:
         if abs(covered - samples.size / AUDIO_RATE) > 0.1:
             message = f"{self._name}: {samples.size / AUDIO_RATE:.2f} s of samples for {covered:.2f} s of timestamps"
             raise ClipError("audio_gap", message, stage="decode")
-        if math.isfinite(self._declared) and self._declared - self.end > max(0.1, 0.05 * self._declared):
-            message = f"{self._name}: audio ends at {self.end:.2f} s of {self._declared:.2f} s declared"
-            raise ClipError("truncated", message, stage="decode")
+        early = truncation(f"{self._name}: audio ends at", self.end, self._declared)
+        if early is not None:
+            raise early
         skip = max(0, math.ceil(-self._first * AUDIO_RATE - 1e-6))
         start = self._first + skip / AUDIO_RATE
         room = self._declared - start

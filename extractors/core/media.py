@@ -22,7 +22,16 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.demux import AUDIO_RATE, SoundTrack, open_media, picture_stream, walk
+from extractors.core.demux import (
+    AUDIO_RATE,
+    SoundTrack,
+    clip_length,
+    declared_end,
+    open_media,
+    picture_stream,
+    truncation,
+    walk,
+)
 from storage.errors import ClipError
 from storage.records import Clip
 
@@ -201,7 +210,8 @@ class Media:
                 self._audio = _settled(sound)
             if stream is not None:
                 self.video_passes += 1
-                declared = _declared_end(container, stream, self.clip)
+                known = declared_end(container, stream, self.clip)
+                declared = known if math.isinf(known) else min(known, clip_length(self.clip))
                 self._stamps = _checked(pictures.stamps(self.clip), declared, path)
                 self._pictures = pictures.kept
             elif path == self._video_path:
@@ -244,8 +254,7 @@ class _Pictures:
         starts = np.array(self._starts, dtype=np.float64)
         usual = float(np.median(np.diff(starts))) if starts.size > 1 else 0.04
         ends = np.append(starts[1:], starts[-1:] + (self._last or usual))
-        if clip.end is not None:
-            ends = np.minimum(ends, clip.end - (clip.start or 0.0))
+        ends = np.minimum(ends, clip_length(clip))
         return np.stack([starts, ends], axis=1).reshape(-1, 2)
 
 
@@ -265,27 +274,15 @@ def _check_container(
     if container.duration is None or clip.end is not None or len(decoded) != tracks or any(s.duration for s in decoded):
         return
     declared = container.duration / 1e6 - (clip.start or 0.0)
-    if declared - end > max(0.1, 0.05 * declared):
-        message = f"{Path(container.name).name}: media ends at {end:.2f} s of {declared:.2f} s declared"
-        raise ClipError("truncated", message, stage="decode")
+    early = truncation(f"{Path(container.name).name}: media ends at", end, declared)
+    if early is not None:
+        raise early
 
 
-def _declared_end(container: av.container.InputContainer, stream: av.VideoStream, clip: Clip) -> float:
-    if stream.duration is None or stream.time_base is None:
-        return -math.inf
-    zero = (container.start_time or 0) / 1e6
-    end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - zero
-    return min(end, clip.end if clip.end is not None else math.inf) - (clip.start or 0.0)
-
-
-def _checked(stamps: npt.NDArray[np.float64], declared_end: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
+def _checked(stamps: npt.NDArray[np.float64], declared: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
     if not len(stamps):
         return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
     if (stamps[:, 1] <= stamps[:, 0]).any():
         at = int(np.argmax(stamps[:, 1] <= stamps[:, 0]))
         return ClipError("undecodable", f"{path.name}: time does not advance at picture {at}", stage="decode")
-    missing = declared_end - float(stamps[-1, 1])
-    if missing > max(0.1, 0.05 * declared_end):
-        message = f"{path.name}: pictures end at {stamps[-1, 1]:.2f} s of {declared_end:.2f} s declared"
-        return ClipError("truncated", message, stage="decode")
-    return stamps
+    return truncation(f"{path.name}: pictures end at", float(stamps[-1, 1]), declared) or stamps

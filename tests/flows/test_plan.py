@@ -73,7 +73,7 @@ def test_listeners_count_each_clip_once(by_clip, capsys):
             for i in range(3):
                 if by_clip:
                     listener.clip_done(Clip(f"c{i}"), failed=i == 1)
-                listener.shard_done(ShardReport(f"s{i}", 1, failed_clips=int(i == 1)), "here")
+                listener.shard_done(ShardReport(f"s{i}", 1, failed_clips=int(i == 1)))
         assert (listener.done, listener.failed, listener.left) == (3, 1, "0:00:00")
     assert "3/3 clips, 1 failed" in capsys.readouterr().err
     assert "3/3" in screen.file.getvalue()
