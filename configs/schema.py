@@ -39,15 +39,21 @@ class Weights(Section):
         revision: Commit, tag or branch of `hub`; what it resolved to is recorded in the store.
         local: Folder in Hugging Face's layout, or a single weights file.
         random: Seeded weights instead of trained ones.
+        sha256: What the weights file must hash to; anything else stops the run.
+        format: Layout of a `local` file: `hf`, or the plain checkpoints of MAE and VideoMAE's own training code.
     """
 
     hub: str | None = None
     revision: str = "main"
     local: Path | None = None
     random: RandomWeights | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    format: Literal["hf", "mae-pth", "videomae-pth"] = "hf"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
+        if self.format != "hf" and self.local is None:
+            raise ValueError(f"format {self.format} is for `local` files")
         given = [k for k in ("hub", "local", "random") if getattr(self, k) is not None]
         if len(given) != 1:
             raise ValueError(f"expected exactly one of hub, local, random; got {', '.join(given) or 'none'}")
@@ -123,7 +129,7 @@ class RunConfig(Section):
         cluster: Where shards run.
         no_audio: What a clip without audio means for audio features: `fail` (default) or `skip` by rule.
         no_video: The same for video.
-
+        no_text: The same for text.
     """
 
     extractors: tuple[ExtractorEntry, ...] = Field(min_length=1)
@@ -131,6 +137,7 @@ class RunConfig(Section):
     cluster: Cluster = Cluster()
     no_audio: Literal["fail", "skip"] = "fail"
     no_video: Literal["fail", "skip"] = "fail"
+    no_text: Literal["fail", "skip"] = "fail"
 
     @model_validator(mode="after")
     def _distinct_features(self) -> Self:

@@ -82,6 +82,7 @@ class _Extraction:
         self.listener = current_listener()
         self.outcomes: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
+        self.decoded_again = 0
         self.errors: list[str] = []
 
     def go(self) -> dict[str, Any]:
@@ -92,7 +93,8 @@ class _Extraction:
             shards = make_shards(self.store.clips(), self.run, self._misses_something, size)
             unfinished = self._run_all(engine, (self._job(s) for s in shards))
             self._take_apart(engine, unfinished)
-        return {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds), "errors": self.errors}
+        counted = {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds)}
+        return counted | {"decoded_again": self.decoded_again, "errors": self.errors}
 
     def _misses_something(self, clip: Clip) -> bool:
         return bool(missing_features(self.store, clip, self.features))
@@ -127,6 +129,7 @@ class _Extraction:
     def _finished(self, report: ShardReport) -> None:
         self.outcomes.update(report.outcomes)
         self.seconds.update(report.seconds)
+        self.decoded_again += report.decoded_again
         self.listener.shard_done(report)
 
     def _take_apart(self, engine: Engine, unfinished: list[tuple[Job, BaseException]]) -> None:

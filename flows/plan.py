@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.schema import RunConfig
-from extractors.core.base import Extractor, build_extractor
+from extractors.core.base import Extractor, build_extractor, connect
 from storage.errors import RunError
 from storage.manifest import Manifest
 from storage.records import Clip, Shard
@@ -27,7 +27,7 @@ def new_run_id() -> str:
 
 
 def chosen_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
-    """Build the extractors that a configuration names, without looking for their weights.
+    """Build the extractors that a configuration names, and those they need, without looking for their weights.
 
     Args:
         config: The run configuration.
@@ -37,18 +37,21 @@ def chosen_extractors(config: RunConfig, only: Iterable[str] | None = None) -> l
         RunError: An extractor or feature that does not exist.
         ConfigError: An option that does not exist.
     """
-    entries = list(config.extractors)
-    if only is not None:
-        valid = [e.feature_name for e in entries]
-        unknown = sorted(set(only) - set(valid))
-        if unknown:
-            raise RunError(f"unknown feature {unknown[0]!r}; features of this configuration: {', '.join(valid)}")
-        entries = [e for e in entries if e.feature_name in set(only)]
-    return [build_extractor(e.name, e.feature_name, e.options, config.faces) for e in entries]
+    entries = config.extractors
+    built = {e.feature_name: build_extractor(e.name, e.feature_name, e.options, config.faces) for e in entries}
+    if only is None:
+        return list(built.values())
+    unknown = sorted(set(only) - set(built))
+    if unknown:
+        raise RunError(f"unknown feature {unknown[0]!r}; features of this configuration: {', '.join(built)}")
+    wanted = set(only)
+    for _ in built:  # what is needed may need something itself
+        wanted |= {name for feature in wanted & set(built) for name in built[feature].needs}
+    return [extractor for feature, extractor in built.items() if feature in wanted]
 
 
 def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
-    """Build the extractors of a configuration, and the face stage where one of them looks at faces.
+    """Build the extractors of a configuration, each after those it needs, and the face stage where one looks at faces.
 
     Args:
         config: The run configuration.
@@ -57,11 +60,16 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
     Raises:
         RunError: An extractor, option or feature that does not exist, or weights that are not on this machine.
     """
-    built = chosen_extractors(config, only)
-    needs_faces = any(FACES in extractor.spec.recipe for extractor in built)
-    if needs_faces and not any(type(e).__module__ == f"extractors.{FACES}" for e in built):
-        built.insert(0, build_extractor(FACES, FACES, {}, config.faces))
+    built = connect(chosen_extractors(config, only))
+    if any(FACES in extractor.spec.recipe for extractor in built):
+        own = [e for e in built if is_face_stage(e)] or [build_extractor(FACES, FACES, {}, config.faces)]
+        built = [*own, *(e for e in built if e not in own)]
     return built
+
+
+def is_face_stage(extractor: Extractor[Any]) -> bool:
+    """Whether an extractor is the face stage, whose stored result spares the others from detecting again."""
+    return type(extractor).__module__ == f"extractors.{FACES}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """One shard, from media to published shard files: a plain function, without Prefect or Dask.
 
-Two stages overlap: a helper thread decodes the next clip and runs the extractors that need no model thread
-(openSMILE, face detection), while this thread runs the networks on the current one. Files are written once per
-shard and feature, which takes milliseconds.
+Two stages overlap: a helper thread decodes the next clips and runs the extractors that need no model thread
+(openSMILE), while this thread runs the networks on the current ones: one clip at a time on a CPU, as many as the
+extractors can use at once on a GPU. Files are written once per shard and feature, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,14 +21,15 @@ from typing import Any
 from configs.schema import RunConfig
 from extractors.core.base import Extractor
 from extractors.core.media import Media
-from flows.plan import build_extractors, missing_features
-from storage.errors import ClipError, RunError
+from flows.plan import FACES, build_extractors, is_face_stage, missing_features
+from storage.errors import RunError
 from storage.records import Clip, Failure, Features, Shard
 from storage.shard_file import Entry
 from storage.store import FeatureStore
 
 VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "h5py")
-_SKIP_RULES = {"no_audio": "no_audio", "no_channel": "no_audio", "no_video": "no_video"}
+GROUP_BYTES = 1 << 30
+_SKIP_RULES = {"no_audio": "no_audio", "no_channel": "no_audio", "no_video": "no_video", "no_text": "no_text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class ShardReport:
         clips: Clips in it.
         failed_clips: Clips that failed for at least one feature.
         outcomes: How many (clip, feature) pairs were `stored`, `failed`, `skipped`, or found `already` stored.
-        seconds: Wall seconds by stage: `decode`, `write`, and each feature's name.
+        seconds: Wall seconds by stage: `decode`, `write`, each feature's name, and its parts as `feature.part`.
+        decoded_again: Passes over pictures beyond the first, of clips whose pictures do not fit in memory.
     """
 
     shard: str
@@ -69,6 +71,16 @@ class ShardReport:
     failed_clips: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    decoded_again: int = 0
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A decoded clip on its way through the extractors."""
+
+    clip: Clip
+    media: Media
+    outcomes: dict[str, Features | Failure] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
@@ -119,12 +131,12 @@ def extract_shard(job: Job, on_clip: Callable[[Clip, bool], None] | None = None)
     extractors = {name: e for name, e in built.items() if name in wanted}
     _load(list(extractors.values()), job.config.cluster.threads)
     entries: dict[str, list[Entry]] = {name: [] for name in extractors}
-    clips = [c for c in job.shard.clips if todo[c.id]]
-    for clip, outcomes in _outcomes(job, clips, todo, extractors, report):
-        failed = _record(clip, outcomes, job.config, entries, report)
+    work = _Work(job, store, built, todo, report)
+    for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
+        failed = _record(ready.clip, ready.outcomes, job.config, entries, report)
         report.failed_clips += failed
         if on_clip is not None:
-            on_clip(clip, failed)
+            on_clip(ready.clip, failed)
     with _timed(report, "write"):
         attributes = {"run": job.run, "versions": versions()}
         for name, extractor in extractors.items():
@@ -162,50 +174,93 @@ def _by_rule(outcome: Features | Failure, config: RunConfig) -> Features | Failu
     return outcome
 
 
-def _outcomes(
-    job: Job,
-    clips: Sequence[Clip],
-    todo: dict[str, list[str]],
-    extractors: dict[str, Extractor[Any]],
-    report: ShardReport,
-) -> Iterator[tuple[Clip, dict[str, Features | Failure]]]:
-    if not Path(job.root).is_dir():
-        raise RunError(f"{job.root}: the media folder is not there")
+class _Work:
+    """The clips of one shard on their way through decoding and extractors."""
 
-    def prepare(clip: Clip) -> tuple[Media, dict[str, Features | Failure]]:
-        chosen = [extractors[name] for name in todo[clip.id]]
-        media = _decode(clip, job, chosen, report)
-        return media, _run(media, [e for e in chosen if e.runs_beside], report)
+    def __init__(
+        self,
+        job: Job,
+        store: FeatureStore,
+        built: dict[str, Extractor[Any]],
+        todo: dict[str, list[str]],
+        report: ShardReport,
+    ) -> None:
+        self._job, self._store, self._built, self._todo, self._report = job, store, built, todo, report
 
-    with ThreadPoolExecutor(1, "merflow-decode") as helper:
-        ahead: Future[tuple[Media, dict[str, Features | Failure]]] | None = None
-        for position, clip in enumerate(clips):
-            media, outcomes = (ahead or helper.submit(prepare, clip)).result()
-            following = clips[position + 1] if position + 1 < len(clips) else None
-            ahead = helper.submit(prepare, following) if following is not None else None
-            chosen = [extractors[name] for name in todo[clip.id]]
-            outcomes |= _run(media, [e for e in chosen if not e.runs_beside], report)
-            media.close()
-            yield clip, outcomes
+    def run(self, clips: Sequence[Clip]) -> Iterator[_Ready]:
+        """Every clip with its outcomes, in order.
 
+        Raises:
+            RunError: If the media folder is gone.
+        """
+        if not Path(self._job.root).is_dir():
+            raise RunError(f"{self._job.root}: the media folder is not there")
+        wanted = {name for clip in clips for name in self._todo[clip.id]}
+        networks = [e for name, e in self._built.items() if name in wanted and not e.runs_beside]
+        for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
+            for extractor in networks:
+                self._extract(extractor, group)
+            for ready in group:
+                self._report.decoded_again += max(0, ready.media.video_passes - 1)
+                ready.media.close()
+                yield ready
 
-def _decode(clip: Clip, job: Job, extractors: Sequence[Extractor[Any]], report: ShardReport) -> Media:
-    modalities = {e.modality for e in extractors}
-    media = Media(clip, Path(job.root), audio="audio" in modalities, video="video" in modalities)
-    with _timed(report, "decode"):
-        media.decode()
-    return media
+    def _groups(self, clips: Sequence[Clip], size: int) -> Iterator[list[_Ready]]:
+        """Clips that go through the networks together, while a helper thread prepares the next ones."""
+        rest = iter(clips)
 
+        def prepare_some() -> list[_Ready]:
+            group: list[_Ready] = []
+            while len(group) < size and sum(r.media.kept_bytes for r in group) < GROUP_BYTES:
+                clip = next(rest, None)
+                if clip is None:
+                    break
+                group.append(self._prepare(clip))
+            return group
 
-def _run(media: Media, extractors: Sequence[Extractor[Any]], report: ShardReport) -> dict[str, Features | Failure]:
-    outcomes: dict[str, Features | Failure] = {}
-    for extractor in extractors:
-        with _timed(report, extractor.feature):
-            try:
-                (outcomes[extractor.feature],) = extractor.extract([media])
-            except ClipError as error:
-                outcomes[extractor.feature] = extractor.failure(media, error)
-    return outcomes
+        with ThreadPoolExecutor(1, "merflow-decode") as helper:
+            ahead = helper.submit(prepare_some)
+            while group := ahead.result():
+                ahead = helper.submit(prepare_some)
+                yield group
+
+    def _prepare(self, clip: Clip) -> _Ready:
+        chosen = [self._built[name] for name in self._todo[clip.id]]
+        modalities = {e.modality for e in chosen}
+        media = Media(clip, Path(self._job.root), audio="audio" in modalities, video="video" in modalities)
+        with _timed(self._report, "decode"):
+            media.decode()
+        self._give_stored(clip, media, chosen)
+        ready = _Ready(clip, media)
+        for extractor in chosen:
+            if extractor.runs_beside:
+                self._extract(extractor, [ready])
+        return ready
+
+    def _give_stored(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:
+        """What the store already knows about the clip and these extractors would else compute again."""
+        extracted = {e.feature for e in chosen}
+        for name in {need for e in chosen for need in e.needs} - extracted:
+            outcome = self._store.outcome_of(clip.id, name)
+            if outcome is not None and outcome.state != "stored":
+                media.give(name, Failure(clip.id, name, outcome.reason, "failed in an earlier run"))
+            elif outcome is not None:
+                media.give(name, self._store.get(clip.id, name))
+        if any(FACES in e.spec.recipe for e in chosen):
+            for stage in (e for e in self._built.values() if is_face_stage(e) and e.feature not in extracted):
+                if self._store.has(clip.id, stage.feature):
+                    stage.remember(media, self._store.get(clip.id, stage.feature))
+
+    def _extract(self, extractor: Extractor[Any], group: Sequence[_Ready]) -> None:
+        batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
+        with _timed(self._report, extractor.feature):
+            outcomes = extractor.extract([ready.media for ready in batch]) if batch else []
+        for ready, outcome in zip(batch, outcomes, strict=True):
+            ready.outcomes[extractor.feature] = outcome
+            ready.media.give(extractor.feature, outcome)
+        for part, seconds in extractor.seconds.items():
+            self._report.seconds[f"{extractor.feature}.{part}"] += seconds
+        extractor.seconds.clear()
 
 
 @contextmanager

@@ -23,8 +23,10 @@ REASONS: dict[str, str] = {
     "no_channel": "the audio has fewer channels than `audio_channel` asks for",
     "audio_gap": "the audio has a hole: its samples do not cover its timestamps",
     "no_video": "the clip has no video stream",
+    "no_text": "the manifest has no text for the clip",
     "too_short": "the clip is shorter than one analysis window of the feature",
     "not_finite": "the extractor gave NaN or infinity where it should not",
+    "out_of_memory": "the device's memory was too small for this clip, even alone",
     "crash": "the worker process died while it worked on this clip, more than once",
 }
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -35,7 +38,8 @@ class Extractor(ABC, Generic[OptionsT]):
     An extractor that looks at faces puts the face stage's settings into its spec's recipe under `faces`.
 
     Subclasses set `Options` (their settings) and `modality`, and define `spec`, `load` and `extract_clip`. One that
-    can use a whole batch at once overrides `extract` instead.
+    can use a whole batch at once overrides `extract` instead, and says in `clips_at_once` how many clips it can use.
+    One that computes on other features of the same clip names them in `needs` and reads them with `media.given`.
 
     Args:
         feature: Name of the feature in the store.
@@ -50,6 +54,8 @@ class Extractor(ABC, Generic[OptionsT]):
         weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
+        inputs: Specs of the features in `needs`, set before `spec` is asked; their digests belong into the recipe.
+        seconds: Wall seconds by part, such as `model`; see `timed`.
     """
 
     Options: ClassVar[type[Options]]
@@ -63,6 +69,18 @@ class Extractor(ABC, Generic[OptionsT]):
         self.options = options
         self.faces = faces
         self.loaded = False
+        self.inputs: dict[str, FeatureSpec] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the features of the same clip that this one is computed from; known from the options alone."""
+        return ()
+
+    @property
+    def clips_at_once(self) -> int:
+        """How many clips one call of `extract` makes good use of, on the device it was loaded for."""
+        return 1
 
     @cached_property
     @abstractmethod
@@ -92,6 +110,22 @@ class Extractor(ABC, Generic[OptionsT]):
             ClipError: Why this clip has no values.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither extract_clip nor extract")
+
+    def remember(self, media: Media, features: Features) -> None:
+        """Put what a stored result tells, such as where the faces are, where other extractors of the clip find it."""
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the wall seconds of a block to `seconds`.
+
+        Args:
+            part: `prepare` (pixels or sound to a model's input), `transfer` (to the device), `model`, ...
+        """
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] += time.perf_counter() - begin
 
     def _outcome(self, media: Media) -> Features | Failure:
         try:
@@ -153,3 +187,29 @@ def build_extractor(name: str, feature: str, options: Mapping[str, Any], faces: 
     """
     chosen = extractor_class(name)
     return chosen(feature, parse(chosen.Options, dict(options), f"extractor {name}"), faces)
+
+
+def connect(extractors: Sequence[Extractor[Any]]) -> list[Extractor[Any]]:
+    """Order extractors so that each comes after those it needs, else as given, and tell each the specs of its inputs.
+
+    Raises:
+        RunError: If one needs a feature that is not among them, or needs itself in the end.
+    """
+    known = {e.feature: e for e in extractors}
+    ordered: list[Extractor[Any]] = []
+
+    def place(extractor: Extractor[Any], above: tuple[str, ...]) -> None:
+        if extractor in ordered:
+            return
+        if extractor.feature in above:
+            raise RunError(f"features need each other: {' > '.join((*above, extractor.feature))}")
+        for name in extractor.needs:
+            if name not in known:
+                raise RunError(f"feature {extractor.feature} needs feature {name!r}, which is not extracted; add it")
+            place(known[name], (*above, extractor.feature))
+            extractor.inputs[name] = known[name].spec
+        ordered.append(extractor)
+
+    for extractor in extractors:
+        place(extractor, ())
+    return ordered

@@ -194,3 +194,36 @@ class SoundTrack:
                 message = f"{self._name}: channel {channel} asked for, {planes.shape[0]} channels found"
                 raise ClipError("no_channel", message, stage="decode")
             self._chunks.append(planes[channel].astype(np.float32) / 32_768)
+
+
+def check_container(
+    container: InputContainer, decoded: list[av.VideoStream | av.AudioStream], end: float, clip: Clip
+) -> None:
+    """Containers such as Matroska declare one length for all tracks: what was decoded must reach it.
+
+    Raises:
+        ClipError: `truncated`.
+    """
+    tracks = len(container.streams.video) + len(container.streams.audio)
+    if container.duration is None or clip.end is not None or len(decoded) != tracks or any(s.duration for s in decoded):
+        return
+    declared = container.duration / 1e6 - (clip.start or 0.0)
+    early = truncation(f"{Path(container.name).name}: media ends at", end, declared)
+    if early is not None:
+        raise early
+
+
+def checked_stamps(stamps: npt.NDArray[np.float64], declared: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
+    """The times of a stream's pictures, or why they cannot be used.
+
+    Args:
+        stamps: (T, 2) seconds.
+        declared: Seconds that the container declares.
+        path: For messages.
+    """
+    if not len(stamps):
+        return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
+    if (stamps[:, 1] <= stamps[:, 0]).any():
+        at = int(np.argmax(stamps[:, 1] <= stamps[:, 0]))
+        return ClipError("undecodable", f"{path.name}: time does not advance at picture {at}", stage="decode")
+    return truncation(f"{path.name}: pictures end at", float(stamps[-1, 1]), declared) or stamps

@@ -25,15 +25,16 @@ import numpy.typing as npt
 from extractors.core.demux import (
     AUDIO_RATE,
     SoundTrack,
+    check_container,
+    checked_stamps,
     clip_length,
     declared_end,
     open_media,
     picture_stream,
-    truncation,
     walk,
 )
 from storage.errors import ClipError
-from storage.records import Clip
+from storage.records import Clip, Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
 ResultT = TypeVar("ResultT")
@@ -134,6 +135,7 @@ class Media:
         )
         self._pictures: list[av.VideoFrame] | None = None
         self._results: dict[object, object] = {}
+        self._given: dict[str, Features | Failure] = {}
         self._lock = threading.RLock()
 
     def decode(self) -> None:
@@ -189,10 +191,32 @@ class Media:
             result: ResultT = self._results[key]  # type: ignore[assignment]
             return result
 
+    def give(self, feature: str, outcome: Features | Failure) -> None:
+        """Keep a feature of this clip for extractors that need it."""
+        self._given[feature] = outcome
+
+    def given(self, feature: str) -> Features:
+        """A feature of this clip that was extracted before.
+
+        Raises:
+            ClipError: If the clip failed for that feature: the same reason.
+            KeyError: If nobody gave it: the extractor does not name it in `needs`.
+        """
+        outcome = self._given[feature]
+        if isinstance(outcome, Failure):
+            raise ClipError(outcome.reason, f"{feature}: {outcome.message}", stage=outcome.stage)
+        return outcome
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decoded pictures held in memory."""
+        return sum(plane.buffer_size for picture in self._pictures or () for plane in picture.planes)
+
     def close(self) -> None:
         """Let go of the decoded data."""
         self._pictures = None
         self._results.clear()
+        self._given.clear()
         self._audio = self._stamps = ClipError("undecodable", "the clip's media was already closed")
 
     def _decode_file(self, path: Path) -> None:
@@ -212,12 +236,12 @@ class Media:
                 self.video_passes += 1
                 known = declared_end(container, stream, self.clip)
                 declared = known if math.isinf(known) else min(known, clip_length(self.clip))
-                self._stamps = _checked(pictures.stamps(self.clip), declared, path)
+                self._stamps = checked_stamps(pictures.stamps(self.clip), declared, path)
                 self._pictures = pictures.kept
             elif path == self._video_path:
                 self._stamps = ClipError("no_video", f"{path.name}: no video stream", stage="open")
             decoded = [s for s in (stream, sound.stream if sound else None) if s is not None]
-            _check_container(container, decoded, max(pictures.end, sound.end if sound else 0.0), self.clip)
+            check_container(container, decoded, max(pictures.end, sound.end if sound else 0.0), self.clip)
 
     def _decode_again(self) -> Iterator[av.VideoFrame]:
         if self._video_path is None:
@@ -264,25 +288,3 @@ def _settled(sound: SoundTrack) -> Audio | ClipError:
     except ClipError as error:
         return error
     return Audio(samples, AUDIO_RATE, start)
-
-
-def _check_container(
-    container: av.container.InputContainer, decoded: list[av.VideoStream | av.AudioStream], end: float, clip: Clip
-) -> None:
-    """Containers such as Matroska declare one length for all tracks: what was decoded must reach it."""
-    tracks = len(container.streams.video) + len(container.streams.audio)
-    if container.duration is None or clip.end is not None or len(decoded) != tracks or any(s.duration for s in decoded):
-        return
-    declared = container.duration / 1e6 - (clip.start or 0.0)
-    early = truncation(f"{Path(container.name).name}: media ends at", end, declared)
-    if early is not None:
-        raise early
-
-
-def _checked(stamps: npt.NDArray[np.float64], declared: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
-    if not len(stamps):
-        return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
-    if (stamps[:, 1] <= stamps[:, 0]).any():
-        at = int(np.argmax(stamps[:, 1] <= stamps[:, 0]))
-        return ClipError("undecodable", f"{path.name}: time does not advance at picture {at}", stage="decode")
-    return truncation(f"{path.name}: pictures end at", float(stamps[-1, 1]), declared) or stamps
