@@ -21,17 +21,42 @@ from storage.records import Features, FeatureSpec
 HOP = 0.010
 WINDOW = 0.020  # of the spectral columns; pitch, jitter and shimmer look at SHORTEST from the same start
 SHORTEST = 0.060
+# Low-level descriptors of the GeMAPS family by the beginning of their names (Eyben et al. 2016, section 3).
+_UNITS = {
+    "Loudness": "sone (estimate)",
+    "alphaRatio": "dB",
+    "hammarbergIndex": "dB",
+    "slope": "dB/Hz",
+    "spectralFlux": "",
+    "mfcc": "",
+    "F0semitone": "semitones over 27.5 Hz",
+    "jitter": "share of the period",
+    "shimmer": "dB",
+    "HNR": "dB",
+    "logRelF0": "dB",
+    "F1frequency": "Hz",
+    "F2frequency": "Hz",
+    "F3frequency": "Hz",
+    "F1bandwidth": "Hz",
+    "F2bandwidth": "Hz",
+    "F3bandwidth": "Hz",
+    "F1amplitude": "dB",
+    "F2amplitude": "dB",
+    "F3amplitude": "dB",
+}
+FeatureSetName = Literal["GeMAPSv01a", "GeMAPSv01b", "eGeMAPSv01a", "eGeMAPSv01b", "eGeMAPSv02", "ComParE_2016"]
 
 
 class GemapsOptions(Options):
     """Settings of openSMILE.
 
     Attributes:
-        feature_set: `GeMAPSv01b` is IndoMER's 18 columns; `GeMAPSv01a` has the same names and other numbers.
+        feature_set: `GeMAPSv01b` is IndoMER's 18 columns (62 functionals); `GeMAPSv01a` has the same names and other
+            numbers. `eGeMAPSv01a` and `eGeMAPSv01b` have 23 (88), `eGeMAPSv02` 25 (88), `ComParE_2016` 65 (6,373).
         level: `lld` gives a row every 10 ms, `functionals` one row per clip.
     """
 
-    feature_set: Literal["GeMAPSv01a", "GeMAPSv01b", "eGeMAPSv02", "ComParE_2016"] = "GeMAPSv01b"
+    feature_set: FeatureSetName = "GeMAPSv01b"
     level: Literal["lld", "functionals"] = "lld"
 
 
@@ -45,7 +70,7 @@ class Gemaps(Extractor[GemapsOptions]):
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """Columns and units come from openSMILE's own feature names."""
+        """Columns are openSMILE's own feature names."""
         import opensmile
 
         frame_level = self.options.level == "lld"
@@ -55,11 +80,19 @@ class Gemaps(Extractor[GemapsOptions]):
             modality="audio",
             level="frame" if frame_level else "utterance",
             columns=tuple(self._smile.feature_names),
+            units=self._units,
             hop=HOP if frame_level else None,
             window=WINDOW if frame_level else None,
             recipe={"feature_set": self.options.feature_set, "level": self.options.level, "rate_hz": 16_000},
             source=f"openSMILE (opensmile {opensmile.__version__})",
         )
+
+    @property
+    def _units(self) -> tuple[str, ...]:
+        """Functionals are means, slopes and counts of many kinds, and ComParE documents no units: none are claimed."""
+        if self.options.level == "functionals" or self.options.feature_set == "ComParE_2016":
+            return ("",)
+        return tuple(next(u for start, u in _UNITS.items() if n.startswith(start)) for n in self._smile.feature_names)
 
     @cached_property
     def _smile(self) -> Any:
