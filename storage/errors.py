@@ -25,8 +25,11 @@ REASONS: dict[str, str] = {
     "no_video": "the clip has no video stream",
     "no_text": "the manifest has no text for the clip",
     "too_short": "the clip is shorter than one analysis window of the feature",
+    "too_long": "the text has more tokens than the model takes",
     "not_finite": "the extractor gave NaN or infinity where it should not",
     "out_of_memory": "the device's memory was too small for this clip, even alone",
+    "program_failed": "an external program, such as OpenFace, failed or did not end within its time limit",
+    "bad_csv": "a CSV file of the clip's features is missing, damaged, or of another clip",
     "crash": "the worker process died while it worked on this clip, more than once",
 }
 
