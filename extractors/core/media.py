@@ -159,6 +159,11 @@ class Media:
             raise self._audio
         return self._audio
 
+    @property
+    def video_path(self) -> Path | None:
+        """The file that the pictures come from; None if the clip has none or they are not wanted."""
+        return self._video_path
+
     def frame_times(self) -> npt.NDArray[np.float64]:
         """(T, 2) seconds from the clip's start in which each picture is shown.
 

@@ -15,14 +15,22 @@ from extractors.core.media import Media
 from storage.errors import REASONS
 from storage.records import Clip, Failure, Features
 from tests.media import tone, write_clip
+from tests.openface import command as stand_in
 
 NAMES = extractor_names()
 
 
-def make(name, **faces):
-    has_weights = "weights" in extractor_class(name).Options.model_fields
-    options = {"weights": {"random": {"seed": 0, "size": "tiny"}}} if has_weights else {}
-    return build_extractor(name, f"my_{name}", options, Faces(**faces))
+OPTIONS = {"openface": {"command": stand_in()}}
+"""Options of extractors that run something which no package ships."""
+
+
+def make(name, feature=None, **faces):
+    options = dict(OPTIONS.get(name, {}))
+    if "weights" in extractor_class(name).Options.model_fields:
+        options["weights"] = {"random": {"seed": 0, "size": "tiny"}}
+    extractor = build_extractor(name, feature or f"my_{name}", options, Faces(**faces))
+    extractor.inputs |= {need: make(need, need, **faces).spec for need in extractor.needs}
+    return extractor
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +57,19 @@ def clips(tmp_path_factory, feat_clips):
 
 
 def media_of(path):
-    media = Media(Clip(path.stem, video=path.name, audio=path.name), path.parent)
+    text = None if path.stem == "mute" else f"what {path.stem} says"
+    media = Media(Clip(path.stem, video=path.name, audio=path.name, text=text), path.parent)
     media.decode()
     return media
+
+
+def run(extractor, loaded, paths):
+    """Outcomes of some clips, with what the extractor needs extracted before."""
+    batch = [media_of(path) for path in paths]
+    for need in extractor.needs:
+        for media, outcome in zip(batch, loaded[need].extract(batch), strict=True):
+            media.give(need, outcome)
+    return extractor.extract(batch)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +82,11 @@ def test_the_spec_is_known_without_weights_and_names_every_column(name):
     assert spec.source
     assert make(name).spec == spec
     assert pickle.loads(pickle.dumps(spec)) == spec
-    assert spec.synthetic == ("weights" in extractor_class(name).Options.model_fields)
+    inputs = make(name).inputs.values()
+    assert spec.synthetic == (
+        "weights" in extractor_class(name).Options.model_fields or any(i.synthetic for i in inputs)
+    )
+    assert all(i.digest in str(spec.recipe) for i in inputs)
     assert make(name).loaded is False
 
 
@@ -82,13 +104,13 @@ def test_listing_and_specs_import_no_network(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_face_settings_are_in_the_digest_of_what_looks_at_faces_only(name):
     changed = make(name).spec.digest != make(name, detect_every=3).spec.digest
-    assert changed == ("faces" in make(name).spec.recipe)
+    assert changed == ("faces" in make(name).spec.recipe or bool(make(name).needs))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_clip_has_one_outcome_and_twice_is_the_same(name, loaded, clips):
     extractor = loaded[name]
-    outcomes = extractor.extract([media_of(p) for p in clips])
+    outcomes = run(extractor, loaded, clips)
     assert len(outcomes) == len(clips)
     for path, outcome in zip(clips, outcomes, strict=True):
         if isinstance(outcome, Failure):
@@ -96,28 +118,35 @@ def test_every_clip_has_one_outcome_and_twice_is_the_same(name, loaded, clips):
             assert (outcome.clip_id, outcome.feature) == (path.stem, f"my_{name}")
         else:
             check(outcome, extractor.spec, media_of(path))
-    again = extractor.extract([media_of(p) for p in reversed(clips)])
+    again = run(extractor, loaded, clips[::-1])
     for one, other in zip(outcomes, reversed(again), strict=True):
         assert type(one) is type(other)
         if isinstance(one, Features):
             assert one.values.tobytes() == other.values.tobytes()
             assert one.times.tobytes() == other.times.tobytes()
     reasons = {p.name: o.reason for p, o in zip(clips, outcomes, strict=True) if isinstance(o, Failure)}
-    assert reasons.pop("broken.mp4") == "undecodable"
-    absent = {"audio": ("mute.mp4", "no_audio"), "video": ("blind.wav", "no_video")}[extractor.modality]
-    assert reasons.pop(absent[0]) == absent[1]
+    for absent, reason in ABSENT[extractor.modality].items():
+        assert reasons.pop(absent) == reason
     assert set(reasons.values()) <= {"too_short"}
     assert "usual.mp4" not in reasons
     assert "silent.mp4" not in reasons
     assert "single_face.mp4" not in reasons
 
 
+ABSENT = {
+    "audio": {"broken.mp4": "undecodable", "mute.mp4": "no_audio"},
+    "video": {"broken.mp4": "undecodable", "blind.wav": "no_video"},
+    "text": {"mute.mp4": "no_text"},
+}
+
+
 def check(features: Features, spec, media) -> None:
     assert features.values.shape[1] == len(spec.columns)
     assert len(features.values) > 0
     assert features.values.dtype == np.float32
-    end = media.audio().end if spec.modality == "audio" else media.frame_times()[-1, 1]
     assert features.times[0, 0] >= 0
-    assert features.times[-1, 1] <= end + 1e-6
+    if spec.modality != "text":
+        end = media.audio().end if spec.modality == "audio" else media.frame_times()[-1, 1]
+        assert features.times[-1, 1] <= end + 1e-6
     if spec.level == "utterance":
         assert len(features.values) == 1

@@ -1,0 +1,127 @@
+"""Peak frame, active action units and emotion of a clip, from its action units: what MERR's annotations start from.
+
+One row per clip by both published rules, `documented` and `mer_factory`; `storage.au_rules` says what they are.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from extractors.core.base import Extractor, Options
+from extractors.core.media import Media
+from extractors.core.openface_columns import INTENSITY_AUS, PRESENCE_AUS
+from storage.au_rules import (
+    BLINK,
+    CHRONOLOGICAL_DISTANCE,
+    EMOTIONS,
+    NEUTRAL,
+    RULES,
+    Rule,
+    clip_emotion,
+    emotions_at,
+    frequent_aus,
+    peak_frame,
+)
+from storage.errors import ClipError, RunError
+from storage.records import Features, FeatureSpec
+
+_PEAK = (("row", ""), ("frame", ""), ("time", "s"), ("score", "sum of AUxx_r"))
+_SEEN = tuple(au for au in PRESENCE_AUS if au != BLINK)
+_ACTIVE: dict[Rule, tuple[str, ...]] = {"documented": _SEEN, "mer_factory": INTENSITY_AUS}
+
+
+def _columns() -> dict[str, str]:
+    """Columns and their units."""
+    found = {f"frequent_{au}": "0/1" for au in _SEEN}
+    for rule in RULES:
+        found |= {f"{rule}_{name}": unit for name, unit in _PEAK}
+        found |= {f"{rule}_{au}": "0/1" for au in _ACTIVE[rule]}
+        found |= {f"{rule}_{word}": "0..5" for word in EMOTIONS[rule]}
+        found |= {f"{rule}_is_{word}": "0/1" for word in (*EMOTIONS[rule], NEUTRAL)}
+    return found
+
+
+COLUMNS = _columns()
+
+
+class AuPeakOptions(Options):
+    """What to look at.
+
+    Attributes:
+        of: The feature with the action units: `action_units`, or the name of one made by `openface`.
+        distance: Least pictures between two peaks of `mer_factory`: 20 in its code, 15 on its command line.
+    """
+
+    of: str = "action_units"
+    distance: int = Field(default=CHRONOLOGICAL_DISTANCE, ge=1)
+
+
+class AuPeak(Extractor[AuPeakOptions]):
+    """The most expressive picture of a clip, and what the face shows in it.
+
+    Columns: `frequent_AUxx` (1 for MERR's `AU_list`), then for each rule, with its name before them: `row` (picture
+    from 0) and `frame` (from 1) of the peak, `time` at which it begins, `score`, `AUxx` (1 where active at the peak),
+    a score for each emotion (mean `AUxx_r` of its AUs at the peak, 0 where the peak does not show it) and `is_...`,
+    1 for the clip's one emotion, which for `mer_factory` may be that of another picture.
+    """
+
+    Options = AuPeakOptions
+    modality: ClassVar[Literal["video"]] = "video"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The feature with the action units."""
+        return (self.options.of,)
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """One row per clip; engine, and whether it is synthetic, as of the feature that it is made from.
+
+        Raises:
+            RunError: If that feature lacks OpenFace's AU columns.
+        """
+        given = self.inputs[self.options.of]
+        wanted = (*(f"{au}_r" for au in INTENSITY_AUS), *(f"{au}_c" for au in PRESENCE_AUS))
+        missing = [name for name in wanted if name not in given.columns]
+        if missing or given.level != "frame":
+            problem = f"has no column {missing[0]}" if missing else "is not frame-level"
+            raise RunError(f"feature {self.feature}: {self.options.of!r} {problem}; `of:` must name action units")
+        return FeatureSpec(
+            name=self.feature,
+            extractor="au_peak",
+            modality="video",
+            level="utterance",
+            columns=tuple(COLUMNS),
+            units=tuple(COLUMNS.values()),
+            recipe={"of": given.digest, "distance": self.options.distance},
+            source=given.source,
+            synthetic=given.synthetic,
+        )
+
+    def load(self, device: str) -> None:
+        """Nothing to load."""
+
+    def extract_clip(self, media: Media) -> Features:
+        """One row; not valid if no picture of the clip has action units.
+
+        Raises:
+            ClipError: Why the clip has no action units.
+        """
+        given, columns = media.given(self.options.of), self.inputs[self.options.of].columns
+        if not len(given.times):
+            raise ClipError("too_short", f"{self.options.of} has no rows")
+        times = np.array([[given.times[0, 0], given.times[:, 1].max()]])
+        found = {f"frequent_{au}": 1.0 for au in frequent_aus(given, columns)}
+        for rule in RULES:
+            peak = peak_frame(given, columns, rule)
+            if peak is None:
+                return self.checked(np.full((1, len(COLUMNS)), np.nan), times, [False])
+            shown = {emotion.word: emotion.score for emotion in emotions_at(given, columns, peak.row, rule)}
+            label = f"is_{clip_emotion(given, columns, rule, self.options.distance)}"
+            at_peak = {"row": peak.row, "frame": peak.frame, "time": peak.time, "score": peak.score, label: 1.0}
+            found |= {f"{rule}_{name}": v for name, v in (at_peak | shown | dict.fromkeys(peak.aus, 1.0)).items()}
+        return self.checked([[found.get(name, 0.0) for name in COLUMNS]], times, [True])
