@@ -63,17 +63,21 @@ class Weights(Section):
 class Faces(Section):
     """The face stage, shared by every extractor that looks at faces.
 
+    `{detector: retinaface, detect_every: 1, short_side: null, min_confidence: 0.5}` is what py-feat's Detectorv2 does.
+
     Attributes:
-        detector: Module of `extractors.core.detectors`: `libfacedetection`, `center`, ...
+        detector: Module of `extractors.core.detectors`: `libfacedetection`, `retinaface`, `center`, ...
         detect_every: Detect on every k-th frame and interpolate boxes between; 1 detects on every frame.
-        short_side: Detect on a copy whose short side is at most this many pixels.
+        short_side: Detect on a copy whose short side is at most this many pixels; None detects on the frame itself.
         min_confidence: Detections below this confidence, 0..1, are ignored.
+        weights: Weights of a detector that loads some, where not its usual ones.
     """
 
     detector: str = "libfacedetection"
     detect_every: int = Field(default=5, ge=1)
-    short_side: int = Field(default=360, ge=32)
+    short_side: int | None = Field(default=360, ge=32)
     min_confidence: float = Field(default=0.6, ge=0, le=1)
+    weights: Weights | None = None
 
 
 class Cluster(Section):

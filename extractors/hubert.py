@@ -1,51 +1,49 @@
-"""HuBERT: what a self-supervised speech model hears, every 20 ms.
+"""HuBERT, wav2vec 2.0 and WavLM: what a self-supervised speech model hears, every 20 ms.
 
 Hsu et al., "HuBERT: Self-Supervised Speech Representation Learning by Masked Prediction of Hidden Units",
-IEEE/ACM TASLP 29, 2021. The default weights are Tencent's Chinese HuBERT-large. The recipes `mer2023` and
-`merbench` give what the feature scripts of MER2023 (Lian et al., ACM MM 2023) and MERBench (Lian et al.,
-arXiv:2401.03429) give; both call their result `chinese-hubert-large`, and the numbers differ.
+IEEE/ACM TASLP 29, 2021; Baevski et al., "wav2vec 2.0", NeurIPS 2020; Chen et al., "WavLM", IEEE JSTSP 16, 2022.
+The default weights are Tencent's Chinese HuBERT-large. The recipes `mer2023` and `merbench` give what the feature
+scripts of MER2023 (Lian et al., ACM MM 2023) and MERBench (Lian et al., arXiv:2401.03429) give; both call their result
+`chinese-hubert-large`, and the numbers differ.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Hashable, Mapping
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
+from pydantic import model_validator
 
 from configs.schema import Weights
-from extractors.core.base import Extractor, Options
-from extractors.core.media import Audio, Media
-from extractors.core.torch_runtime import prepare
-from extractors.core.weights import ResolvedWeights, load_model, load_scaler, model_settings, resolve
+from extractors.core.media import Media
+from extractors.core.network import Array, NetworkExtractor, NetworkOptions
+from extractors.core.speech import CONV_KERNEL, CONV_STRIDE, RATE, Recipe, Steps, joined, padded, passes
+from extractors.core.weights import load_model, load_scaler
 from storage.errors import ClipError, RunError
 from storage.records import Features, FeatureSpec
 
-RATE = 16_000
-HOP = 320  # samples between steps: the product of the strides
-WINDOW = 400  # samples one step is computed from, before the transformer mixes steps
-BLOCK = 160_000  # samples in a block of `merbench`
-BLOCK_STEPS = (BLOCK - WINDOW) // HOP + 1
-PASS_STEPS = 1_499  # most steps of `merflow` in one pass: 30 s
-PASS_HOP = 1_400  # steps between its windows: 28 s
-CONVOLUTIONS = {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
-FLAVOUR = ("feat_extract_norm", "do_stable_layer_norm")
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "full": {
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "intermediate_size": 4096,
-        "conv_dim": [512] * 7,
-        "conv_bias": True,
-        "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
-    }
-    | CONVOLUTIONS
+FAMILY = {  # by model_type: the class in transformers, and the name people use
+    "hubert": ("HubertModel", "HuBERT"),
+    "wav2vec2": ("Wav2Vec2Model", "wav2vec 2.0"),
+    "wavlm": ("WavLMModel", "WavLM"),
 }
-ARCHITECTURES["tiny"] = ARCHITECTURES["full"] | {
+FLAVOUR = ("feat_extract_norm", "do_stable_layer_norm")
+FULL: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "conv_dim": [512] * 7,
+    "conv_bias": True,
+    "conv_kernel": list(CONV_KERNEL),
+    "conv_stride": list(CONV_STRIDE),
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+}
+TINY = FULL | {
     "hidden_size": 64,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
@@ -54,168 +52,176 @@ ARCHITECTURES["tiny"] = ARCHITECTURES["full"] | {
 }
 
 
-class HubertOptions(Options):
-    """Settings of HuBERT.
+class HubertOptions(NetworkOptions):
+    """Settings of HuBERT and its relatives.
+
+    Layers are counted as in the scripts' `hidden_states`: 0 is the input of the first transformer layer, n the output
+    of the n-th; the last one is taken after the encoder's final norm where there is one, as transformers 4 gave it
+    (transformers 5 gives it before). Negative numbers count from the last.
 
     Attributes:
-        weights: A HuBERT in Hugging Face's layout.
-        recipe: `merflow`: last layer, clips over 30 s in overlapping windows. `mer2023`: last layer, whole clip in
+        weights: A HuBERT, wav2vec 2.0 or WavLM in Hugging Face's layout; its `config.json` says which.
+        recipe: `merflow`: chosen layers, clips over 30 s in overlapping windows. `mer2023`: last layer, whole clip in
             one pass. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s, the last one
             padded with zeros.
-        level: `frame` gives a row every 20 ms, `utterance` their mean.
+        layers: One layer, a list of layers, or `all`; for `merflow` only.
+        combine: What becomes of several layers: `concat` side by side, `sum` or `mean`.
+        level: `frame` gives a row every 20 ms, `utterance` their mean. Two features that differ in nothing else share
+            one pass of the network.
     """
 
     weights: Weights = Weights(hub="TencentGameMate/chinese-hubert-large")
-    recipe: Literal["merflow", "mer2023", "merbench"] = "merflow"
+    recipe: Recipe = "merflow"
+    layers: int | tuple[int, ...] | Literal["all"] = -1
+    combine: Literal["concat", "sum", "mean"] = "concat"
     level: Literal["frame", "utterance"] = "frame"
 
+    @model_validator(mode="after")
+    def _recipe_is_exact(self) -> Self:
+        own = sorted({"layers", "combine"} & self.model_fields_set)
+        if self.recipe != "merflow" and own:
+            raise ValueError(f"recipe {self.recipe} fixes the layers; leave out {' and '.join(own)}")
+        if self.layers == ():
+            raise ValueError("layers: expected at least one")
+        return self
 
-class Hubert(Extractor[HubertOptions]):
-    """HuBERT's hidden states on 16 kHz mono sound, scaled as a whole as the checkpoint's own settings say.
 
-    Clips run one by one and nothing is padded but by `merbench`: group-norm checkpoints change with padding.
+class Hubert(NetworkExtractor[HubertOptions, Array]):
+    """Hidden states of 16 kHz mono sound, scaled as a whole as the checkpoint's own settings say.
+
+    Layer-norm checkpoints share batches with padding and a mask. Group-norm checkpoints (`feat_extract_norm: group`,
+    such as HuBERT-base) take statistics over the whole padded row, so that only sounds of equal length share one.
     """
 
     Options = HubertOptions
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "TencentGameMate/chinese-hubert-large: MIT"
+    model_types = tuple(FAMILY)
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    setting_keys = ("hidden_size", "num_hidden_layers", *FLAVOUR)
+    cost_bytes = 2_000  # a sample: four copies of the first convolution's output, and the hidden states
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """Width and flavour come from `config.json`.
+        """Width, flavour and steps come from `config.json`.
 
         `window` is what the convolutions see of the sound; the transformer sees the whole pass.
 
         Raises:
-            RunError: If the weights are not on this machine, or are not a HuBERT with steps of 20 ms.
+            RunError: If the weights are not on this machine or of another model, or lack a layer that is asked for.
         """
         options, settings = self.options, self._settings
         frame_level = options.level == "frame"
-        return FeatureSpec(
-            name=self.feature,
-            extractor="hubert",
+        combined = {"combine": self._combine} if len(self._layers) > 1 else {}
+        return self.network_spec(
             modality="audio",
             level=options.level,
-            columns=tuple(f"hubert_{i}" for i in range(settings["hidden_size"])),
-            hop=HOP / RATE if frame_level and options.recipe != "merbench" else None,  # its blocks leave gaps
-            window=WINDOW / RATE if frame_level else None,
-            recipe={"recipe": options.recipe, "level": options.level, "rate_hz": RATE}
+            columns=self._columns,
+            hop=self._steps.hop / RATE if frame_level and options.recipe != "merbench" else None,  # blocks leave gaps
+            window=self._steps.window / RATE if frame_level else None,
+            recipe={"recipe": options.recipe, "rate_hz": RATE, "layers": self._layers}
+            | combined
             | {key: settings[key] for key in FLAVOUR},
-            weights=self._weights.identity,
-            source="HuBERT (transformers)",
-            synthetic=self._weights.synthetic,
+            source=f"{FAMILY[self._model_type][1]} (transformers)",
         )
 
-    @cached_property
-    def _weights(self) -> ResolvedWeights:
-        return resolve(self.options.weights)
+    @property
+    def _model_type(self) -> str:
+        return str(self._settings.get("model_type", "hubert"))  # random weights are a HuBERT
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        kind, width = self._model_type, range(self._settings["hidden_size"])
+        if len(self._layers) == 1 or self._combine != "concat":
+            return tuple(f"{kind}_{i}" for i in width)
+        return tuple(f"{kind}_l{layer}_{i}" for layer in self._layers for i in width)
 
     @cached_property
-    def _settings(self) -> dict[str, Any]:
-        keys = ("hidden_size", "num_hidden_layers", *FLAVOUR)
-        settings = model_settings(self._weights, "hubert", ARCHITECTURES, keys)
-        other = [key for key, usual in CONVOLUTIONS.items() if list(settings.get(key, usual)) != usual]
-        if other:
-            raise RunError(f"hubert: {other[0]} is {settings[other[0]]}, expected {CONVOLUTIONS[other[0]]}")
-        if self.options.recipe == "merbench" and settings["num_hidden_layers"] < 4:
-            raise RunError(f"hubert: merbench sums 4 layers, the model has {settings['num_hidden_layers']}")
-        return settings
+    def _steps(self) -> Steps:
+        return Steps.of(self._settings)
+
+    @property
+    def _combine(self) -> Literal["concat", "sum", "mean"]:
+        return "sum" if self.options.recipe == "merbench" else self.options.combine
+
+    @cached_property
+    def _layers(self) -> list[int]:
+        """The chosen layers, counted from 0."""
+        last = int(self._settings["num_hidden_layers"])
+        wanted = (-4, -3, -2, -1) if self.options.recipe == "merbench" else self.options.layers
+        if wanted == "all":
+            return list(range(last + 1))
+        given = (wanted,) if isinstance(wanted, int) else wanted
+        chosen = [n + last + 1 if n < 0 else n for n in given]
+        beyond = [n for n, layer in zip(given, chosen, strict=True) if not 0 <= layer <= last]
+        if beyond or len(set(chosen)) < len(chosen):
+            why = f"no layer {beyond[0]}" if beyond else "a layer is named twice"
+            raise RunError(f"{self.feature}: layers {list(given)}: {why}; the model has 0 to {last}")
+        return chosen
 
     def load(self, device: str) -> None:
         """Load the model and the checkpoint's own scaling of the sound.
 
         Raises:
-            RunError: If the weights are missing, damaged or of another model.
+            RunError: If the weights are missing, damaged or of another model, or were trained on another sampling rate.
         """
-        from transformers import HubertModel, Wav2Vec2FeatureExtractor
+        import transformers
 
+        model_class = getattr(transformers, FAMILY[self._model_type][0])
         # SpecAugment's mask is for training; some checkpoints leave it out.
-        model = load_model(self._weights, HubertModel, self._settings, unused=("masked_spec_embed",))
-        self._model, self._device = prepare(model, device), device
-        self._scaler = load_scaler(self._weights, Wav2Vec2FeatureExtractor, {"do_normalize": True})
+        unused = ("masked_spec_embed",)
+        self._model = self.place(lambda: load_model(self._weights, model_class, self._settings, unused), device)
+        self._scaler = load_scaler(self._weights, transformers.Wav2Vec2FeatureExtractor, {"do_normalize": True})
+        if self._scaler.sampling_rate != RATE:
+            raise RunError(f"{self.feature}: the model hears {self._scaler.sampling_rate} Hz, expected {RATE} Hz")
 
-    def extract_clip(self, media: Media) -> Features:
-        """Give one row per step, or their mean.
+    def units(self, media: Media) -> list[Array]:
+        """Scaled sound, cut into what the network sees at once.
+
+        Raises:
+            ClipError: `no_audio`, or `too_short` for a single step (25 ms).
+        """
+        audio, least = media.audio(), self._steps.window
+        if audio.samples.size < least:
+            raise ClipError("too_short", f"{audio.samples.size} samples of sound at 16 kHz, the model needs {least}")
+        scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
+        return passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
+
+    def group(self, unit: Array) -> Hashable:
+        """Group-norm models only batch sounds of equal length."""
+        return unit.size if self._settings["feat_extract_norm"] == "group" else None
+
+    def forward(self, units: list[Array]) -> list[Array]:
+        """(steps, D) of each sound; what the network makes of padding is cut off."""
+        import torch
+
+        waves, mask = padded(units)
+        sound, heard = self.tensor(waves), None if mask is None else self.tensor(mask)
+        last = self._settings["num_hidden_layers"]
+        with self.running(), warnings.catch_warnings():
+            # WavLM hands torch two masks of different types; torch takes both, and says so each time.
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            given = self._model(sound, attention_mask=heard, output_hidden_states=self._layers != [last])
+            # The last of hidden_states is before the final norm in transformers 5, last_hidden_state after it in both.
+            states = [given.last_hidden_state if n == last else given.hidden_states[n] for n in self._layers]
+            if self._combine == "concat":
+                rows = torch.cat(states, dim=-1)
+            else:
+                rows = torch.stack(states).float().sum(dim=0) / (len(states) if self._combine == "mean" else 1)
+        return [row[: self._steps.count(wave.size)] for row, wave in zip(self.array(rows), units, strict=True)]
+
+    def features(self, media: Media, outputs: list[Array]) -> Features:
+        """One row per step, or their mean.
 
         Step i is computed from [i * 20 ms, i * 20 ms + 25 ms) after the sound's start, and stamped so. `merbench`
         starts afresh in every block: steps of block b count from b * 10 s, so that 35 ms at its end are in no
         step. The steps of its padded tail are kept as the script keeps them, in the mean too: those with times
         past the end of the sound heard only zeros. The utterance row is stamped with the whole sound.
-
-        Raises:
-            ClipError: `no_audio`, or `too_short` under 25 ms.
         """
-        audio = media.audio()
-        if audio.samples.size < WINDOW:
-            raise ClipError("too_short", f"{audio.samples.size} samples of sound at 16 kHz, HuBERT needs {WINDOW}")
-        wave = self._scaled(audio)
-        passes = {"mer2023": self._states, "merbench": self._in_blocks, "merflow": self._in_windows}
-        values = passes[self.options.recipe](wave)
+        audio, recipe = media.audio(), self.options.recipe
+        values = joined(outputs, audio.samples.size, recipe, self._steps)
         if self.options.level == "utterance":
-            return self.checked(
-                values.mean(axis=0, keepdims=True, dtype=np.float64), [[audio.start, audio.end]], [True]
-            )
-        times = step_times(len(values), in_blocks=self.options.recipe == "merbench") + audio.start
+            mean = values.mean(axis=0, keepdims=True, dtype=np.float64)
+            return self.checked(mean, [[audio.start, audio.end]], [True])
+        times = self._steps.times(len(values), in_blocks=recipe == "merbench") + audio.start
         return self.checked(values, times, np.ones(len(values), np.bool_))
-
-    def _scaled(self, audio: Audio) -> npt.NDArray[np.float32]:
-        scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
-        return np.asarray(scaled, dtype=np.float32)
-
-    def _states(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(T, D) of one pass over (N,) samples."""
-        import torch
-
-        summed = self.options.recipe == "merbench"
-        with torch.inference_mode():
-            sound = torch.from_numpy(wave)[None].to(self._device)
-            given = self._model(sound, output_hidden_states=summed)
-            # transformers 4, which the scripts ran on, gave the last layer after the encoder's final norm as
-            # hidden_states[-1]; transformers 5 gives it before. last_hidden_state is the former in both.
-            states = given.last_hidden_state + sum(given.hidden_states[-4:-1] if summed else ())
-            return np.asarray(states[0].cpu().numpy())
-
-    def _in_blocks(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if wave.size <= BLOCK:
-            return self._states(wave)
-        blocks = np.pad(wave, (0, -wave.size % BLOCK)).reshape(-1, BLOCK)
-        return np.concatenate([self._states(block) for block in blocks])
-
-    def _in_windows(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        plan = window_plan((wave.size - WINDOW) // HOP + 1)
-        if len(plan) == 1:
-            return self._states(wave)
-        length = (PASS_STEPS - 1) * HOP + WINDOW
-        parts = [self._states(wave[s * HOP : s * HOP + length])[kept - s : end - s] for s, kept, end in plan]
-        return np.concatenate(parts)
-
-
-def window_plan(steps: int) -> list[tuple[int, int, int]]:
-    """Overlapping windows of `merflow`, in steps of 20 ms.
-
-    A window is 1,499 steps (30 s). Windows start 1,400 steps (28 s) apart; the last one ends with the last step, so
-    it may overlap more. Where two windows overlap, the earlier one gives the first half and the later one the rest.
-
-    Args:
-        steps: Steps of the whole sound.
-
-    Returns:
-        For each window the first step it sees, the first it gives, and the one after the last it gives.
-    """
-    last = max(steps - PASS_STEPS, 0)
-    starts = [*range(0, last, PASS_HOP), last]
-    cuts = [0, *((one + PASS_STEPS + other) // 2 for one, other in pairwise(starts)), steps]
-    return list(zip(starts, cuts, cuts[1:], strict=False))
-
-
-def step_times(steps: int, *, in_blocks: bool) -> npt.NDArray[np.float64]:
-    """(T, 2) seconds from the sound's start that each step is computed from.
-
-    Args:
-        steps: Number of steps T.
-        in_blocks: Whether steps count afresh from every 10 s.
-    """
-    index = np.arange(steps)
-    block, inside = np.divmod(index, BLOCK_STEPS) if in_blocks else (np.zeros_like(index), index)
-    starts = block * BLOCK + inside * HOP
-    return np.stack([starts, starts + WINDOW], axis=1) / RATE

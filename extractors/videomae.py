@@ -1,23 +1,24 @@
 """VideoMAE: what a self-supervised video model sees in 16 pictures of a clip.
 
 Tong et al., "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
-NeurIPS 2022. The two samplings are those of the feature scripts of MERTools (Lian et al., arXiv:2401.03429).
+NeurIPS 2022. `uniform16` and `two_segment` are the samplings of the feature scripts of MERTools (Lian et al.,
+arXiv:2401.03429), `eight_pairs` that of MERR's `maeV` scripts (Cheng et al., "Emotion-LLaMA", NeurIPS 2024).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
 from configs.schema import Weights
-from extractors.core.base import Extractor, Options
-from extractors.core.faces import crop_face, face_track, recipe
-from extractors.core.media import Frame, Media
-from extractors.core.torch_runtime import prepare
-from extractors.core.weights import ResolvedWeights, load_model, load_scaler, model_settings, resolve
+from extractors.core.media import Media
+from extractors.core.network import Array
+from extractors.core.pictures import IMAGENET, PictureNetwork, PictureOptions, Pixels
 from storage.errors import RunError
 from storage.records import Features, FeatureSpec
 
@@ -25,162 +26,155 @@ PICTURES = 16  # one pass of the model
 TUBELET = 2  # pictures in one row
 ROWS = PICTURES // TUBELET
 STRIDE = 4  # pictures between those that `two_segment` takes
-CROP_SIZE = 224
-FACE_EXPAND = 1.2  # side of the crop over side of the face box
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "full": {
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-        "image_size": 224,
-        "patch_size": 16,
-        "num_frames": PICTURES,
-        "tubelet_size": TUBELET,
-        "qkv_bias": True,
-        "use_mean_pooling": False,
-    }
+FULL: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "image_size": 224,
+    "patch_size": 16,
+    "num_frames": PICTURES,
+    "tubelet_size": TUBELET,
+    "use_mean_pooling": False,
 }
-ARCHITECTURES["tiny"] = ARCHITECTURES["full"] | {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-}
-# preprocessor_config.json of MCG-NJU/videomae-base, for random weights; the class's own defaults are others.
-PREPROCESSING: dict[str, Any] = {
-    "size": {"shortest_edge": 224},
-    "crop_size": {"height": 224, "width": 224},
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
+TINY = FULL | {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
-class VideoMAEOptions(Options):
+class VideoMAEOptions(PictureOptions):
     """Settings of VideoMAE.
 
     Attributes:
-        weights: A VideoMAE of 16 pictures in Hugging Face's layout.
-        input: `main_face` looks at crops of the clip's main face, `frame` at whole pictures.
-        sampling: `uniform16` takes 16 pictures spread over the clip; `two_segment` takes every 4th picture, and of
-            those the first 16 and the last 16.
-        level: `frame` gives a row per two pictures taken (8 or 16 rows), `utterance` their mean.
+        weights: A VideoMAE of 16 pictures in Hugging Face's layout, or `local` with `format: videomae-pth`, a file of
+            VideoMAE's own code.
+        sampling: Which pictures. `uniform16`: 16 spread over the clip. `two_segment`: of every 4th picture the first 16
+            and the last 16. `sliding`: windows of 16 neighbours. `eight_pairs`: two neighbours in the middle of each
+            of 8 equal segments.
+        stride: Pictures from one window of `sliding` to the next; over 16 leaves some out, under 16 overlaps.
+        last_norm: `model` applies the norm after the last block where the checkpoint has one; `none` leaves it out, as
+            MERR's script does.
     """
 
     weights: Weights = Weights(hub="MCG-NJU/videomae-base")
-    input: Literal["main_face", "frame"] = "main_face"
-    sampling: Literal["uniform16", "two_segment"] = "uniform16"
-    level: Literal["frame", "utterance"] = "frame"
+    sampling: Literal["uniform16", "two_segment", "sliding", "eight_pairs"] = "uniform16"
+    stride: int = Field(default=PICTURES, ge=1)
+    last_norm: Literal["model", "none"] = "model"
+
+    @model_validator(mode="after")
+    def _stride_is_used(self) -> Self:
+        if self.sampling != "sliding" and "stride" in self.model_fields_set:
+            raise ValueError("stride is for sampling: sliding")
+        return self
 
 
-class VideoMAE(Extractor[VideoMAEOptions]):
+class VideoMAE(PictureNetwork[VideoMAEOptions]):
     """VideoMAE's last hidden state, averaged over the patches of each pair of pictures."""
 
     Options = VideoMAEOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "MCG-NJU/videomae-base: CC BY-NC 4.0, non-commercial"
+    model_types = ("videomae",)
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    setting_keys = (*PictureNetwork.setting_keys, "num_frames", "tubelet_size")
+    pth_format = "videomae-pth"
+    model_class = "VideoMAEModel"
+    processor_class = "VideoMAEImageProcessor"
+    # preprocessor_config.json of MCG-NJU/videomae-base, for random weights; the class's own defaults are others.
+    processor_defaults: ClassVar[Mapping[str, Any]] = {
+        "size": {"shortest_edge": 224},
+        "crop_size": {"height": 224, "width": 224},
+        "image_mean": IMAGENET[0],
+        "image_std": IMAGENET[1],
+    }
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """Width comes from `config.json`; hop and window vary with the clip's length.
+        """Width comes from `config.json` or the `.pth` file; hop and window vary with the clip's length.
 
         Raises:
             RunError: If the weights are not on this machine, or are not a VideoMAE of 16 pictures.
         """
         options = self.options
-        settings: dict[str, Any] = {"input": options.input, "sampling": options.sampling, "level": options.level}
-        if options.input == "main_face":
-            settings |= {"faces": recipe(self.faces), "face_expand": FACE_EXPAND}
-        return FeatureSpec(
-            name=self.feature,
-            extractor="videomae",
+        stride = {"stride": options.stride} if options.sampling == "sliding" else {}
+        return self.network_spec(
             modality="video",
             level=options.level,
             columns=tuple(f"videomae_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=settings,
-            weights=self._weights.identity,
+            recipe=self.picture_recipe() | {"sampling": options.sampling, "last_norm": options.last_norm} | stride,
             source="VideoMAE (transformers)",
-            synthetic=self._weights.synthetic,
         )
 
     @cached_property
-    def _weights(self) -> ResolvedWeights:
-        return resolve(self.options.weights)
-
-    @cached_property
     def _settings(self) -> dict[str, Any]:
-        needed = {"num_frames": PICTURES, "tubelet_size": TUBELET}
-        settings = model_settings(self._weights, "videomae", ARCHITECTURES, ("hidden_size", *needed))
-        for key, value in needed.items():
+        settings = super()._settings
+        for key, value in (("num_frames", PICTURES), ("tubelet_size", TUBELET)):
             if settings[key] != value:
                 raise RunError(f"videomae: {key} is {settings[key]}, expected {value}")
         return settings
 
     def load(self, device: str) -> None:
-        """Load the model and the checkpoint's own scaling of pictures.
+        """Load the model and what sizes and scales its pictures.
 
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        from transformers import VideoMAEImageProcessor, VideoMAEModel
+        if self.options.last_norm == "model":
+            self.load_pictures(device)
+        else:
+            self.load_pictures(device, _without_norm, variant="no last norm")
 
-        model = load_model(self._weights, VideoMAEModel, self._settings)
-        self._model, self._device = prepare(model, device), device
-        self._scaler = load_scaler(self._weights, VideoMAEImageProcessor, PREPROCESSING)
-
-    def extract_clip(self, media: Media) -> Features:
-        """Give 8 rows (`uniform16`) or 16 (`two_segment`), or their mean.
-
-        Pictures are taken from all of the clip's, or from those that show the main face. Rows are in order of start;
-        where the two segments overlap in time, their rows alternate. Row times: see `row_times`. Without any face
-        every row is NaN and not valid, and their times tile the clip. The utterance row is stamped with the clip.
+    def units(self, media: Media) -> list[Pixels]:
+        """(16, 3, side, side) of each window; none without a face.
 
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
-        stamps = media.frame_times()
-        whole = np.array([[stamps[0, 0], stamps[-1, 1]]])
-        boxes = face_track(media, self.faces).boxes if self.options.input == "main_face" else None
-        usable = np.arange(len(stamps)) if boxes is None else np.flatnonzero(np.isfinite(boxes).all(axis=1))
-        if not usable.size:
-            return self._without_face(whole)
-        windows = usable[np.array(SAMPLINGS[self.options.sampling](usable.size))].reshape(-1, PICTURES)
-        values = self._rows(media, windows, boxes)
+        boxes = self.boxes(media)
+        windows = self._windows(media, boxes)
+        pixels = self.pixels(media, windows.ravel().tolist(), boxes)
+        return [np.stack([pixels[int(i)] for i in window]) for window in windows]
+
+    def _windows(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.intp]:
+        """(windows, 16) indices of the pictures taken: of all, or of those that show the main face."""
+        count = len(media.frame_times())
+        usable = np.arange(count) if boxes is None else np.flatnonzero(np.isfinite(boxes).all(axis=1))
+        picked = self._sampled(usable.size) if usable.size else []
+        return usable[np.array(picked, np.intp)].reshape(-1, PICTURES)
+
+    def _sampled(self, count: int) -> list[int]:
+        if self.options.sampling == "sliding":
+            return sliding(count, self.options.stride)
+        return SAMPLINGS[self.options.sampling](count)
+
+    def forward(self, units: list[Pixels]) -> list[Array]:
+        """(8, D) of each window."""
+        pixels = self.stacked(units)
+        with self.running():
+            states = self._model(pixels).last_hidden_state
+            rows = states.float().reshape(len(units), ROWS, -1, states.shape[-1]).mean(dim=2)
+        return list(self.array(rows))
+
+    def features(self, media: Media, outputs: list[Array]) -> Features:
+        """Give 8 rows for each window (one; `two_segment` two; `sliding` any number), or the mean of all rows.
+
+        Rows are in order of start; where windows overlap in time, their rows alternate and are not merged. Row times:
+        see `row_times`. Without any face every row is NaN and not valid, and their times tile the clip. The mean
+        is stamped with the clip. Clips of any length have rows; see the samplings for those under 16 pictures.
+        """
+        if not outputs:
+            frame_rows = len(self._sampled(1)) // TUBELET
+            return self.without_face(media, frame_rows if self.options.level == "frame" else 1)
+        values = np.concatenate(outputs)
         if self.options.level == "utterance":
-            return self.checked(values.mean(axis=0, keepdims=True, dtype=np.float64), whole, [True])
-        times = np.concatenate([row_times(stamps[window]) for window in windows])
+            return self.mean_of(media, values)
+        stamps = media.frame_times()
+        times = np.concatenate([row_times(stamps[window]) for window in self._windows(media, self.boxes(media))])
         order = np.argsort(times[:, 0], kind="stable")
         return self.checked(values[order], times[order], np.ones(len(order), np.bool_))
 
-    def _without_face(self, whole: npt.NDArray[np.float64]) -> Features:
-        frame_rows = len(SAMPLINGS[self.options.sampling](1)) // TUBELET
-        rows = frame_rows if self.options.level == "frame" else 1
-        edges = np.linspace(whole[0, 0], whole[0, 1], rows + 1)
-        values = np.full((rows, self._settings["hidden_size"]), np.nan)
-        return self.checked(values, np.stack([edges[:-1], edges[1:]], axis=1), np.zeros(rows, np.bool_))
 
-    def _rows(
-        self, media: Media, windows: npt.NDArray[np.intp], boxes: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float32]:
-        """(8 rows per window, D) for (windows, 16) indices of pictures."""
-        import torch
-
-        wanted = set(windows.ravel().tolist())
-        scaled = {f.index: self._scaled(f, boxes) for f in media.frames() if f.index in wanted}
-        rows = []
-        with torch.inference_mode():
-            for window in windows:
-                pixels = torch.from_numpy(np.stack([scaled[int(i)] for i in window]))[None].to(self._device)
-                states = self._model(pixels).last_hidden_state
-                rows.append(states.reshape(ROWS, -1, states.shape[-1]).mean(dim=1).cpu().numpy())
-        return np.concatenate(rows)
-
-    def _scaled(self, frame: Frame, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-        """(3, side, side) of one picture: scaled at once, so that no full-size picture is kept."""
-        rgb = frame.rgb()
-        if boxes is not None:
-            rgb = crop_face(rgb, boxes[frame.index], size=CROP_SIZE, expand=FACE_EXPAND)
-        return np.asarray(self._scaler([rgb], return_tensors="np")["pixel_values"][0, 0], dtype=np.float32)
+def _without_norm(model: Any) -> Any:
+    model.layernorm = None
+    return model
 
 
 def uniform16(count: int) -> list[int]:
@@ -196,7 +190,28 @@ def two_segment(count: int) -> list[int]:
     return picked[:PICTURES] + picked[-PICTURES:]
 
 
-SAMPLINGS = {"uniform16": uniform16, "two_segment": two_segment}
+def sliding(count: int, stride: int = PICTURES) -> list[int]:
+    """16 indices for each window, `stride` pictures apart; the last window ends with the last picture.
+
+    The last window may therefore overlap the one before more than the others do. Under 16 pictures there is one window,
+    all of them and then the last one again.
+    """
+    last = max(count - PICTURES, 0)
+    starts = [*range(0, last, stride), last]
+    return [min(start + k, count - 1) for start in starts for k in range(PICTURES)]
+
+
+def eight_pairs(count: int) -> list[int]:
+    """16 indices: two neighbours in the middle of each of 8 equal segments; up to 9 pictures, the first two each time.
+
+    A clip of one picture has only that one.
+    """
+    tick = (count - 1) / ROWS if count > ROWS + 1 else 0.0
+    firsts = [int(tick / 2 + tick * k) for k in range(ROWS)]
+    return [min(first + k, count - 1) for first in firsts for k in range(TUBELET)]
+
+
+SAMPLINGS = {"uniform16": uniform16, "two_segment": two_segment, "eight_pairs": eight_pairs}
 
 
 def row_times(stamps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

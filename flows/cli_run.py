@@ -120,7 +120,7 @@ def demo(
 def weights_pull(config: ConfigOption) -> None:
     """Fetch the weights that a configuration names from the Hugging Face hub into its cache."""
     from configs.schema import load_config
-    from extractors.core.weights import pull
+    from extractors.core.weights_pull import pull
     from flows.plan import chosen_extractors
 
     for extractor in chosen_extractors(load_config(config)):

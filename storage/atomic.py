@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 _PREFIX = ".tmp-"
 
 
@@ -55,6 +53,8 @@ def sweep(folder: Path) -> list[Path]:
     Returns:
         What was removed. Files of living processes and of other machines are left alone.
     """
+    import psutil  # here, for reading a store must need no more than h5py and numpy
+
     removed = []
     for path in folder.rglob(f"{_PREFIX}*"):
         host, _, rest = path.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")

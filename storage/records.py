@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -129,7 +129,7 @@ class FeatureSpec:
         code: Version of the extractor's code; raised whenever its numbers change.
         source: Engine whose numbers these are, such as `openSMILE 3.0` or `py-feat`.
         synthetic: True if weights are random: such numbers mean nothing.
-        dtype: Type of the values on disk.
+        dtype: Type of the values on disk; they are read as float32 whatever it is.
     """
 
     name: str
@@ -146,7 +146,7 @@ class FeatureSpec:
     code: int = 1
     source: str = ""
     synthetic: bool = False
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "float16"] = "float32"
 
     @property
     def digest(self) -> str:
@@ -155,7 +155,7 @@ class FeatureSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for files."""
-        plain: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        plain: dict[str, Any] = json.loads(canonical_json({f.name: getattr(self, f.name) for f in fields(self)}))
         return plain
 
     @classmethod
@@ -218,7 +218,7 @@ class Features:
             raise ValueError("times: expected finite, half-open [start, end) with end after start")
         if (np.diff(self.times[:, 0]) < 0).any():
             raise ValueError("times: expected rows in order of start")
-        if not np.isfinite(self.values[self.valid]).all():
+        if not np.isfinite(self.values if self.valid.all() else self.values[self.valid]).all():  # most need no copy
             raise ValueError("values: NaN or infinity in a row marked valid")
         if not np.isnan(self.values[~self.valid]).all():
             raise ValueError("values: numbers in a row marked not valid, expected NaN")

@@ -1,13 +1,14 @@
 """One HDF5 file: one feature of the clips of one shard. The layout is documented in `docs/store_format.md`.
 
 ```
-/values (N, D) float32   rows of all clips, one after another
+/values (N, D) float32   rows of all clips, one after another; float16 where the spec says so
 /times (N, 2) float64    seconds from each clip's start
 /valid (N,) bool
 /offsets (n + 1,) int64  clip i owns rows offsets[i]:offsets[i + 1]
 /clip_ids /fingerprints /checksums (n,) text
+/spec (1,) text          JSON
 /failures                table of clips that gave no values
-attributes: format, feature, digest, spec (JSON), run, versions (JSON)
+attributes: format, feature, digest, run, versions (JSON), largest_error (float16 only)
 ```
 
 Written by one process, published whole, never changed afterwards.
@@ -17,21 +18,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from storage.atomic import publish
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
+from storage.shard_reader import ARRAYS, FAILURE_FIELDS, FORMAT, Index, ShardReader, open_shard_file, read_index, texts
 
-FORMAT = 1
-_FAILURE_FIELDS = tuple(f.name for f in fields(Failure))
+__all__ = ["Entry", "check_shard_file", "checksum", "checksums_of", "read_index", "write_shard_file"]
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +48,11 @@ class Entry:
     outcome: Features | Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
-    """What a shard file holds, without its arrays.
-
-    Attributes:
-        path: The file.
-        spec: What the values are.
-        rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
-        failures: Clips without values, with their fingerprints.
-    """
-
-    path: Path
-    spec: FeatureSpec
-    rows: Mapping[str, tuple[int, int, str]]
-    failures: tuple[tuple[Failure, str], ...]
-
-
-def checksum(features: Features) -> str:
-    """BLAKE2b (8 bytes, hexadecimal) over the bytes of values, times and valid, in this order."""
+def checksum(arrays: Iterable[Array]) -> str:
+    """BLAKE2b (8 bytes, hexadecimal) over the bytes on disk of values, times and valid, in this order."""
     digest = hashlib.blake2b(digest_size=8)
-    for array in (features.values, features.times, features.valid):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -78,7 +66,8 @@ def write_shard_file(path: Path, spec: FeatureSpec, entries: Sequence[Entry], at
         attributes: Provenance to keep beside the spec (run, versions); plain JSON types.
 
     Raises:
-        StoreError: If the file exists, a clip's width is not the spec's, or what was read back differs.
+        StoreError: If the file exists, a clip occurs twice, a clip's width is not the spec's, a value is too large
+            for the spec's dtype, or what was read back differs.
     """
     if path.exists():
         raise StoreError(f"{path}: exists already; shard files are never overwritten")
@@ -96,103 +85,102 @@ def write_shard_file(path: Path, spec: FeatureSpec, entries: Sequence[Entry], at
 def _write(path: Path, spec: FeatureSpec, entries: Sequence[Entry], attributes: Mapping[str, Any]) -> None:
     stored = [(e, e.outcome) for e in entries if isinstance(e.outcome, Features)]
     failed = [(e, e.outcome) for e in entries if isinstance(e.outcome, Failure)]
-    lengths = [len(f.valid) for _, f in stored]
+    offsets = np.cumsum([0, *(len(f.valid) for _, f in stored)], dtype=np.int64)
     with h5py.File(path, "w", libver="latest", locking=False) as file:
-        for name, empty in _EMPTY.items():
-            parts = [getattr(f, name) for _, f in stored] or [empty(len(spec.columns))]
-            file.create_dataset(name, data=np.concatenate(parts))
-        file.create_dataset("offsets", data=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        file.attrs.update({"format": FORMAT, "feature": spec.name, "digest": spec.digest})
+        checksums, largest_error = _write_rows(file, spec, stored, offsets.tolist())
+        file.create_dataset("offsets", data=offsets)
         _write_text(file, "clip_ids", [e.clip_id for e, _ in stored])
         _write_text(file, "fingerprints", [e.fingerprint for e, _ in stored])
-        _write_text(file, "checksums", [checksum(f) for _, f in stored])
+        _write_text(file, "checksums", checksums)
         group = file.create_group("failures")
-        columns = list(zip(*(astuple(f) for _, f in failed), strict=True)) or [()] * len(_FAILURE_FIELDS)
-        for name, column in zip(_FAILURE_FIELDS, columns, strict=True):
+        columns = list(zip(*(astuple(f) for _, f in failed), strict=True)) or [()] * len(FAILURE_FIELDS)
+        for name, column in zip(FAILURE_FIELDS, columns, strict=True):
             _write_text(group, name, list(column))
         _write_text(group, "fingerprint", [e.fingerprint for e, _ in failed])
-        file.attrs.update({"format": FORMAT, "feature": spec.name, "digest": spec.digest})
         # HDF5 keeps attributes of more than 64 KiB only in a dataset of their own.
         _write_text(file, "spec", [json.dumps(spec.to_dict(), ensure_ascii=False)])
+        if spec.dtype != "float32":
+            file.attrs["largest_error"] = largest_error
         for name, value in attributes.items():
             file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-_EMPTY = {
-    "values": lambda width: np.empty((0, width), np.float32),
-    "times": lambda _: np.empty((0, 2), np.float64),
-    "valid": lambda _: np.empty(0, np.bool_),
-}
+def _write_rows(
+    file: h5py.File, spec: FeatureSpec, stored: Sequence[tuple[Entry, Features]], offsets: Sequence[int]
+) -> tuple[list[str], float]:
+    """Write the arrays clip by clip; give each clip's checksum, and the largest error that the dtype made."""
+    shapes = {"values": (offsets[-1], len(spec.columns)), "times": (offsets[-1], 2), "valid": (offsets[-1],)}
+    types = {"values": spec.dtype, "times": "float64", "valid": "bool"}
+    datasets = [file.create_dataset(name, shapes[name], types[name]) for name in ARRAYS]
+    checksums, largest_error = [], 0.0
+    for (entry, features), start in zip(stored, offsets, strict=False):
+        values, error = _rounded(features, spec, entry.clip_id)
+        largest_error = max(largest_error, error)
+        arrays = (values, features.times, features.valid)
+        for dataset, array in zip(datasets, arrays, strict=True):
+            if len(array):
+                dataset[start : start + len(array)] = array
+        checksums.append(checksum(arrays))
+    return checksums, largest_error
+
+
+def _rounded(features: Features, spec: FeatureSpec, clip_id: str) -> tuple[Array, float]:
+    """Values in the spec's dtype, and the largest absolute error of that."""
+    if spec.dtype == "float32":
+        return features.values, 0.0
+    with np.errstate(over="ignore"):
+        values = features.values.astype(spec.dtype)
+    if np.isinf(values).any():
+        largest = np.nanmax(np.abs(features.values))
+        raise StoreError(f"clip {clip_id}, feature {spec.name}: {largest:g} is too large for {spec.dtype}; use float32")
+    valid = features.valid
+    error = np.abs(values[valid].astype(np.float64) - features.values[valid]).max(initial=0.0)
+    return values, float(error)
 
 
 def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
     group.create_dataset(name, data=np.array(values, dtype=object), dtype=h5py.string_dtype())
 
 
-def _texts(group: h5py.Group, name: str) -> list[str]:
-    return [str(v) for v in group[name].asstr()[...]]
-
-
-def open_shard_file(path: Path) -> h5py.File:
-    """Open for reading, without file locks (network file systems).
-
-    Raises:
-        StoreError: If it is not a whole shard file of a known format.
-    """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {error}") from error
-    found = file.attrs.get("format")
-    if found != FORMAT:
-        file.close()
-        raise StoreError(f"{path}: expected shard file format {FORMAT}, got {found}")
-    return file
-
-
-def read_index(path: Path) -> Index:
-    """Read what a shard file holds, without its arrays."""
+def checksums_of(path: Path) -> dict[str, str]:
+    """The recorded checksum of each stored clip of a shard file."""
     with closing(open_shard_file(path)) as file:
-        spec = FeatureSpec.from_dict(json.loads(_texts(file, "spec")[0]))
-        offsets = file["offsets"][...].tolist()
-        clips = zip(_texts(file, "clip_ids"), _texts(file, "fingerprints"), strict=True)
-        rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
-        group = file["failures"]
-        columns = [_texts(group, name) for name in (*_FAILURE_FIELDS, "fingerprint")]
-        failures = tuple((Failure(*row[:-1]), row[-1]) for row in zip(*columns, strict=True))
-    return Index(path, spec, rows, failures)
-
-
-def read_rows(file: h5py.File, start: int, stop: int) -> Features:
-    """Read the rows of one clip."""
-    return Features(file["values"][start:stop], file["times"][start:stop], file["valid"][start:stop])
+        return dict(zip(texts(file, "clip_ids"), texts(file, "checksums"), strict=True))
 
 
 def check_shard_file(path: Path) -> list[str]:
     """Re-read everything a shard file holds.
 
     Returns:
-        One line per problem: unreadable, digest, shape, dtype, non-finite values, checksum. Empty if it is whole.
+        One line per problem: unreadable, digest, clip that occurs twice, shape, dtype, non-finite values, checksum.
+        Empty if it is whole.
     """
     try:
         index = read_index(path)
         with closing(open_shard_file(path)) as file:
-            problems = [p for clip_id in index.rows if (p := _check_clip(file, index, clip_id))]
-            if file.attrs["digest"] != index.spec.digest:
-                problems.append(f"{path.name}: digest {file.attrs['digest']} is not its spec's {index.spec.digest}")
-            return problems
+            ids = [*texts(file, "clip_ids"), *(failure.clip_id for failure, _ in index.failures)]
+            digest = file.attrs["digest"]
+        with closing(ShardReader(path, index.places)) as reader:
+            problems = list(_check_clips(reader, index, checksums_of(path)))
     except (StoreError, OSError, KeyError, ValueError, TypeError) as error:
         return [f"{path.name}: {error}"]
+    if digest != index.spec.digest:
+        problems.append(f"{path.name}: digest {digest} is not its spec's {index.spec.digest}")
+    twice = [clip_id for clip_id, count in Counter(ids).items() if count > 1]
+    return problems + [f"{path.name}: clip {i}, feature {index.spec.name}: occurs twice in this file" for i in twice]
 
 
-def _check_clip(file: h5py.File, index: Index, clip_id: str) -> str | None:
-    where = f"{index.path.name}: clip {clip_id}, feature {index.spec.name}"
-    start, stop, _ = index.rows[clip_id]
-    try:
-        features = read_rows(file, start, stop)
-    except (ValueError, OSError) as error:
-        return f"{where}: {error}"
-    if features.values.shape[1] != len(index.spec.columns):
-        return f"{where}: expected {len(index.spec.columns)} columns, got {features.values.shape[1]}"
-    expected = str(file["checksums"].asstr()[list(index.rows).index(clip_id)])
-    found = checksum(features)
-    return None if found == expected else f"{where}: checksum {found}, expected {expected}"
+def _check_clips(reader: ShardReader, index: Index, checksums: Mapping[str, str]) -> Iterator[str]:
+    for clip_id, (start, stop, _) in index.rows.items():
+        where = f"{index.path.name}: clip {clip_id}, feature {index.spec.name}"
+        try:
+            features = reader.rows(start, stop)
+            found = checksum(reader.arrays(start, stop))
+        except (ValueError, StoreError) as error:
+            yield f"{where}: {error}"
+            continue
+        if features.values.shape[1] != len(index.spec.columns):
+            yield f"{where}: expected {len(index.spec.columns)} columns, got {features.values.shape[1]}"
+        elif found != checksums[clip_id]:
+            yield f"{where}: checksum {found}, expected {checksums[clip_id]}"

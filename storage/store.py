@@ -13,17 +13,17 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import h5py
 
 from storage.atomic import sweep, write_text
 from storage.errors import StoreError
 from storage.manifest import Manifest
 from storage.records import Clip, Failure, Features, FeatureSpec
-from storage.shard_file import Entry, Index, check_shard_file, open_shard_file, read_index, read_rows, write_shard_file
+from storage.shard_file import Entry, write_shard_file
+from storage.shard_reader import Index, Place, ShardReader, read_index, shard_paths
+from storage.verify import notes, problems
 
 FORMAT = 1
 OPEN_FILES = 64
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 class FeatureStore:
-    """A feature store on disk.
+    """A feature store on disk. Pickles as its path; each process opens its own files.
 
     Args:
         path: The store's folder.
@@ -61,12 +61,16 @@ class FeatureStore:
         found = json.loads(marker.read_text(encoding="utf-8")).get("format")
         if found != FORMAT:
             raise StoreError(f"{self.path}: expected store format {FORMAT}, got {found}")
-        self._handles: OrderedDict[tuple[int, Path], h5py.File] = OrderedDict()
-        self._seen: set[Path] = set()
+        self._readers: OrderedDict[tuple[int, Path], ShardReader] = OrderedDict()
+        self._places: dict[Path, Mapping[str, Place]] = {}
         self._specs: dict[str, FeatureSpec] = {}
         self._where: dict[tuple[str, str], tuple[Path, int, int, str]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, str]] = {}
         self.refresh()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the path alone, so that no open file crosses to another process."""
+        return (FeatureStore, (self.path,))
 
     @classmethod
     def create(cls, path: str | Path) -> FeatureStore:
@@ -86,18 +90,18 @@ class FeatureStore:
 
     def refresh(self) -> None:
         """Take in shard files that were published since the store was opened."""
-        for path in sorted(self.path.glob("features/*/*/[!.]*.h5")):
-            if path not in self._seen:
+        for path in shard_paths(self.path):
+            if path not in self._places:
                 self._add(read_index(path))
 
     def _add(self, index: Index) -> None:
         name = index.spec.name
-        self._seen.add(index.path)
         known = self._specs.setdefault(name, index.spec)
-        if known.digest != index.spec.digest:
+        if known is not index.spec and known.digest != index.spec.digest:
             raise StoreError(
                 f"{index.path}: feature {name} differs from its other shards: {_differs(known, index.spec)}"
             )
+        self._places[index.path] = index.places
         for clip_id, (start, stop, fingerprint) in index.rows.items():
             self._where.setdefault((name, clip_id), (index.path, start, stop, fingerprint))
             self._failures.pop((name, clip_id), None)
@@ -129,9 +133,26 @@ class FeatureStore:
         """
         return Manifest.open(self.path / "manifest.parquet")
 
-    def clips(self) -> Iterator[Clip]:
-        """The clips this store is about, in manifest order."""
-        return iter(self.manifest)
+    def clips(self, split: str | None = None) -> Iterator[Clip]:
+        """The clips this store is about, in manifest order.
+
+        Args:
+            split: Only clips of this split; default all clips.
+
+        Raises:
+            StoreError: If no clip is of this split; names those there are.
+        """
+        if split is None:
+            yield from self.manifest
+            return
+        splits = set()
+        for clip in self.manifest:
+            splits.add(clip.split)
+            if clip.split == split:
+                yield clip
+        if split not in splits:
+            known = ", ".join(sorted(name for name in splits if name is not None)) or "none"
+            raise StoreError(f"{self.path}: no clip of split {split!r}; splits: {known}")
 
     def clip_ids(self, feature: str) -> list[str]:
         """Ids of the clips that have values for a feature, in manifest order.
@@ -166,7 +187,28 @@ class FeatureStore:
             failure = self._failures.get((feature, clip_id))
             why = f"{failure[0].reason}: {failure[0].message}" if failure else "no such clip, or not extracted yet"
             raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
-        return read_rows(self._handle(found[0]), found[1], found[2])
+        return self._reader(found[0]).rows(found[1], found[2])
+
+    def iterate(
+        self, features: Sequence[str] | None = None, split: str | None = None
+    ) -> Iterator[tuple[Clip, dict[str, Features]]]:
+        """Read clip by clip, in manifest order.
+
+        Args:
+            features: Names; default all of the store.
+            split: Only clips of this split; default all clips.
+
+        Yields:
+            Each clip, with those of the features that it has, by name.
+
+        Raises:
+            StoreError: If the store lacks a feature, or no clip is of this split.
+        """
+        names = list(self.specs) if features is None else list(features)
+        for name in names:
+            self._spec(name)
+        for clip in self.clips(split):
+            yield clip, {name: self.get(clip.id, name) for name in names if self.has(clip.id, name)}
 
     def put(self, shard: str, spec: FeatureSpec, entries: Sequence[Entry], attributes: dict[str, Any]) -> Path:
         """Publish one shard file: whole or not at all, never over another.
@@ -211,34 +253,29 @@ class FeatureStore:
         """Remove unfinished files of processes that died."""
         return sweep(self.path)
 
-    def verify(self) -> Iterable[str]:
-        """Re-read every stored byte.
+    def verify(self) -> Iterator[str]:
+        """Re-read every stored byte; one line per problem. Missing work is no problem: `notes` tells it."""
+        return problems(self.path)
 
-        Yields:
-            One line per problem: unreadable file, wrong shape, non-finite value, checksum, unknown clip.
-        """
-        known = {clip.id for clip in self.clips()} if self.has_manifest else None
-        for path in sorted(self.path.glob("features/*/*/[!.]*.h5")):
-            problems = check_shard_file(path)
-            yield from problems
-            if not problems and known is not None:
-                strangers = [c for c in read_index(path).rows if c not in known]
-                yield from (f"{path.name}: clip {c} is not in the manifest" for c in strangers)
+    def notes(self) -> Iterator[str]:
+        """What is not stored, and where modalities differ in their clips: one line each; none of it is damage."""
+        return notes(self)
 
     def _spec(self, feature: str) -> FeatureSpec:
         if feature not in self._specs:
             raise StoreError(f"{self.path}: no feature {feature!r}; features: {', '.join(self.specs) or 'none yet'}")
         return self._specs[feature]
 
-    def _handle(self, path: Path) -> h5py.File:
-        # Handles are per process, for they do not survive a fork; and few, for a process may not open thousands.
+    def _reader(self, path: Path) -> ShardReader:
+        # Readers are per process, for a fork would share their place in the file; and few, for a process may not open
+        # thousands.
         key = (os.getpid(), path)
-        if key not in self._handles:
-            while len(self._handles) >= OPEN_FILES:
-                self._handles.popitem(last=False)[1].close()
-            self._handles[key] = open_shard_file(path)
-        self._handles.move_to_end(key)
-        return self._handles[key]
+        if key not in self._readers:
+            while len(self._readers) >= OPEN_FILES:
+                self._readers.popitem(last=False)  # closed when no thread uses it any more
+            self._readers[key] = ShardReader(path, self._places[path])
+        self._readers.move_to_end(key)
+        return self._readers[key]
 
 
 def _differs(known: FeatureSpec, new: FeatureSpec) -> str:

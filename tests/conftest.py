@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.legacy import numpy124  # noqa: F401  a fixture
+
 
 @pytest.fixture(scope="session")
 def feat_clips() -> Path:

@@ -2,12 +2,12 @@
 
 Detection runs on every k-th picture, at a bounded size, and boxes in between are interpolated; where that could hide a
 face that enters, leaves or jumps, every picture in between is looked at too. No box depends on any network but the
-detector, so whatever runs on the crops can batch them as it likes.
+detector, so whatever runs on the crops can batch them as it likes. Pictures stream through: at most k are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,60 +15,78 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Faces
-from extractors.core.detectors import Detection, detector
+from extractors.core.crops import crop_face
+from extractors.core.detectors import detector, detector_weights
 from extractors.core.media import Frame, Media
+from extractors.core.tracks import GAP, LINK_IOU, Track, Tracker, iou, main_track
+from extractors.core.weights import resolve
 
-FACE_RULE = """The face of a picture is the largest box (first found where equal) of at least `min_confidence`.
-Pictures 0, k, 2k, ... and the last are looked at. Of two such neighbours: boxes with IoU >= 0.5 link, and boxes and
-confidence between them are interpolated linearly over time; neither has a face: none between; else every picture
-between is looked at. The face count of an interpolated picture is that of the earlier neighbour."""
+__all__ = ["FACE_RULE", "FaceTrack", "Track", "crop_face", "face_track", "iou", "recipe", "remember"]
 
-LINK_IOU = 0.5
-_RULES = {"main_face": "largest", "link": f"iou>={LINK_IOU}", "between": "linear in time", "unlinked": "detect all"}
+FACE_RULE = """Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
+Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU 0.5 are not
+linked. If every face of both pictures links, or neither has one, the pictures in between are not looked at: each track
+has boxes and confidence interpolated linearly over time. Else every picture in between is looked at and linked to the
+one before it, so that tracks begin and end at the very picture.
+Gap: a face without a partner in the picture before goes on with a track that at most 5 pictures in a row do not show,
+if IoU >= 0.5 with its last box. Those rows stay empty: nothing is filled in.
+Track ids: 0, 1, ... by first appearance, then from left to right, then from top to bottom.
+Main track, one per clip: shown by most pictures; of equal ones the largest (median area), then the most central (median
+distance of its centre from the picture's), then the lowest id."""
 
-Look = Callable[[Frame], "_Seen"]
+_RULES = {
+    "version": 2,
+    "link": f"iou>={LINK_IOU}, best sum",
+    "between": "linear in time",
+    "unlinked": "detect all",
+    "gap": GAP,
+    "main_track": "pictures, median area, median distance to centre, id",
+}
+
+Look = Callable[[Frame], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceTrack:
-    """The main face of every picture of a clip.
+    """The main track of a clip, a row per picture, and what else was seen.
 
     Attributes:
         boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the upright full-size picture; may reach over its edge; NaN
-            where there is no face.
-        confidence: (T,) float32 of the detector, 0..1; NaN where there is no face.
-        count: (T,) int32 faces in the picture.
-        detected: (T,) bool, True where the detector looked at the picture, False where the row is inferred.
+            where the main track is absent, whoever else is there.
+        confidence: (T,) float32 of the detector, 0..1; NaN where the main track is absent.
+        count: (T,) int32 faces in the picture, of any track; -1 where a stored result does not tell.
+        detected: (T,) bool, True where the detector looked at the picture, False where its boxes are interpolated (or
+            a stored result does not tell).
+        track_id: Id of the main track; None if the clip has no face.
+        track_count: Tracks of the clip.
+        others: The other tracks, by id; empty where a stored result does not tell.
     """
 
     boxes: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
     count: npt.NDArray[np.int32]
     detected: npt.NDArray[np.bool_]
+    track_id: int | None = None
+    track_count: int = 0
+    others: tuple[Track, ...] = ()
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """(T,) bool, True where there is a face."""
+        """(T,) bool, True where the main track is present."""
         return ~np.isnan(self.confidence)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """One picture's row of the track, at float64; `found` is x1, y1, x2, y2, confidence, or None without a face."""
-
-    time: float
-    found: npt.NDArray[np.float64] | None
-    count: int
-    detected: bool
 
 
 def recipe(config: Faces) -> dict[str, Any]:
     """Everything of the face stage that can change a box; belongs into the spec of whatever looks at faces.
 
     Raises:
-        RunError: Unknown detector, or one that this machine lacks.
+        RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    return config.model_dump() | {"detector_version": detector(config.detector).version(), "rules": _RULES}
+    made = config.model_dump(exclude={"weights"}) | {"rules": _RULES}
+    weights = detector_weights(config)
+    if weights is not None:
+        made["weights"] = dict(resolve(weights, needs=()).identity)
+    return made | {"detector_version": detector(config.detector).version()}
 
 
 def face_track(media: Media, config: Faces) -> FaceTrack:
@@ -76,105 +94,68 @@ def face_track(media: Media, config: Faces) -> FaceTrack:
 
     Raises:
         ClipError: If the clip has no pictures.
-        RunError: Unknown detector, or one that this machine lacks.
+        RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    return media.once(("faces", config), lambda: _track(media, config))
+    return media.once(("faces", config), lambda: _detect_and_link(media, config))
 
 
-def _track(media: Media, config: Faces) -> FaceTrack:
-    finder = detector(config.detector)
-
-    def look(frame: Frame) -> _Seen:
-        small = frame.rgb(short_side=config.short_side)
-        return _main_face(frame, finder.detect(small), small.shape, config)
-
-    rows = list(_rows(media, look, config.detect_every))
-    nothing = np.full(5, np.nan)
-    table = np.array([nothing if r.found is None else r.found for r in rows], dtype=np.float32).reshape(-1, 5)
-    counts, detected = [r.count for r in rows], [r.detected for r in rows]
-    return FaceTrack(table[:, :4], table[:, 4], np.array(counts, np.int32), np.array(detected, np.bool_))
+def remember(media: Media, config: Faces, track: FaceTrack) -> None:
+    """Have `face_track` give this track, such as one from a store, instead of detecting."""
+    media.once(("faces", config), lambda: track)
 
 
-def _rows(media: Media, look: Look, every: int) -> Iterator[_Seen]:
-    """Rows in order; holds the pictures since the last one looked at, at most `every` of them."""
-    last = len(media.frame_times()) - 1
+def _detect_and_link(media: Media, config: Faces) -> FaceTrack:
+    times, detect = media.frame_times(), detector(config.detector).build(config)
+    tracker, detected, size = Tracker(times[:, 0]), np.zeros(len(times), np.bool_), (0, 0)
     waiting: list[Frame] = []
-    before: _Seen | None = None
+
+    def follow(frame: Frame, faces: npt.NDArray[np.float64]) -> None:
+        tracker.follow(frame.index, faces)
+        detected[frame.index] = True
+
+    def look(frame: Frame) -> npt.NDArray[np.float64]:
+        pixels = frame.rgb(config.short_side)
+        return _usable(np.array(detect(pixels), np.float64).reshape(-1, 5), pixels.shape, frame.size, config)
+
     for frame in media.frames():
-        if frame.index % every and frame.index != last:
+        size = size if frame.index else frame.size
+        if frame.index % config.detect_every and frame.index != len(times) - 1:
             waiting.append(frame)
             continue
-        seen = look(frame)
-        if before is not None:
-            yield from _between(before, seen, waiting, look)
-        yield seen
-        before, waiting = seen, []
+        faces = look(frame)
+        if not tracker.continues(faces):
+            for between in waiting:
+                follow(between, look(between))
+        follow(frame, faces)
+        waiting.clear()
+    return _settled(tracker.tracks(), detected, size)
 
 
-def _between(before: _Seen, after: _Seen, frames: Sequence[Frame], look: Look) -> Iterator[_Seen]:
-    if before.found is None and after.found is None:
-        return (_Seen(f.start, None, 0, detected=False) for f in frames)
-    if before.found is None or after.found is None or iou(before.found, after.found) < LINK_IOU:
-        return (look(f) for f in frames)
-    return (_interpolated(before, after, f.start) for f in frames)
+def _usable(
+    found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], config: Faces
+) -> npt.NDArray[np.float64]:
+    """Faces x1, y1, x2, y2, confidence in pixels of the full-size picture, from what was found on a copy of `shape`."""
+    x1, y1, x2, y2, confidence = found.T
+    faces: npt.NDArray[np.float64] = found[(confidence >= config.min_confidence) & (x2 > x1) & (y2 > y1)]
+    faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
+    return faces
 
 
-def _interpolated(before: _Seen, after: _Seen, time: float) -> _Seen:
-    if before.found is None or after.found is None:
-        raise ValueError("expected a face on both sides")
-    share = (time - before.time) / (after.time - before.time)
-    return _Seen(time, (1 - share) * before.found + share * after.found, before.count, detected=False)
-
-
-def _main_face(frame: Frame, found: Sequence[Detection], shape: tuple[int, ...], config: Faces) -> _Seen:
-    """The row of a picture looked at, from what was found on a copy of `shape` (height, width, ...)."""
-    faces = [f for f in found if f[4] >= config.min_confidence and f[2] > f[0] and f[3] > f[1]]
-    if not faces:
-        return _Seen(frame.start, None, 0, detected=True)
-    largest = np.array(max(faces, key=lambda f: (f[2] - f[0]) * (f[3] - f[1])), dtype=np.float64)
-    width, height = frame.size
-    largest[:4] *= np.tile([width / shape[1], height / shape[0]], 2)
-    return _Seen(frame.start, largest, len(faces), detected=True)
-
-
-def iou(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Intersection over union of two boxes x1, y1, x2, y2, 0..1."""
-    sides = np.minimum(a[2:4], b[2:4]) - np.maximum(a[:2], b[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    return shared / float(np.prod(a[2:4] - a[:2]) + np.prod(b[2:4] - b[:2]) - shared)
-
-
-def crop_face(
-    rgb: npt.NDArray[np.uint8], box: npt.NDArray[np.floating[Any]], *, size: int, expand: float
-) -> npt.NDArray[np.uint8]:
-    """Cut out the square around a box, on its longer side times `expand`, centred; the picture mirrors at its edges.
-
-    Samples at the points where py-feat's `extract_face_square_pad_torch` samples, bilinear, without smoothing first.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        box: (4,) x1, y1, x2, y2 in pixels of `rgb`; may reach over its edge.
-        size: Side of the result in pixels.
-        expand: Side of the square as a multiple of the box's longer side.
-
-    Returns:
-        (size, size, 3) uint8.
-    """
-    x1, y1, x2, y2 = (float(v) for v in box[:4])
-    side = max(max(x2 - x1, y2 - y1) * expand, 1.0)
-    steps = (np.arange(size) + 0.5) / size * side - side / 2
-    left, right, across = _neighbours((x1 + x2) / 2 + steps, rgb.shape[1])
-    upper, lower, down = _neighbours((y1 + y2) / 2 + steps, rgb.shape[0])
-    rows = rgb[upper] * (1 - down)[:, None, None] + rgb[lower] * down[:, None, None]
-    pixels = rows[:, left] * (1 - across)[:, None] + rows[:, right] * across[:, None]
-    return np.rint(pixels).astype(np.uint8)
-
-
-def _neighbours(
-    at: npt.NDArray[np.float64], length: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Pixels below and above each position on a mirrored line of pixels, and the share of the second."""
-    mirrored = length - np.abs(length - (at + 0.5) % (2 * length)) - 0.5
-    inside = np.clip(mirrored, 0, length - 1)
-    low = np.floor(inside).astype(np.intp)
-    return low, np.minimum(low + 1, length - 1), (inside - low).astype(np.float32)
+def _settled(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_], size: tuple[int, int]) -> FaceTrack:
+    table = np.full((len(detected), 5), np.nan, dtype=np.float32)
+    count = np.zeros(len(detected), dtype=np.int32)
+    main = main_track(tracks, size)
+    for track in tracks:
+        count[track.pictures] += 1
+    if main is not None:
+        table[main.first : main.last + 1] = np.column_stack([main.boxes, main.confidence])
+    others = tuple(track for track in tracks if track is not main)
+    return FaceTrack(
+        boxes=table[:, :4],
+        confidence=table[:, 4],
+        count=count,
+        detected=detected,
+        track_id=None if main is None else main.id,
+        track_count=len(tracks),
+        others=others,
+    )

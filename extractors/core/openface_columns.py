@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 
 FEAT_AUS = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43))
 INTENSITY_AUS = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
@@ -67,7 +67,7 @@ def openface_values(*, mesh: Array, sizes: Array, pose: Array, gaze: Array, aus:
         face: 68 mesh indices: the points of the 68-point scheme.
 
     Returns:
-        (N, 669) float64.
+        (N, 669).
     """
     landmarks, eyes = mesh[:, list(face)], _EYES @ mesh
     space = _Space(mesh, sizes)

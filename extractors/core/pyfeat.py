@@ -69,16 +69,21 @@ def find_weights(weights: Weights) -> ResolvedWeights:
     return ResolvedWeights("hub", file.parent, origin | identity, False)
 
 
-def load_network(weights: ResolvedWeights, device: str) -> Any:
+def load_network(weights: ResolvedWeights, device: str, *, compiled: bool = False) -> Any:
     """py-feat's `MultitaskModel` in float32, loaded by its own loader.
+
+    Args:
+        weights: What `find_weights` gave.
+        device: A torch device, such as `cpu` or `cuda:0`.
+        compiled: Whether `torch.compile` rewrites its `model` on the first call.
 
     Raises:
         RunError: If the file does not fit the network.
     """
     if weights.folder is not None:
-        return _load(weights.folder / str(weights.identity["file"]), device)
+        return _load(weights.folder / str(weights.identity["file"]), device, compiled)
     with tempfile.TemporaryDirectory() as folder:
-        return _load(_write_random(Path(folder) / HUB_FILE, weights), device)
+        return _load(_write_random(Path(folder) / HUB_FILE, weights), device, compiled)
 
 
 def _local_file(path: Path) -> Path:
@@ -113,12 +118,12 @@ def _check_heads(file: Path) -> None:
         raise RunError(f"{file}: expected py-feat's network v2.5 or later, but {', '.join(different)}")
 
 
-def _load(file: Path, device: str) -> Any:
+def _load(file: Path, device: str, compiled: bool) -> Any:
     try:
         network = feat_module("multitask.inference").MultitaskModel(device=device, weights_path=str(file), amp=False)
     except RuntimeError as error:
         raise RunError(f"{file.name}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
-    prepare(network.model, device)
+    prepare(network.model, device, compiled=compiled)
     return network
 
 

@@ -1,7 +1,8 @@
 """Where a model's weights are, what exactly they are, and how they become a model. Offline at run time.
 
-`resolve` finds and hashes, `load_model` builds; neither ever uses the network. `pull`, behind
-`merflow weights pull`, is the only function here that does.
+`resolve` finds and hashes, `load_model` builds; neither ever uses the network (`weights_pull.py` does). A file that
+differs from the record of what was pulled stops the run. Weights are read as safetensors, or by torch's unpickler for
+tensors only (`weights_only`): a file cannot run code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.schema import RandomWeights, Weights
+from extractors.core.weights_record import check_recorded, mismatch, recorded_files
 from storage.errors import RunError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
@@ -31,7 +33,8 @@ class ResolvedWeights:
 
     Attributes:
         kind: `hub`, `local` or `random`.
-        folder: Folder in Hugging Face's layout; None for random.
+        folder: Folder of the weights file, `identity["file"]`; in Hugging Face's layout unless the identity names
+            another format. None for random.
         identity: Goes into `FeatureSpec.weights`: equal identities mean equal weights. No path of this machine.
         synthetic: True for random.
     """
@@ -50,41 +53,32 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
         needs: Files that the folder must hold beside the weights.
 
     Raises:
-        RunError: What is missing, and how to get it.
+        RunError: What is missing, and how to get it; or the file that does not have the hash it should have.
     """
     if weights.random is not None:
-        return _random(weights.random)
+        return _random(weights)
     if weights.local is not None:
-        return _local(weights.local, needs)
-    return _hub(str(weights.hub), weights.revision, needs)
+        found = _local(weights.local, needs) if weights.format == "hf" else _single_file(weights.local, weights.format)
+    else:
+        found = _hub(str(weights.hub), weights.revision, needs)
+    verify(weights, found)
+    return found
 
 
-def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES) -> dict[str, Any]:
-    """Fetch a Hugging Face repository's weights into the local cache. The only function that uses the network.
-
-    Args:
-        weights: What to fetch.
-        names: Names that the weights file may have; the first that the repository holds is fetched.
-
-    Returns:
-        `repo`, `revision`, `commit` and `files` (SHA-256 by name); empty for `local` and `random`, which have
-        nothing to fetch.
+def verify(weights: Weights, found: ResolvedWeights) -> None:
+    """Compare files with what `weights` and the record of `merflow weights pull` say; for `hub` and `local`.
 
     Raises:
-        RunError: If the repository, its weights or the network are not there.
+        RunError: The file that differs, what was expected, what was found.
     """
-    if weights.hub is None:
-        return {}
-    revision = weights.revision
-    for name in names:
-        folder = _download(weights.hub, revision, name)
-        if (folder / name).is_file():
-            break
-        revision = folder.name  # a branch may move between two downloads
-    else:
-        raise RunError(f"weights {weights.hub}@{weights.revision}: the repository holds no {' or '.join(names)}")
-    files = {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
-    return {"repo": weights.hub, "revision": weights.revision, "commit": folder.name, "files": files}
+    folder, file = found.folder or Path(), str(found.identity["file"])
+    if weights.sha256 not in {None, found.identity["sha256"]}:
+        what = f"{weights.hub}@{weights.revision}" if weights.hub else str(weights.local)
+        raise mismatch(what, file, str(weights.sha256), str(found.identity["sha256"]))
+    if weights.hub is not None:
+        recorded = recorded_files(weights.hub, folder.name)
+        used = [n for n in recorded if (n == file or n not in WEIGHT_FILES) and (folder / n).is_file()]
+        check_recorded(weights.hub, folder.name, {n: sha256_of(folder / n) for n in used})
 
 
 def sha256_of(path: Path) -> str:
@@ -94,13 +88,16 @@ def sha256_of(path: Path) -> str:
 
 
 def model_settings(
-    weights: ResolvedWeights, model_type: str, architectures: Mapping[str, Mapping[str, Any]], keys: Sequence[str]
+    weights: ResolvedWeights,
+    model_types: str | tuple[str, ...],
+    architectures: Mapping[str, Mapping[str, Any]],
+    keys: Sequence[str],
 ) -> dict[str, Any]:
     """A model's settings without loading its weights: its `config.json`, or the architecture a seed will fill.
 
     Args:
         weights: The weights.
-        model_type: What `config.json` must say that it is, such as `hubert`.
+        model_types: What `config.json` may say that it is, such as `hubert`.
         architectures: Settings by size, for random weights.
         keys: Settings that must be there.
 
@@ -114,8 +111,10 @@ def model_settings(
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: not JSON: {error}") from error
-    if settings.get("model_type") != model_type:
-        raise RunError(f"{path}: expected model_type {model_type!r}, got {settings.get('model_type')!r}")
+    allowed = (model_types,) if isinstance(model_types, str) else model_types
+    if settings.get("model_type") not in allowed:
+        expected = " or ".join(map(repr, allowed))
+        raise RunError(f"{path}: expected model_type {expected}, got {settings.get('model_type')!r}")
     missing = [key for key in keys if key not in settings]
     if missing:
         raise RunError(f"{path}: no setting {', '.join(missing)}")
@@ -169,8 +168,18 @@ def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
         return build()
 
 
-def _random(weights: RandomWeights) -> ResolvedWeights:
-    return ResolvedWeights("random", None, {"kind": "random", "seed": weights.seed, "size": weights.size}, True)
+def _random(weights: Weights) -> ResolvedWeights:
+    given = weights.random or RandomWeights()
+    if weights.sha256 is not None:
+        raise RunError("weights: sha256 is for `hub` and `local`; random weights are known by their seed")
+    return ResolvedWeights("random", None, {"kind": "random", "seed": given.seed, "size": given.size}, True)
+
+
+def _single_file(path: Path, layout: str) -> ResolvedWeights:
+    if not path.is_file():
+        raise RunError(f"weights: local: {path} is not a file; format {layout} is a single checkpoint file")
+    identity = {"kind": "local", "format": layout, "file": path.name, "sha256": sha256_of(path)}
+    return ResolvedWeights("local", path.parent, identity, False)
 
 
 def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
@@ -214,22 +223,12 @@ def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(repo: str, revision: str, weights_file: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.txt", weights_file]
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
-    except (OSError, ValueError) as error:
-        raise RunError(f"weights {repo}@{revision}: {' '.join(str(error).split())}") from error
-
-
 def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
     import torch
     from safetensors import SafetensorError
 
     broken = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             model, info = model_class.from_pretrained(
                 str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
@@ -240,7 +239,7 @@ def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bar, and no report of parameters that other heads of the same checkpoint use."""
     from transformers.utils import logging
 

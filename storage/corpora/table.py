@@ -4,7 +4,7 @@ Options name the column of each field (`id=sample_id`; empty for none; `split==t
 the media folder (`media=videos`). Fields
 without an option are found by well-known names, and the report says which columns were used. Columns that end in
 `_label` or `_sentiment`, or are called `sentiment`, become further labels. No row is dropped unless it repeats
-another one; what does not fit together is in the report.
+another one; what does not fit together is in the report. The damaged texts of IndoMER's `Annotations.csv` are repaired.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from storage.corpora._base import (
 from storage.corpora._columns import FIELDS, Columns, choose_columns
 from storage.corpora._finder import ABSENT, MediaFinder
 from storage.corpora._labels import normalise
-from storage.corpora._rows import read_table
+from storage.corpora._rows import Table, read_table
 from storage.errors import RunError
+from storage.indomer_files import ANNOTATION_COLUMNS, repaired
 from storage.records import Clip
 
 
@@ -53,11 +54,22 @@ def read(source: Path, options: Mapping[str, str]) -> Ingested:
         report.notes.append(f"not UTF-8: read as {table.encoding}")
     root = _media_root(source, options.get("media"))
     drafts = _Drafts(source, columns, _finder(source, root, columns, options), report)
-    kept = list(_distinct(drafts.of(table.rows), drafts))
+    kept = list(_distinct(drafts.of(_repaired(table, report)), drafts))
     ids = unique_ids([drafts.names(d) for d in kept], [str(drafts.key(d)) for d in kept], report)
     clips = [replace(d.clip, id=clip_id) for clip_id, d in zip(ids, kept, strict=True)]
     drafts.finish(clips)
     return Ingested(root, clips, report)
+
+
+def _repaired(table: Table, report: IngestReport) -> list[tuple[int, dict[str, str]]]:
+    """The table's rows; those of IndoMER's own table with their texts whole."""
+    if tuple(table.columns) != ANNOTATION_COLUMNS:
+        return table.rows
+    rows = [(line, cells | {"text": repaired(cells["text"])}) for line, cells in table.rows]
+    damaged = sum(new != old for new, old in zip(rows, table.rows, strict=True))
+    if damaged:
+        report.notes.append(f"{damaged} texts had GBK punctuation read as Latin-1 and were repaired")
+    return rows
 
 
 def _media_root(source: Path, media: str | None) -> Path:

@@ -6,15 +6,23 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from storage.atomic import publish
 from storage.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from storage.records import Clip
     from storage.store import FeatureStore
 
-__all__ = ["Exporter", "export", "exporter_module", "exporter_names"]
+    Rgb = npt.NDArray[np.uint8]
+
+__all__ = ["Exporter", "PictureReader", "export", "exporter_module", "exporter_names"]
 
 ALLOW = "allow_synthetic"
 
@@ -39,6 +47,20 @@ class Exporter(Protocol):
         """
 
 
+class PictureReader(Protocol):
+    """Decodes clips for the few options that need pictures: storage itself opens no media."""
+
+    def pictures(self, clip: Clip, root: Path) -> Iterator[Rgb]:
+        """A clip's pictures in order, (height, width, 3) uint8, upright; the rows of per-picture features count them.
+
+        Raises:
+            ClipError: Why they cannot be read.
+        """
+
+    def face(self, picture: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
+        """Cut the (size, size, 3) square around a face's box x1, y1, x2, y2 in pixels out of a picture."""
+
+
 def exporter_names() -> list[str]:
     """Names of the export formats, sorted."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
@@ -55,14 +77,21 @@ def exporter_module(name: str) -> Exporter:
     return cast("Exporter", import_module(f"{__name__}.{name}"))
 
 
-def export(name: str, store: FeatureStore, destination: Path, options: Mapping[str, str]) -> list[str]:
-    """Write a store in another format, whole or not at all.
+def export(
+    name: str,
+    store: FeatureStore,
+    destination: Path,
+    options: Mapping[str, str],
+    reader: PictureReader | None = None,
+) -> list[str]:
+    """Write a store in another format, checked by the format's own validator, whole or not at all.
 
     Args:
         name: Export format.
         store: Where the features are.
         destination: File or folder to make; must not exist.
         options: The format's own options, and `allow_synthetic=true` to export features made with random weights.
+        reader: Decodes clips, for options that need pictures.
 
     Returns:
         Lines that tell a person what was written and what was left out.
@@ -70,8 +99,10 @@ def export(name: str, store: FeatureStore, destination: Path, options: Mapping[s
     Raises:
         RunError: If the format, an option or a feature does not exist, the destination does, a feature is synthetic
             and that was not allowed, or the format's own rules are not met. Nothing is written then.
+        StoreError: If the validator finds fault with what was written; nothing is left of it.
     """
     from storage.exporters._base import choice, provenance, refuse_synthetic, refuse_unknown
+    from storage.exporters._check import refuse
 
     exporter = exporter_module(name)
     refuse_unknown(options, [*exporter.OPTIONS, ALLOW], name)
@@ -83,4 +114,10 @@ def export(name: str, store: FeatureStore, destination: Path, options: Mapping[s
     if choice(options, ALLOW, ("false", "true")) == "false":
         refuse_synthetic(store, features)
     with publish(destination) as temporary:
-        return exporter.write(store, temporary, options, provenance(name, store, features, options))
+        lines = exporter.write(store, temporary, options, provenance(name, store, features, options))
+        # Two parts that a format may lack: pictures decoded from the media, and a validator.
+        if (write_pictures := getattr(exporter, "write_pictures", None)) is not None:
+            lines += write_pictures(store, temporary, options, reader)
+        if (check := getattr(exporter, "check", None)) is not None:
+            refuse(check(temporary), name)
+        return lines

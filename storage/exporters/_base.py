@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from storage.errors import RunError
-from storage.records import FeatureSpec
+from storage.records import FeatureSpec, canonical_json
 from storage.store import FeatureStore
 
 NAMED = 5
@@ -72,7 +72,8 @@ def some(items: Sequence[str]) -> str:
 def provenance(name: str, store: FeatureStore, features: Iterable[str], options: Mapping[str, str]) -> str:
     """JSON text that says what an export was made of: store, recipes, weights, versions, options.
 
-    Column names are not in it: each format keeps them where its readers look for them.
+    Column names are not in it: each format keeps them where its readers look for them. Neither is anything about when
+    or in which order clips were extracted: equal numbers give equal bytes.
     """
     specs = {feature: store.specs[feature] for feature in features}
     record = {
@@ -82,10 +83,16 @@ def provenance(name: str, store: FeatureStore, features: Iterable[str], options:
         "options": dict(options),
         "synthetic": sorted(feature for feature, spec in specs.items() if spec.synthetic),
         "features": {feature: _described(spec) for feature, spec in specs.items()},
-        "runs": [{key: run.get(key) for key in ("run", "started", "versions")} for run in store.runs()],
+        "extracted_with": _versions(store),
         "versions": {"merflow": version("merflow"), "numpy": version("numpy"), "python": platform.python_version()},
     }
     return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def _versions(store: FeatureStore) -> list[Any]:
+    """The sets of library versions that the store's runs had, each once."""
+    texts = {canonical_json(run.get("versions")) for run in store.runs()}
+    return [json.loads(text) for text in sorted(texts)]
 
 
 def _described(spec: FeatureSpec) -> dict[str, Any]:

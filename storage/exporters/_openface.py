@@ -1,11 +1,14 @@
 """Column layouts of visual features that are made of OpenFace's columns, by name of preset.
 
 OpenFace 2.2 writes `frame, face_id, timestamp, confidence, success` and then blocks that flags switch on and off.
-IndoMER's 673 columns are, most likely, all blocks but the shape parameters and four of the five leading ones; which
-four is not known. No file of IndoMER's was ever published, so both layouts are provisional.
+IndoMER's 673 columns are most likely all blocks but the shape model's parameters, and four of the five leading ones;
+which four is not known, and one other sum of whole blocks gives 673 too. No file of IndoMER's was ever published, so
+all of these are provisional. A layout says nothing about the engine: columns may be py-feat's or OpenFace's.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +19,25 @@ _INTENSITIES = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15,
 _PRESENCES = (*_INTENSITIES[:-1], "AU28", "AU45")
 
 
-def _points(stem: str, axes: str, count: int) -> list[str]:
-    return [f"{stem}{axis}_{i}" for axis in axes for i in range(count)]
+def _points(stem: str, axes: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{stem}{axis}_{i}" for axis in axes for i in range(count))
 
 
-BLOCKS: tuple[str, ...] = (
+_GAZE = (
     *(f"gaze_{eye}_{axis}" for eye in "01" for axis in "xyz"),
     *("gaze_angle_x", "gaze_angle_y"),
     *_points("eye_lmk_", "xy", 56),
     *_points("eye_lmk_", "XYZ", 56),
-    *(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz"),
-    *_points("", "xy", 68),
-    *_points("", "XYZ", 68),
-    *(f"{au}_r" for au in _INTENSITIES),
-    *(f"{au}_c" for au in _PRESENCES),
 )
+_POSE = tuple(f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz")
+_LANDMARKS = (*_points("", "xy", 68), *_points("", "XYZ", 68))
+_SHAPE_MODEL = (*(f"p_{name}" for name in ("scale", "rx", "ry", "rz", "tx", "ty")), *(f"p_{i}" for i in range(34)))
+_AUS = (*(f"{au}_r" for au in _INTENSITIES), *(f"{au}_c" for au in _PRESENCES))
 
-# How the leading columns come about: OpenFace's tracker is not there to ask.
+BLOCKS: tuple[str, ...] = (*_GAZE, *_POSE, *_LANDMARKS, *_AUS)
+ALL_BLOCKS: tuple[str, ...] = (*_GAZE, *_POSE, *_LANDMARKS, *_SHAPE_MODEL, *_AUS)
+
+# How the leading columns come about where the feature has none of that name.
 LEADING: dict[str, str] = {
     "frame": "number of the row, from 1",
     "face_id": "0: one face per clip",
@@ -41,10 +46,40 @@ LEADING: dict[str, str] = {
     "success": "1 where the feature has values, else 0",
 }
 
-# The leading columns of each preset; `BLOCKS` follow.
-PRESETS: dict[str, tuple[str, ...]] = {
-    "indomer-673-h1a": ("face_id", "timestamp", "confidence", "success"),
-    "indomer-673-h1b": ("frame", "timestamp", "confidence", "success"),
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a preset.
+
+    Attributes:
+        leading: Those of `LEADING` that come first; made by merflow where the feature has none of that name.
+        own: The feature's own columns that follow.
+        about: What it is.
+    """
+
+    leading: tuple[str, ...]
+    own: tuple[str, ...]
+    about: str
+
+
+PRESETS: dict[str, Layout] = {
+    "indomer-673-h1a": Layout(
+        ("face_id", "timestamp", "confidence", "success"),
+        BLOCKS,
+        "provisional: all blocks but the shape model's, four leading columns without frame",
+    ),
+    "indomer-673-h1b": Layout(
+        ("frame", "timestamp", "confidence", "success"),
+        BLOCKS,
+        "provisional: all blocks but the shape model's, four leading columns without face_id, as old builds wrote",
+    ),
+    "indomer-673-h2": Layout(
+        tuple(LEADING),
+        (*_GAZE, *_LANDMARKS, *_SHAPE_MODEL),
+        "provisional and less likely: all blocks but pose and action units, five leading columns",
+    ),
+    "openface-669": Layout((), BLOCKS, "all blocks but the shape model's, no leading columns"),
+    "openface-709": Layout((), ALL_BLOCKS, "all blocks, no leading columns: what MMSA keeps of OpenFace"),
 }
 
 

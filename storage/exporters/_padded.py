@@ -7,20 +7,22 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from storage.exporters._openface import LEADING, leading_column
-from storage.legacy_pickle import dump
+from storage.legacy_pickle import Later, dump
 from storage.records import Features, FeatureSpec
 
 if TYPE_CHECKING:
     from storage.store import FeatureStore
 
 Rows = npt.NDArray[np.float32]
+SUFFIXES = {"video": ".mp4", "audio": ".wav"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +31,51 @@ class Modality:
 
     Attributes:
         kind: `video` or `audio`; the PKLs' folder, file names and keys begin with it.
-        suffix: What follows a clip's id in its name.
         spec: The feature.
         layout: Name of the choice of columns.
-        leading: Columns made from the rows' times and mask, which come first.
-        index: (n,) places of the feature's own columns that follow.
+        about: What the layout is.
+        columns: Names of the columns, in order: the feature's own, or where it has none of that name, one that is made
+            of the rows' times and mask.
     """
 
     kind: str
-    suffix: str
     spec: FeatureSpec
     layout: str
-    leading: tuple[str, ...]
-    index: npt.NDArray[np.intp]
+    about: str
+    columns: tuple[str, ...]
 
     def rows(self, features: Features) -> Rows:
         """(T, D) float32 values of one clip; 0 in the feature's own columns where a row is not valid."""
-        own = np.where(features.valid[:, None], features.values[:, self.index], np.float32(0))
-        return np.column_stack([*(leading_column(name, features) for name in self.leading), own])
+        places = {name: i for i, name in enumerate(self.spec.columns)}
+        own = np.where(features.valid[:, None], features.values, np.float32(0))
+        if self.columns == self.spec.columns:
+            return own
+        made = [c for c in self.columns if c not in places]
+        table = np.column_stack([own, *(leading_column(name, features) for name in made)])
+        places.update({name: own.shape[1] + i for i, name in enumerate(made)})
+        return table[:, [places[name] for name in self.columns]]
 
-    def columns(self) -> list[dict[str, str]]:
-        """Name and source of every column, in order."""
-        source = f"{self.spec.name} ({self.spec.source})"
-        made = [{"name": name, "source": f"made by merflow: {LEADING[name]}"} for name in self.leading]
-        return made + [{"name": self.spec.columns[i], "source": source} for i in self.index]
+    def describe(self) -> dict[str, Any]:
+        """The layout, the engine whose numbers these are, and name and source of every column, in order."""
+        own = set(self.spec.columns)
+        feature = f"{self.spec.name} ({self.spec.source})"
+        columns = [
+            {"name": name, "source": feature if name in own else f"made by merflow: {LEADING[name]}"}
+            for name in self.columns
+        ]
+        return {"layout": self.layout, "about": self.about, "source": self.spec.source, "columns": columns}
 
 
 def write_modality(
     store: FeatureStore, folder: Path, modality: Modality, splits: Mapping[str, Sequence[str]], one_length: bool
 ) -> Iterator[str]:
-    """Write the PKLs of all splits, their lengths and columns.
+    """Write the PKLs of all splits clip by clip, their lengths and columns.
 
     Args:
-        store: Where the features are; clips that lack this one are left out.
+        store: Where the features are.
         folder: Where to make the modality's own folder.
         modality: What to write.
-        splits: Ids of the clips of each split, in order.
+        splits: Ids of the clips of each split, in order; all have the feature.
         one_length: Pad all splits to the longest clip of all, not each to its own.
 
     Yields:
@@ -72,30 +83,30 @@ def write_modality(
     """
     target = folder / f"{modality.kind}_feature"
     target.mkdir()
-    write_json(target / "columns.json", {"layout": modality.layout, "columns": modality.columns()})
-    stored = {s: [i for i in ids if store.has(i, modality.spec.name)] for s, ids in splits.items()}
-    lengths = {s: {i: len(store.get(i, modality.spec.name).valid) for i in ids} for s, ids in stored.items()}
+    layout = modality.describe()
+    write_json(target / "columns.json", layout)
+    lengths = {s: {i: len(store.get(i, modality.spec.name).valid) for i in ids} for s, ids in splits.items()}
     longest = max((n for of_split in lengths.values() for n in of_split.values()), default=0)
     for split, rows in lengths.items():
         name = f"{split}_{modality.kind}_features"
         padded_to = longest if one_length else max(rows.values(), default=0)
-        items = [_item(store, modality, clip_id, padded_to) for clip_id in rows]
         with (target / f"{name}.pkl").open("wb") as file:
-            dump(items, file)
-        write_json(target / f"{name}.lengths.json", {f"{i}{modality.suffix}": n for i, n in rows.items()})
-        yield f"{name}.pkl: {len(rows)} clips, {padded_to} rows x {len(modality.columns())} columns"
+            dump([Later(partial(_item, store, modality, clip_id, padded_to)) for clip_id in rows], file)
+        suffix = SUFFIXES[modality.kind]
+        write_json(target / f"{name}.lengths.json", {f"{clip_id}{suffix}": n for clip_id, n in rows.items()})
+        yield f"{name}.pkl: {len(rows)} clips, {padded_to} rows x {len(layout['columns'])} columns"
 
 
 def _item(store: FeatureStore, modality: Modality, clip_id: str, length: int) -> dict[str, object]:
     rows = modality.rows(store.get(clip_id, modality.spec.name))
     padded = np.zeros((length, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
-    return {f"{modality.kind}_name": f"{clip_id}{modality.suffix}", f"{modality.kind}_feature": padded}
+    return {f"{modality.kind}_name": f"{clip_id}{SUFFIXES[modality.kind]}", f"{modality.kind}_feature": padded}
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file for people and programs: indented, UTF-8."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="")
 
 
 def link_tree(source: Path, copy: Path) -> None:

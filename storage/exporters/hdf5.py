@@ -1,17 +1,21 @@
 """One HDF5 file: every feature of every clip on one clock, with masks.
 
 ```
-/clips/<clip_id>/<feature> (N, D) float32   mean over each interval of the clock; NaN where the mask is False
-/clips/<clip_id>/times (N, 2) float64       seconds from the clip's start, half-open [start, end)
-/clips/<clip_id>/mask/<feature> (N,) bool   False where the feature has nothing for that interval
+/clips/<clip_id>/<feature> (N, D) float32   the feature on the clip's clock; `fill` where the mask is False
+/clips/<clip_id>/times (N, 2) float64       seconds from the clip's start, half-open [start, end); NaN in padding
+/clips/<clip_id>/mask/<feature> (N,) bool   False where the feature has nothing for that interval, and in padding
+/clips/<clip_id>/interval_labels (N,) text  words or other labels of the intervals, where the file of intervals has any
 /columns/<feature> (D,) text                names of the columns; attributes: units, level, source, synthetic, digest
 /missing/<feature> (n,) text                clips without this feature; they have no dataset for it
-attributes of a clip: label, label_raw, text, split, speaker, language (those it has), labels (JSON)
-attributes of the file: format, rate, fill, provenance (JSON)
+/missing/times (n,) text                    clips without a clock: no rows of the feature it follows, no intervals
+attributes of a clip: label, label_raw, text, split, speaker, group, language, source_id (those it has); labels,
+                      dimensions (JSON)
+attributes of the file: format, clock, rate (of a regular clock), method, fill, provenance (JSON)
 ```
 
-A clip's clock is regular (`rate` intervals per second) and covers [0, the latest end of its features). Clips are in
-manifest order. A feature with one row per clip repeats it over the interval that the row covers.
+A clip's clock is regular (`rate`) and covers [0, the latest end of its features), or follows the rows of one feature
+(`like`), or the intervals of a file (`intervals`). Clips are in manifest order. A feature with one row per clip
+repeats it over the intervals that the row covers.
 """
 
 from __future__ import annotations
@@ -25,21 +29,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.errors import RunError
-from storage.exporters._base import some, spec_of
+from storage.exporters._base import some
+from storage.exporters._clock import CLOCK_OPTIONS, Layout, read_clock, read_layout
+from storage.exporters._common import FEATURES, asked_features
+from storage.exporters._hdf5_check import FORMAT, TAKEN, check
+from storage.exporters._intervals import Intervals
 from storage.records import Clip, Features
-from storage.timeline import align, regular_grid
 
 if TYPE_CHECKING:
     from storage.store import FeatureStore
 
-OPTIONS = {
-    "features": "features to export, separated by commas; default all",
-    "rate": "intervals per second of the clock; default 25",
-}
-FORMAT = 1
-_FILL = "NaN in every row whose mask is False"
-_TEXTS = ("label", "label_raw", "text", "split", "speaker", "language")
-_TAKEN = ("times", "mask")
+__all__ = ["OPTIONS", "check", "features_of", "write"]
+
+OPTIONS = {"features": FEATURES, **CLOCK_OPTIONS}
+_TEXTS = ("label", "label_raw", "text", "split", "speaker", "group", "language", "source_id")
 
 
 def features_of(store: FeatureStore, options: Mapping[str, str]) -> list[str]:
@@ -48,61 +51,70 @@ def features_of(store: FeatureStore, options: Mapping[str, str]) -> list[str]:
     Raises:
         RunError: If the store lacks one, or one's name means something else in this format.
     """
-    asked = [name.strip() for name in options.get("features", "").split(",") if name.strip()] or list(store.specs)
+    asked = asked_features(store, options)
     for name in asked:
-        spec_of(store, name)
-        if name in _TAKEN:
+        if name in TAKEN:
             raise RunError(f"feature {name!r}: this name means something else in the HDF5 export; choose others")
-    return list(dict.fromkeys(asked))
+    return asked
 
 
 def write(store: FeatureStore, destination: Path, options: Mapping[str, str], provenance: str) -> list[str]:
     """Write the file, one clip at a time.
 
     Raises:
-        RunError: If `rate` is not a positive number.
+        RunError: If an option has a value that does not fit, or two clocks are given.
     """
     import h5py
 
-    rate, features = _rate(options), features_of(store, options)
-    missing: dict[str, list[str]] = {name: [] for name in features}
+    layout, features = read_layout(options), features_of(store, options)
+    clock = read_clock(store, options, layout)
+    missing: dict[str, list[str]] = {name: [] for name in (*features, "times")}
     clips = 0
     with h5py.File(destination, "w") as file:
-        file.attrs.update({"format": FORMAT, "rate": rate, "fill": _FILL, "provenance": provenance})
+        file.attrs.update(_attributes(layout, provenance))
         group = file.create_group("clips", track_order=True)
-        for clip in store.clips():
-            found = {name: store.get(clip.id, name) for name in features if store.has(clip.id, name)}
-            _write_clip(group.create_group(clip.id), clip, found, rate)
-            for name in features:
-                missing[name] += [] if name in found else [clip.id]
+        for clip, found in store.iterate(features):
+            intervals = clock(clip, found)
+            _write_clip(group.create_group(clip.id), clip, found, intervals, layout)
+            absent = [name for name in features if name not in found] + ([] if len(intervals.times) else ["times"])
+            for name in absent:
+                missing[name].append(clip.id)
             clips += 1
         _write_columns(file, store, features)
         _write_texts(file.create_group("missing"), missing)
-    absent = [f"{name}: {len(ids)} clips have none: {some(ids)}" for name, ids in missing.items() if ids]
-    return [f"{clips} clips, {len(features)} features at {rate:g} Hz", *absent]
+    at = f"{layout.rate:g} Hz" if layout.rate else layout.clock
+    return [f"{clips} clips, {len(features)} features at {at}", *_remarks(missing)]
 
 
-def _rate(options: Mapping[str, str]) -> float:
-    try:
-        rate = float(options.get("rate", "25"))
-    except ValueError:
-        rate = math.nan
-    if not (math.isfinite(rate) and rate > 0):
-        raise RunError(f"option rate: expected a positive number of intervals per second, got {options['rate']!r}")
-    return rate
+def _attributes(layout: Layout, provenance: str) -> dict[str, Any]:
+    fill = "NaN" if math.isnan(layout.fill) else f"{layout.fill:g}"
+    kept = {"format": FORMAT, "clock": layout.clock, "method": layout.method, "provenance": provenance}
+    regular = {"rate": layout.rate} if layout.rate else {}
+    return kept | regular | {"fill": f"{fill} in every row whose mask is False"}
 
 
-def _write_clip(group: Any, clip: Clip, found: Mapping[str, Features], rate: float) -> None:
-    grid = regular_grid(max((float(f.times.max(initial=0.0)) for f in found.values()), default=0.0), rate)
-    group.create_dataset("times", data=grid)
+def _remarks(missing: Mapping[str, list[str]]) -> list[str]:
+    lines = [
+        f"{name}: {len(ids)} clips have none: {some(ids)}" for name, ids in missing.items() if name != "times" and ids
+    ]
+    without = missing["times"]
+    return lines + ([f"{len(without)} clips have no clock, and so no rows: {some(without)}"] if without else [])
+
+
+def _write_clip(group: Any, clip: Clip, found: Mapping[str, Features], intervals: Intervals, layout: Layout) -> None:
+    fitted = layout.intervals(intervals)
+    group.create_dataset("times", data=fitted.times)
+    if fitted.labels:
+        _write_texts(group, {"interval_labels": fitted.labels})
     masks = group.create_group("mask")
     for name, features in found.items():
-        values, valid = align(features, grid)
+        values, valid = layout.on_clock(features, intervals.times)
         group.create_dataset(name, data=values)
         masks.create_dataset(name, data=valid)
     texts = {name: text for name in _TEXTS if (text := getattr(clip, name)) is not None}
     group.attrs.update({name: text.replace("\0", "\ufffd") for name, text in texts.items()})  # HDF5 text ends at 0
     group.attrs["labels"] = json.dumps(dict(clip.labels), ensure_ascii=False)
+    group.attrs["dimensions"] = json.dumps(dict(clip.dimensions), ensure_ascii=False)
 
 
 def _write_columns(file: Any, store: FeatureStore, features: list[str]) -> None:

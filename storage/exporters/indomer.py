@@ -1,4 +1,4 @@
-"""IndoMER's feature PKLs: a list of dicts per split and modality, every clip padded with zeros to one length.
+"""IndoMER's feature PKLs and label files: a list of dicts per split and modality, padded with zeros to one length.
 
 ```
 video_feature/<split>_video_features.pkl      [{"video_name": "<clip>.mp4", "video_feature": (T, 673) float32}, ...]
@@ -6,27 +6,32 @@ audio_feature/<split>_audio_features.pkl      [{"audio_name": "<clip>.wav", "aud
 .../<split>_*_features.lengths.json           true number of rows of each clip
 .../columns.json                              name and source of each column
 videos_feature/                               the same as video_feature/: IndoMER's README uses both names
+3_Class/3_class_<split>.json, 7_Class/...     the repository's own files, byte for byte where the clips are the same
+.../*_label_id.json, .../classes.json         the same with `label_id`, which the README uses, and what it counts
+Annotations.csv                               the repository's own table, with its damaged texts whole
 missing.json, provenance.json                 clips that were left out; where the numbers come from
 ```
 
-Clips are in manifest order. Zeros are appended at the end, up to the longest clip. Rows that are not valid (no face)
-become zeros with `success` 0, as OpenFace writes them. The files load with NumPy 1.24 and newer.
+Clips are in manifest order, which is the split JSON's where the manifest was made of it. Zeros are appended at the end,
+up to the longest clip. Rows that are not valid (no face) become zeros with `success` 0, as OpenFace writes them. A
+label file is written only if every clip of it has the texts and labels it needs. All files load with NumPy 1.24 and
+newer.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from storage.errors import RunError
 from storage.exporters._base import choice, some, spec_of
-from storage.exporters._openface import BLOCKS, PRESETS
-from storage.exporters._padded import Modality, link_tree, write_json, write_modality
-from storage.records import CLIP_ID, FeatureSpec
+from storage.exporters._common import DEFAULT_SPLIT, MISSING, by_split, lacking, refuse_lacking, write_records
+from storage.exporters._indomer_check import check_tree
+from storage.exporters._indomer_labels import write_labels
+from storage.exporters._openface import PRESETS
+from storage.exporters._padded import Modality, link_tree, write_modality
+from storage.records import FeatureSpec
 
 if TYPE_CHECKING:
     from storage.store import FeatureStore
@@ -36,8 +41,8 @@ OPTIONS = {
     "audio_feature": "feature of the audio PKLs; default gemaps",
     "preset": f"columns of the video PKLs: {' or '.join(PRESETS)}; default the first",
     "length": "all (one length over all splits) or per_split; default all",
-    "default_split": "split of clips that have none, such as train",
-    "missing": "what to do with clips that lack a feature: error or omit; default error",
+    "default_split": DEFAULT_SPLIT,
+    "missing": MISSING,
 }
 _DEFAULTS = {"video": "action_units", "audio": "gemaps"}
 _GEMAPS_WIDTH = 18
@@ -54,70 +59,58 @@ def features_of(store: FeatureStore, options: Mapping[str, str]) -> list[str]:
 
 
 def write(store: FeatureStore, destination: Path, options: Mapping[str, str], provenance: str) -> list[str]:
-    """Write the tree; one split of one modality is in memory at a time.
+    """Write the tree; a few clips are in memory at a time.
 
     Raises:
         RunError: If an option is wrong, a clip has no split or lacks a feature and no option says what to do, or the
             video feature lacks columns.
     """
     video, audio = (store.specs[name] for name in features_of(store, options))
-    modalities = [
-        _video(video, choice(options, "preset", tuple(PRESETS))),
-        Modality("audio", ".wav", audio, "native", (), np.arange(len(audio.columns))),
-    ]
+    modalities = [_video(video, choice(options, "preset", tuple(PRESETS))), _audio(audio)]
     one_length = choice(options, "length", ("all", "per_split")) == "all"
-    splits = _splits(store, options.get("default_split"))
-    missing = {m.kind: _missing(store, m.spec, splits) for m in modalities}
-    if choice(options, "missing", ("error", "omit")) == "error":
-        _refuse(missing, modalities)
+    splits, clips = by_split(store, options), {clip.id: clip for clip in store.clips()}
+    without = lacking(store, [m.spec.name for m in modalities])
+    refuse_lacking(without, options, "leaves them out of the PKLs that need it")
+    missing = {m.kind: without[m.spec.name] for m in modalities}
     destination.mkdir()
-    lines = [line for m in modalities for line in write_modality(store, destination, m, splits, one_length)]
+    lines: list[str] = []
+    for modality in modalities:
+        lines += write_modality(store, destination, modality, _without(splits, missing[modality.kind]), one_length)
     link_tree(destination / "video_feature", destination / "videos_feature")
-    write_json(destination / "missing.json", missing)
-    (destination / "provenance.json").write_text(f"{provenance}\n", encoding="utf-8")
-    return [*lines, *_remarks(missing, audio)]
+    # The README's loop stops at an item that a PKL lacks.
+    whole = _without(splits, [clip_id for ids in missing.values() for clip_id in ids])
+    lines += write_labels(destination, {split: [clips[i] for i in ids] for split, ids in whole.items()})
+    return [*lines, *write_records(destination, missing, provenance), *_remarks(modalities)]
+
+
+def check(folder: Path) -> Iterator[str]:
+    """What is wrong with an export, one line per problem: file, clip, field, expected, got."""
+    return check_tree(folder)
 
 
 def _video(spec: FeatureSpec, preset: str) -> Modality:
-    places = {name: i for i, name in enumerate(spec.columns)}
-    absent = [name for name in BLOCKS if name not in places]
+    layout = PRESETS[preset]
+    absent = [name for name in layout.own if name not in spec.columns]
     if absent:
         raise RunError(
-            f"feature {spec.name} lacks {len(absent)} of OpenFace's {len(BLOCKS)} columns: {some(absent)}; "
-            f"choose another one with --opt video_feature=NAME"
+            f"feature {spec.name} lacks {len(absent)} of the {len(layout.own)} OpenFace columns of {preset}: "
+            f"{some(absent)}; choose another one with --opt video_feature=NAME, or another preset"
         )
-    return Modality("video", ".mp4", spec, preset, PRESETS[preset], np.array([places[name] for name in BLOCKS]))
+    return Modality("video", spec, preset, layout.about, (*layout.leading, *layout.own))
 
 
-def _splits(store: FeatureStore, default: str | None) -> dict[str, list[str]]:
-    """Ids of each split, in manifest order."""
-    splits: dict[str, list[str]] = defaultdict(list)
-    for clip in store.clips():
-        split = clip.split or default
-        if split is None:
-            raise RunError(f"clip {clip.id} has no split; --opt default_split=train puts such clips into train")
-        if not CLIP_ID.fullmatch(split):
-            raise RunError(f"clip {clip.id}: split {split!r} cannot be part of a file name")
-        splits[split].append(clip.id)
-    return dict(splits)
+def _audio(spec: FeatureSpec) -> Modality:
+    return Modality("audio", spec, "native", "all columns of the feature", spec.columns)
 
 
-def _missing(store: FeatureStore, spec: FeatureSpec, splits: Mapping[str, Sequence[str]]) -> list[str]:
-    return [clip_id for ids in splits.values() for clip_id in ids if not store.has(clip_id, spec.name)]
+def _without(splits: Mapping[str, Sequence[str]], absent: Sequence[str]) -> dict[str, list[str]]:
+    left_out = set(absent)
+    return {split: [i for i in ids if i not in left_out] for split, ids in splits.items()}
 
 
-def _refuse(missing: Mapping[str, Sequence[str]], modalities: Sequence[Modality]) -> None:
-    for modality in modalities:
-        ids = missing[modality.kind]
-        if ids:
-            raise RunError(
-                f"{len(ids)} clips have no {modality.spec.name}: {some(ids)}; "
-                f"--opt missing=omit leaves them out of the {modality.kind} PKLs and lists them in missing.json"
-            )
-
-
-def _remarks(missing: Mapping[str, Sequence[str]], audio: FeatureSpec) -> list[str]:
-    lines = [f"{kind}: {len(ids)} clips left out: {some(ids)}" for kind, ids in missing.items() if ids]
+def _remarks(modalities: Sequence[Modality]) -> list[str]:
+    lines = [f"{m.kind}: layout {m.layout}, source {m.spec.source or 'not stated'}" for m in modalities]
+    audio = modalities[1].spec
     if len(audio.columns) != _GEMAPS_WIDTH:
         lines.append(f"note: {audio.name} has {len(audio.columns)} columns; IndoMER's audio has 18 (GeMAPSv01b)")
     return lines

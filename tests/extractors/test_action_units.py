@@ -1,24 +1,26 @@
-"""Action units: parity with py-feat, OpenFace's columns and formulas, weights."""
+"""Action units: parity with py-feat whatever the batches, failures, memory, precision, compiling."""
 
 from __future__ import annotations
 
-import csv
-import os
+import logging
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 
-from configs.schema import Faces, Weights
-from extractors.action_units import BLENDSHAPES, EMOTIONS, FEAT_COLUMNS
-from extractors.core import openface_columns as formulas
+from configs.schema import ConfigError, Faces, Weights
+from extractors import action_units
 from extractors.core.base import build_extractor
+from extractors.core.face_chips import cut_face, face_square
+from extractors.core.face_network import HEADS, FaceNetwork, split_heads
 from extractors.core.faces import face_track
+from extractors.core.feat_columns import FEAT_COLUMNS
 from extractors.core.media import Media
-from extractors.core.openface_columns import FEAT_AUS, OPENFACE_COLUMNS, PRESENCE_AUS
-from extractors.core.pyfeat import HUB_FILE, _write_random, feat_module, find_weights, load_network
-from storage.errors import RunError
-from storage.records import Clip
+from extractors.core.openface_columns import OPENFACE_COLUMNS
+from extractors.core.pyfeat import feat_module, find_weights, load_network
+from storage.errors import ClipError, RunError
+from storage.records import Clip, Failure
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
 CENTER = Faces(detector="center")
@@ -37,6 +39,33 @@ def _media(folder, name, **clip) -> Media:
     return media
 
 
+def _short(feat_clips) -> list[Media]:
+    return [_media(feat_clips, "WolfgangLanger_Pexels.mp4", end=end) for end in (0.35, 0.2)]
+
+
+def _assert_same(found, expected):
+    """Equal to 1e-5; presence is a threshold, which rounding may cross."""
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.times, expected.times)
+    np.testing.assert_allclose(found.values[:, ~PRESENCE], expected.values[:, ~PRESENCE], rtol=1e-5, atol=1e-5)
+
+
+def _batch_sizes(made, monkeypatch, room=1000) -> list[int]:
+    """Sizes of the network's passes from now on; one of more than `room` faces runs out of memory."""
+    import torch
+
+    inner, sizes = made._network._model, []
+
+    def model(pixels):
+        sizes.append(len(pixels))
+        if len(pixels) > room:
+            raise torch.OutOfMemoryError("no room")
+        return inner(pixels)
+
+    monkeypatch.setattr(made._network, "_model", model)
+    return sizes
+
+
 @pytest.fixture(scope="module")
 def extractor():
     made = _extractor()
@@ -53,24 +82,6 @@ def media(feat_clips) -> Media:
 def features(extractor, media):
     [features] = extractor.extract([media])
     return features
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return _write_random(tmp_path_factory.mktemp("weights") / HUB_FILE, find_weights(Weights(**TINY)))
-
-
-@pytest.fixture(scope="module")
-def openface(feat_clips) -> dict[str, np.ndarray]:
-    """A real OpenFace output, (100,) per column, of a 640x360 video."""
-    with (feat_clips / "OpenFace_Test.csv").open() as file:
-        header, *rows = csv.reader(file)
-    table = np.array(rows, dtype=np.float64)
-    return {name.strip(): table[:, i] for i, name in enumerate(header)}
-
-
-def _points(openface, names: str) -> np.ndarray:
-    return np.stack([[openface[f"{n}_{i}"] for i in range(68)] for n in names]).transpose(2, 1, 0)
 
 
 def test_equals_py_feat_given_the_same_boxes(features, extractor, media):
@@ -103,8 +114,79 @@ def test_batch_size_changes_nothing(features, media, batch_size):
     other = _extractor(batch_size=batch_size)
     other.load("cpu")
     [found] = other.extract([media])
-    np.testing.assert_allclose(found.values[:, ~PRESENCE], features.values[:, ~PRESENCE], rtol=1e-5, atol=1e-5)
+    _assert_same(found, features)
     assert other.spec.digest == _extractor().spec.digest
+
+
+def test_batches_run_over_clips_in_any_order_and_give_the_same(extractor, features, media, feat_clips, monkeypatch):
+    """Clips of 15, 0, 9 and 5 faces: every second batch of 4 holds faces of two clips."""
+    clips = [media, _media(feat_clips, "no_face.mp4", end=0.4), *_short(feat_clips)]
+    alone = [extractor.extract([clip])[0] for clip in clips]
+    sizes = _batch_sizes(extractor, monkeypatch)
+    together = extractor.extract(clips)
+    assert sizes == [4] * (sum(sizes) // 4) + [sum(sizes) % 4] * (sum(sizes) % 4 > 0)
+    assert sum(sizes) == sum(int(found.valid.sum()) for found in alone)
+    backwards = extractor.extract(clips[::-1])[::-1]
+    for one, other, turned in zip(alone, together, backwards, strict=True):
+        _assert_same(other, one)
+        _assert_same(turned, one)
+    np.testing.assert_array_equal(alone[0].values, features.values)
+
+
+def test_a_clip_that_fails_takes_no_other_with_it(extractor, features, media, feat_clips):
+    """One has no file, one breaks off in the middle of a batch."""
+    broken, other = _short(feat_clips)
+    face_track(broken, Faces())
+    frames = list(broken.frames())
+
+    def breaks_off():
+        yield from frames[:3]
+        raise ClipError("undecodable", "broken on purpose", stage="decode")
+
+    broken.frames = breaks_off
+    missing = _media(feat_clips, "missing.mp4")
+    found = extractor.extract([missing, broken, media, missing, other])
+    assert [f.reason for f in found if isinstance(f, Failure)] == ["missing_file", "undecodable", "missing_file"]
+    _assert_same(found[2], features)
+    _assert_same(found[4], extractor.extract([other])[0])
+    assert extractor.extract([]) == []
+
+
+def test_two_batches_of_faces_are_held_and_no_more(extractor, media, monkeypatch):
+    cut: list[weakref.ref[np.ndarray]] = []
+    held = []
+
+    def watched(rgb, square):
+        pixels = cut_face(rgb, square)
+        held.append(sum(ref() is not None for ref in cut))
+        cut.append(weakref.ref(pixels))
+        return pixels
+
+    monkeypatch.setattr(action_units, "cut_face", watched)
+    extractor.extract([media, media])
+    assert len(held) > 16
+    assert max(held) <= 2 * extractor._network.batch_size
+
+
+def test_too_little_memory_halves_the_batch_and_stays_so(features, media, monkeypatch):
+    made = _extractor(batch_size=8)
+    made.load("cpu")
+    sizes = _batch_sizes(made, monkeypatch, room=3)
+    [found] = made.extract([media])
+    _assert_same(found, features)
+    assert made._network.batch_size == 2
+    assert sizes[:3] == [8, 4, 2]
+    assert max(sizes[3:]) == 2
+
+
+def test_no_memory_at_all_is_the_clips_failure(media, feat_clips, monkeypatch):
+    made = _extractor()
+    made.load("cpu")
+    sizes = _batch_sizes(made, monkeypatch, room=0)
+    with_face, without = made.extract([media, _media(feat_clips, "no_face.mp4", end=0.4)])
+    assert with_face.reason == "out_of_memory"
+    assert not without.valid.any()
+    assert len(sizes) <= 6 * int(face_track(media, Faces()).valid.sum())
 
 
 def test_rows_are_the_pictures_with_a_face(extractor, feat_clips):
@@ -123,117 +205,6 @@ def test_no_face_is_nan_and_masked(extractor, feat_clips):
     assert not found.valid.any()
 
 
-def test_columns_are_openfaces_then_py_feats(openface):
-    spec = _extractor().spec
-    assert len(set(spec.columns)) == len(spec.columns) == len(spec.units) == 2192
-    assert len(OPENFACE_COLUMNS) == 669
-    old = [name for name in openface if name in OPENFACE_COLUMNS]
-    assert old == [name for name in OPENFACE_COLUMNS if name in openface]
-    assert len(old) == 669 - 2 - 112 - 168  # that OpenFace gave no gaze angles and no eye landmarks yet
-    blocks = ["gaze_0_x", "gaze_angle_x", "eye_lmk_x_0", "eye_lmk_y_0", "eye_lmk_X_0", "eye_lmk_Z_0", "pose_Tx", "x_0"]
-    assert [OPENFACE_COLUMNS.index(name) for name in blocks] == [0, 6, 8, 64, 120, 232, 288, 294]
-    assert OPENFACE_COLUMNS[-3:] == ("AU26_c", "AU28_c", "AU45_c")
-    assert all(name.startswith("feat_") for name in spec.columns[669:])
-
-
-def test_names_are_py_feats_own():
-    multitask, names = feat_module("multitask"), feat_module("utils").MP_BLENDSHAPE_NAMES
-    assert list(FEAT_AUS) == multitask.AU_NAMES_V24
-    assert list(EMOTIONS) == multitask.EMOTION_NAMES_V24
-    assert list(BLENDSHAPES) == names
-    assert [n for n in FEAT_COLUMNS if "mesh" in n] == [f"feat_{n}" for n in multitask.MESH_COLUMNS_V2]
-
-
-def test_the_camera_is_openfaces(openface):
-    sizes = np.full((100, 2), [640.0, 360.0])
-    space = _points(openface, "XYZ")
-    focal = formulas.focal_length(sizes)[:, None, None]
-    np.testing.assert_allclose(space[..., :2] / space[..., 2:] * focal + [320, 180], _points(openface, "xy"), atol=2e-3)
-
-
-def test_the_third_dimension_projects_onto_the_second_and_is_of_openfaces_size(openface):
-    """OpenFace's own landmarks, put in as a mesh whose depth is relative, come back, but for this face's size."""
-    points, sizes = _points(openface, "xyZ"), np.full((100, 2), [640.0, 360.0])
-    mesh, face = np.zeros((100, 478, 3)), range(400, 468)
-    points[..., 2] = (points[..., 2] - openface["pose_Tz"][:, None]) * (437.5 / openface["pose_Tz"])[:, None]
-    mesh[:, face] = points
-    mesh[:, [33, 263]] = points[:, [36, 45]]
-    nothing = {"pose": np.zeros((100, 6)), "gaze": np.zeros((100, 2)), "aus": np.zeros((100, 20))}
-    values = formulas.openface_values(mesh=mesh, sizes=sizes, face=face, **nothing)
-    ours = dict(zip(OPENFACE_COLUMNS, values.T, strict=True))
-    space = _points(ours, "XYZ")
-    np.testing.assert_allclose(space[..., :2] / space[..., 2:] * 437.5 + [320, 180], _points(openface, "xy"))
-    theirs = _points(openface, "XYZ")
-    apart = np.linalg.norm(theirs[:, 36] - theirs[:, 45], axis=1)
-    assert apart.mean() == pytest.approx(formulas.OUTER_CORNERS_MM, rel=0.05)  # this face's against the assumed one
-    np.testing.assert_allclose(
-        space, theirs * (formulas.OUTER_CORNERS_MM / apart)[:, None, None], rtol=0.002, atol=0.02
-    )
-    for axis in "xyz":
-        assert np.abs(ours[f"pose_T{axis}"] - openface[f"pose_T{axis}"]).max() < 0.08 * openface["pose_Tz"].min()
-
-
-def test_head_rotation_is_rx_ry_rz_as_openfaces(openface):
-    from scipy.spatial.transform import Rotation
-
-    vectors = np.random.default_rng(0).uniform(-0.8, 0.8, (50, 3))
-    expected = Rotation.from_rotvec(vectors).as_euler("XYZ")
-    np.testing.assert_allclose(formulas.euler_angles(vectors), expected, atol=1e-12)
-    np.testing.assert_array_equal(formulas.euler_angles(np.zeros((1, 3))), 0)
-    # The right convention makes the head a rigid body: its points hardly move in the head's own frame.
-    angles = np.stack([openface[f"pose_R{axis}"] for axis in "xyz"], axis=1)
-    centred = _points(openface, "XYZ") - np.stack([openface[f"pose_T{a}"] for a in "xyz"], axis=1)[:, None]
-    moved = {
-        signs: (centred @ Rotation.from_euler("XYZ", angles * signs).as_matrix()).std(axis=0).mean()
-        for signs in [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1)]
-    }
-    assert min(moved, key=lambda signs: moved[signs]) == (1, 1, 1)
-
-
-def test_gaze_is_a_unit_vector_in_openfaces_frame(openface):
-    gaze = formulas.gaze_columns(np.array([[0.0, 0.0], [0.3, 0.0], [0.0, 0.2], [0.4, -0.3]]))
-    np.testing.assert_allclose(gaze[0], [0, 0, -1, 0, 0, -1, 0, 0], atol=1e-12)
-    assert gaze[1, 0] < 0  # towards the picture's left
-    assert gaze[2, 1] > 0  # down
-    np.testing.assert_allclose(np.linalg.norm(gaze[:, :3], axis=1), 1)
-    np.testing.assert_allclose(gaze[1:3, 6:], [[-0.3, 0], [0, 0.2]], atol=1e-12)
-    assert openface["gaze_0_z"].max() < -0.9
-
-
-def test_action_units_are_scaled_probabilities_and_au45_is_au43():
-    aus = np.linspace(0, 1, 20)[None]
-    [row] = formulas.au_columns(aus)
-    at = dict(zip(OPENFACE_COLUMNS[-35:], row, strict=True))
-    assert at["AU01_r"] == 0
-    assert at["AU45_r"] == 5
-    assert at["AU12_r"] == pytest.approx(5 * aus[0, FEAT_AUS.index("AU12")])
-    assert [at[f"{au}_c"] for au in PRESENCE_AUS] == [0] * 9 + [1] * 9
-    assert {a.removesuffix("_r") for a in OPENFACE_COLUMNS[-35:-18]} - set(FEAT_AUS) == {"AU45"}
-
-
-def test_eye_points_lie_as_openface_numbers_them(feat_clips):
-    """On the mean of py-feat's own meshes: corners and lids are the 68 points', rings run clockwise from the left."""
-    resources = feat_clips.parent.parent / "resources"
-    mesh = np.load(resources / "au_to_mesh_pls_v4.npz")["mean_aligned_mesh"].astype(np.float64)
-    mesh[:, 1] *= -1  # its y points up
-    eyes = formulas._EYES @ mesh
-    face = mesh[feat_module("utils.blendshape_to_au").DLIB68_FROM_MP478]
-    np.testing.assert_allclose(formulas._EYES.sum(axis=1), 1)
-    np.testing.assert_allclose(eyes[8:20:2], face[36:42])
-    np.testing.assert_allclose(eyes[36:48:2], face[42:48])
-    for eye in (eyes[:28, :2], eyes[28:, :2]):
-        iris, lids, pupil = eye[:8], eye[8:20], eye[20:]
-        left, top, right, bottom = iris[0], iris[2], iris[4], iris[6]
-        assert left[0] < iris[:, 0].mean() < right[0]
-        assert top[1] < iris[:, 1].mean() < bottom[1]
-        assert (iris[1] < iris.mean(axis=0)).all()
-        assert (lids[1:6, 1] < lids[7:12, 1][::-1]).all()
-        assert (lids[:7, 0] == np.sort(lids[:7, 0])).all()
-        assert pupil[7, 0] == pupil[:, 0].min()
-        assert pupil[1, 1] == pupil[:, 1].max()
-        np.testing.assert_allclose(pupil[7] - pupil.mean(axis=0), 0.44 * (left - iris.mean(axis=0)), atol=1e-6)
-
-
 def test_the_spec_needs_no_weights_loaded_and_says_that_they_are_random():
     full = _extractor({"random": {"seed": 1}}).spec
     assert full.synthetic
@@ -247,52 +218,77 @@ def test_the_face_stage_is_in_the_digest():
     assert len(digests) == 3
 
 
-def test_a_seed_gives_the_same_network_and_leaves_the_process_alone(checkpoint, tmp_path, monkeypatch):
+def test_precision_and_compiling_are_in_the_digest():
+    specs = [_extractor(**options).spec for options in ({}, {"precision": "bf16"}, {"compile": True})]
+    assert len({spec.digest for spec in specs}) == 3
+    assert [spec.precision for spec in specs] == ["float32", "bf16", "float32"]
+    assert [spec.recipe["compile"] for spec in specs] == [False, False, True]
+    with pytest.raises(ConfigError, match="compile: in float32 only"):
+        _extractor(precision="bf16", compile=True)
+
+
+def test_bf16_is_py_feats_own_mixed_precision(extractor, media):
     import torch
 
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    state = torch.random.get_rng_state()
-    again = _write_random(tmp_path / "same", find_weights(Weights(**TINY)))
-    other = _write_random(tmp_path / "other", find_weights(Weights(random={"seed": 1, "size": "tiny"})))
-    assert again.read_bytes() == checkpoint.read_bytes() != other.read_bytes()
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert "OMP_NUM_THREADS" not in os.environ
+    weights = find_weights(Weights(**TINY))
+    boxes = face_track(media, Faces()).boxes
+    faces = [cut_face(f.rgb(), face_square(boxes[f.index])) for f in list(media.frames())[:4]]
+    rows = torch.stack(FaceNetwork(weights, "cpu", precision="bf16")(faces)).numpy()
+    stock = load_network(weights, "cpu")
+    stock.amp, stock.preprocess = True, lambda pixels: (pixels - stock._mean) / stock._std
+    stock.model.to(memory_format=torch.channels_last)
+    theirs, ours = stock(torch.from_numpy(np.stack(faces))), split_heads(rows)
+    for name, mine in {"au": "p_au", "emotion": "emotion", "pose": "pose", "gaze": "gaze", "mesh478": "mesh"}.items():
+        np.testing.assert_allclose(ours[mine], getattr(theirs, name), rtol=1e-5, atol=1e-5, err_msg=name)
+    exact = split_heads(torch.stack(extractor._network(faces)).numpy())
+    assert 0 < np.abs(exact["p_au"] - ours["p_au"]).max() < 0.05
 
 
-def test_a_local_checkpoint_is_known_by_its_bytes_and_gives_its_numbers(checkpoint, features, media):
-    extractors = [_extractor({"local": str(path)}) for path in (checkpoint, checkpoint.parent)]
-    assert extractors[0].spec == extractors[1].spec
-    assert set(extractors[0].spec.weights) == {"kind", "file", "sha256"}
-    assert str(checkpoint.parent) not in str(extractors[0].spec.to_dict())
-    extractors[0].load("cpu")
-    [found] = extractors[0].extract([media])
-    np.testing.assert_array_equal(found.values, features.values)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
+def test_compiling_says_what_it_does_to_the_numbers(features, media, caplog):
+    compiled = _extractor(compile=True)
+    with caplog.at_level(logging.WARNING):
+        compiled.load("cpu")
+    assert compiled._network.compile_difference.keys() == HEADS.keys()
+    assert max(compiled._network.compile_difference.values()) < 1e-4
+    assert "largest differences: p_au" in caplog.text
+    [found] = compiled.extract([media])  # 15 faces: the last batch is not full
+    np.testing.assert_allclose(found.values[:, ~PRESENCE], features.values[:, ~PRESENCE], rtol=1e-4, atol=1e-4)
+    one = compiled._network([np.zeros((3, 224, 224), np.float32)])
+    assert [tuple(row.shape) for row in one] == [(1523,)]
 
 
-def test_a_hub_checkpoint_is_found_in_the_hugging_face_cache(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    hub = build_extractor("action_units", "au", {}, Faces())
-    with pytest.raises(RunError, match="merflow weights pull --config C"):
-        _ = hub.spec
-    commit, repo = "c" * 40, tmp_path / "models--py-feat--face_multitask_v2"
-    for folder in (repo / "refs", repo / "snapshots" / commit):
-        folder.mkdir(parents=True)
-    (repo / "refs" / "main").write_text(commit)
-    shutil.copy(checkpoint, repo / "snapshots" / commit / HUB_FILE)
-    assert hub.spec.weights["commit"] == commit
-    assert not hub.spec.synthetic
+def test_compiling_that_changes_numbers_is_refused(extractor, monkeypatch):
+    import torch
+
+    inner = extractor._network._model
+
+    class Skewed(torch.nn.Module):
+        def forward(self, pixels):
+            return inner(pixels)
+
+        def __call__(self, pixels):
+            out = inner(pixels)
+            return out | {"gaze": out["gaze"] + 2e-4}
+
+    monkeypatch.setattr(extractor._network, "_model", Skewed())
+    with pytest.raises(RunError, match=r"compile: .* by more than 0\.0001: .*gaze 2\.0e-04"):
+        extractor._network._compare()
 
 
-def test_another_network_is_refused_before_it_is_loaded(tmp_path):
-    from safetensors.numpy import save_file
-
-    file = tmp_path / "other.safetensors"
-    save_file({"a": np.zeros(1)}, str(file), metadata={"config": '{"n_au": 24}'})
-    with pytest.raises(RunError, match="n_au is 24, not 20"):
-        _ = _extractor({"local": str(file)}).spec
-    save_file({"a": np.zeros(1)}, str(file))
-    with pytest.raises(RunError, match="not a checkpoint of py-feat"):
-        _ = _extractor({"local": str(tmp_path)}).spec
-    file.unlink()
-    with pytest.raises(RunError, match=r"expected one \.safetensors file"):
-        _ = _extractor({"local": str(tmp_path)}).spec
+@pytest.mark.weights
+def test_action_units_of_a_smile(feat_clips):
+    """The man looks neutral for the first half second and smiles from the second one on."""
+    trained = build_extractor("action_units", "au", {}, Faces())
+    try:
+        columns = trained.spec.columns
+    except RunError as error:
+        pytest.skip(str(error))
+    trained.load("cpu")
+    [found] = trained.extract([_media(feat_clips, "single_face.mp4")])
+    column = {name: found.values[:, columns.index(name)] for name in ("AU12_r", "AU06_r", "feat_Happy", "pose_Tz")}
+    smiles = found.times[:, 0] >= 1.2
+    for name, rise in {"AU12_r": 1.5, "AU06_r": 0.5, "feat_Happy": 0.4}.items():
+        assert column[name][smiles].mean() > column[name][:10].mean() + rise
+    assert (column["pose_Tz"] > 200).all()

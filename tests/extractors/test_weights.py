@@ -10,7 +10,8 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from configs.schema import RandomWeights, Weights
-from extractors.core.weights import load_model, model_settings, pull, resolve, seeded, sha256_of
+from extractors.core.weights import load_model, model_settings, resolve, seeded, sha256_of
+from extractors.core.weights_pull import pull
 from storage.errors import RunError
 from storage.records import canonical_json
 
@@ -28,8 +29,9 @@ def fill(folder: Path, *names: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache."""
+    """An empty Hugging Face cache, and no record of anything."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("MERFLOW_HOME", str(tmp_path / "home"))
     return tmp_path / "hub"
 
 
@@ -118,6 +120,8 @@ def test_pull_takes_the_bin_file_only_where_there_is_no_safetensors(
 
     def download(repo: str, *, revision: str, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
         calls.append((revision, allow_patterns[-1]))
+        assert {"*.json", "*.txt", "*.model"} < set(allow_patterns)
+        assert ignore_patterns == ["*/*"]
         wanted = [n for n in ("pytorch_model.bin",) if n in allow_patterns]
         return str(cached(cache, "config.json", *wanted))
 

@@ -1,4 +1,4 @@
-"""Overlap-weighted means: exact, conserving, and blind to rows that are not valid."""
+"""One clock for all: exact, conserving means, bounded by what was measured, blind to rows that are not valid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Features
-from storage.timeline import align, nearest, regular_grid
+from storage.timeline import KEEPS, METHODS, SIDES, align, fit_length, latest_end, regular_grid
 
 
 def features(values, times, valid=None) -> Features:
@@ -22,11 +22,12 @@ def tiles(n: int, length: float = 1.0) -> np.ndarray:
     return regular_grid(n * length, 1 / length)
 
 
-def by_definition(source: Features, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_definition(source: Features, grid: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
     values = np.full((len(grid), source.values.shape[1]), np.nan)
     for i, (begin, end) in enumerate(grid):
         weights = [max(0.0, min(e, end) - max(s, begin)) for s, e in source.times]
         weights = np.array([w if ok and w > 1e-9 else 0.0 for w, ok in zip(weights, source.valid, strict=True)])
+        weights = weights if method == "overlap" else np.sign(weights)
         if weights.sum() > 0:
             values[i] = (weights[:, None] * np.nan_to_num(source.values)).sum(0) / weights.sum()
     return values, ~np.isnan(values[:, 0])
@@ -49,13 +50,19 @@ def test_regular_grid_refuses_nonsense(end, rate):
         regular_grid(end, rate)
 
 
-@pytest.mark.parametrize("resample", [align, nearest])
-def test_the_same_clock_gives_the_same_bytes(resample):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_clock_gives_the_same_bytes(method):
     source = features(np.random.default_rng(0).standard_normal((200, 3)), tiles(200, 0.04), np.arange(200) % 7 > 0)
-    values, valid = resample(source, source.times)
+    values, valid = align(source, source.times, method)
     assert values.dtype == np.float32
     assert values.tobytes() == source.values.tobytes()
     assert (valid == source.valid).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_windows_that_overlap_stay_as_they_are_on_their_own_times(method):
+    source = features([1, 2, 4, 8], [[0.00, 0.02], [0.01, 0.03], [0.02, 0.04], [0.03, 0.05]])
+    assert align(source, source.times.copy(), method).values[:, 0].tolist() == [1, 2, 4, 8]
 
 
 def test_weights_are_seconds_of_overlap():
@@ -85,21 +92,21 @@ def test_rounding_of_times_does_not_carry_a_row_into_the_next_interval():
     assert valid.tolist() == [True] * 72 + [False] * 28
 
 
-@pytest.mark.parametrize("resample", [align, nearest])
-def test_one_row_covers_its_clip(resample):
-    values, valid = resample(features([[3, 4]], [[0, 1.0]]), regular_grid(1.2, 10))
+@pytest.mark.parametrize("method", METHODS)
+def test_one_row_covers_its_clip(method):
+    values, valid = align(features([[3, 4]], [[0, 1.0]]), regular_grid(1.2, 10), method)
     assert values[:10].tolist() == [[3, 4]] * 10
     assert valid.tolist() == [True] * 10 + [False] * 2
 
 
-@pytest.mark.parametrize("resample", [align, nearest])
-def test_nothing_to_align(resample):
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_to_align(method):
     none = Features(np.empty((0, 2), np.float32), np.empty((0, 2)), np.empty(0, np.bool_))
-    values, valid = resample(none, regular_grid(1, 5))
+    values, valid = align(none, regular_grid(1, 5), method)
     assert values.shape == (5, 2)
     assert np.isnan(values).all()
     assert not valid.any()
-    assert resample(features([1], [[0, 1]]), regular_grid(0, 5))[0].shape == (0, 1)
+    assert align(features([1], [[0, 1]]), regular_grid(0, 5), method).values.shape == (0, 1)
 
 
 def test_long_window_starting_early_still_reaches():
@@ -109,7 +116,7 @@ def test_long_window_starting_early_still_reaches():
 
 def test_nearest_takes_the_earlier_of_two_and_keeps_the_mask():
     source = features([1, 2, 3], tiles(3), [True, False, True])
-    values, valid = nearest(source, np.array([[0.5, 1.5], [1.2, 1.8], [1.5, 2.6], [9.0, 10.0]]))
+    values, valid = align(source, np.array([[0.5, 1.5], [1.2, 1.8], [1.5, 2.6], [9.0, 10.0]]), "nearest")
     assert valid.tolist() == [True, False, True, False]
     assert values[[0, 2], 0].tolist() == [1, 3]
 
@@ -124,24 +131,175 @@ def sources(draw):
     return features(values, np.stack([starts, starts + lengths], axis=1), valid)
 
 
+RATES = st.sampled_from([0.3, 1.0, 2.5, 8.0, 30.0])
+EVERY = st.sampled_from(METHODS)
+
+
+@pytest.mark.parametrize("method", ["overlap", "mean"])
 @settings(max_examples=60, deadline=None)
-@given(source=sources(), rate=st.sampled_from([0.3, 1.0, 2.5, 8.0, 30.0]))
-def test_align_is_its_definition(source, rate):
+@given(source=sources(), rate=RATES)
+def test_a_mean_is_its_definition(method, source, rate):
     grid = regular_grid(9.0, rate)
-    values, valid = align(source, grid)
-    expected, expected_valid = by_definition(source, grid)
+    values, valid = align(source, grid, method)
+    expected, expected_valid = by_definition(source, grid, method)
     assert (valid == expected_valid).all()
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(source=sources(), rate=RATES, method=EVERY)
+def test_every_method_stays_within_what_was_measured_and_gives_a_mask(source, rate, method):
+    grid = regular_grid(9.0, rate)
+    values, valid = align(source, grid, method)
+    assert values.shape == (len(grid), 1)
+    assert values.dtype == np.float32
     assert (np.isnan(values).all(axis=1) == ~valid).all()
+    overlapped = by_definition(source, grid, "overlap")[1]
+    assert not (valid & ~overlapped).any()
+    if valid.any():
+        measured = source.values[source.valid]
+        assert measured.min() <= values[valid].min()
+        assert values[valid].max() <= measured.max()
 
 
-@settings(max_examples=40, deadline=None)
-@given(n=st.integers(1, 30), length=st.sampled_from([0.02, 0.04, 1 / 30, 0.5]), rate=st.sampled_from([3.0, 25.0, 60.0]))
-def test_rows_that_tile_keep_their_mean(n, length, rate):
-    source = features(np.random.default_rng(n).standard_normal(n), tiles(n, length))
-    end = source.times[-1, 1]
-    grid = regular_grid(end, rate)
-    values, _ = align(source, grid)
-    shared = np.minimum(grid[:, 1], end) - grid[:, 0]
-    mean = float((values[:, 0] * shared).sum() / shared.sum())
-    assert mean == pytest.approx(float(source.values.mean()), abs=1e-5)
+@settings(max_examples=60, deadline=None)
+@given(source=sources(), method=EVERY, seed=st.integers(0, 99))
+def test_the_order_of_intervals_does_not_matter(source, method, seed):
+    grid = regular_grid(9.0, 8.0)
+    order = np.random.default_rng(seed).permutation(len(grid))
+    values, valid = align(source, grid, method)
+    shuffled = align(source, grid[order], method)
+    np.testing.assert_allclose(shuffled.values, values[order], rtol=1e-6)
+    assert (shuffled.valid == valid[order]).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(longer=st.integers(-3, 3), later=st.integers(-3, 3), frames=st.integers(7, 40), method=EVERY)
+def test_modalities_that_disagree_by_frames_get_one_length_and_masks_that_say_so(longer, later, frames, method):
+    """Video ends some frames before or after sound, or begins so: nothing is shifted, cut or made up."""
+    frame = 0.04
+    video = features(np.arange(frames), tiles(frames, frame))
+    starts = (np.arange(frames + longer) + later) * frame
+    sound = features(np.arange(frames + longer) + later, np.stack([starts, starts + frame], axis=1))
+    grid = regular_grid(latest_end([video, sound]), 25)
+    seen, heard = align(video, grid, method), align(sound, grid, method)
+    assert len(seen.values) == len(heard.values) == max(frames, frames + longer + later)
+    both = seen.valid & heard.valid
+    assert both.sum() == min(frames, frames + longer + later) - max(0, later)
+    np.testing.assert_allclose(seen.values[both], heard.values[both], atol=1e-5)
+    assert (seen.valid.sum(), heard.valid.sum()) == (frames, frames + longer - max(0, -later))
+
+
+@settings(max_examples=60, deadline=None)
+@given(source=sources(), at=st.floats(0, 9), method=EVERY)
+def test_an_empty_window_has_nothing(source, at, method):
+    values, valid = align(source, np.array([[at, at], [50.0, 51.0]]), method)
+    assert np.isnan(values).all()
+    assert not valid.any()
+
+
+def test_linear_is_on_the_line_between_centres_and_holds_at_the_ends():
+    source = features([1, 2, 4], tiles(3))
+    values, valid = align(source, np.array([[0.0, 0.4], [0.5, 1.0], [1.0, 3.0], [2.6, 3.4], [3.0, 3.4]]), "linear")
+    np.testing.assert_allclose(values[:4, 0], [1, 1.25, 3, 4])
+    assert valid.tolist() == [True] * 4 + [False]
+
+
+def test_linear_never_crosses_a_row_that_is_not_valid():
+    source = features([1, 9, 3, 4], tiles(4), [True, False, True, True])
+    values, valid = align(source, regular_grid(4, 4), "linear")
+    assert values[:, 0].tolist()[:4] == [1] * 4
+    assert not valid[4:8].any()
+    assert values[8:10, 0].tolist() == [3, 3]
+    np.testing.assert_allclose(values[10:14, 0], 3 + np.array([1, 3, 5, 7]) / 8)
+
+
+def test_linear_gives_nothing_in_a_hole_between_rows():
+    source = features([1, 2], [[0.0, 1.0], [5.0, 6.0]])
+    values, valid = align(source, np.array([[2.0, 3.0], [0.5, 2.0]]), "linear")
+    assert valid.tolist() == [False, True]
+    assert values[1, 0] == pytest.approx(1 + 0.75 / 5)
+
+
+def test_mean_counts_every_row_once():
+    source = features([1, 2, 6], tiles(3), [True, True, True])
+    assert align(source, np.array([[0.0, 2.1]]), "mean").values[0, 0] == 3
+    assert align(source, np.array([[0.0, 2.0]]), "mean").values[0, 0] == 1.5
+
+
+def test_words_take_the_rows_they_overlap():
+    source = features(np.arange(10), tiles(10, 0.1))
+    words = np.array([[0.05, 0.15], [0.3, 0.5], [0.3, 0.3], [0.85, 1.2]])
+    values, valid = align(source, words)
+    np.testing.assert_allclose(values[[0, 1, 3], 0], [0.5, 3.5, (0.05 * 8 + 0.1 * 9) / 0.15], rtol=1e-6)
+    assert valid.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("grid", "method", "message"),
+    [
+        ([[0.0, 1.0]], "median", "expected one of overlap, mean, nearest, linear, got 'median'"),
+        ([[1.0, 0.5]], "overlap", "each end not before its start"),
+        ([[0.0, np.nan]], "overlap", "finite"),
+        ([0.0, 1.0], "overlap", r"\(N, 2\)"),
+    ],
+)
+def test_align_refuses_nonsense(grid, method, message):
+    with pytest.raises(ValueError, match=message):
+        align(features([1], [[0, 1]]), np.array(grid), method)
+
+
+def test_many_rows_in_one_interval_are_summed_in_parts():
+    source = features(np.arange(5001), tiles(5001, 0.5))
+    assert align(source, np.array([[0.0, 5001.0]])).values[0, 0] == 2500
+    assert align(source, np.array([[0.0, 5001.0]]), "mean").values[0, 0] == 2500
+
+
+def test_latest_end_is_the_largest_of_all_rows():
+    assert latest_end([features([1, 2], [[0, 9], [1, 2]]), features([1], [[0, 3]])]) == 9
+    assert latest_end([]) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    n=st.integers(0, 6),
+    length=st.integers(0, 8),
+    side=st.sampled_from(SIDES),
+    keep=st.sampled_from(KEEPS),
+    fill=st.sampled_from([0.0, -1.0, np.nan]),
+)
+def test_fit_length_cuts_or_pads_on_the_side_asked_for(n, length, side, keep, fill):
+    valid = np.arange(n) % 3 != 1
+    values = np.where(valid[:, None], np.arange(10, 10 + n)[:, None], np.nan).astype(np.float32)
+    fitted, mask = fit_length(values, valid, length, side, fill, keep)
+    rows = [v if ok else None for v, ok in zip(range(10, 10 + n), valid, strict=True)]
+    rows = rows[len(rows) - min(n, length) :] if keep == "last" else rows[:length]
+    padding = [None] * (length - len(rows))
+    expected = rows + padding if side == "end" else padding + rows
+    assert mask.tolist() == [v is not None for v in expected]
+    np.testing.assert_array_equal(fitted[:, 0], [fill if v is None else v for v in expected])
+    assert fitted.dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [{"length": -1}, {"side": "left"}, {"keep": "middle"}])
+def test_fit_length_refuses_nonsense(wrong):
+    with pytest.raises(ValueError, match="expected length >= 0"):
+        fit_length(np.ones((2, 1), np.float32), np.ones(2, np.bool_), **{"length": 3, **wrong})
+
+
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=20), rate=st.sampled_from([0.7, 3.0, 25.0]))
+def test_the_mean_over_time_is_conserved(lengths, rate):
+    """Rows of any lengths without a gap: the mean over time after aligning is the one before."""
+    ends = np.cumsum(lengths) * 0.04
+    source = features(np.random.default_rng(sum(lengths)).standard_normal(len(ends)), _between(ends))
+    grid = regular_grid(ends[-1], rate)
+    values, valid = align(source, grid)
+    assert valid.all()
+    seconds = np.minimum(grid[:, 1], ends[-1]) - grid[:, 0]
+    before = np.average(source.values[:, 0], weights=np.diff(source.times)[:, 0])
+    assert np.average(values[:, 0], weights=seconds) == pytest.approx(before, abs=1e-5)
+
+
+def _between(ends):
+    return np.stack([np.r_[0.0, ends[:-1]], ends], axis=1)

@@ -8,7 +8,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.detectors import Detection
+from configs.schema import Faces
+from extractors.core.detectors import Detect, Detection
+
+WEIGHTS = None
+
+
+def version() -> str:
+    """Says that nothing was detected."""
+    return "centred square, nothing detected"
+
+
+def build(config: Faces) -> Detect:  # noqa: ARG001  # a detector's interface
+    """Nothing to make ready."""
+    return detect
 
 
 def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
@@ -24,8 +37,3 @@ def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
     return [(left, top, left + side, top + side, 1.0)]
-
-
-def version() -> str:
-    """Says that nothing was detected."""
-    return "centred square, nothing detected"

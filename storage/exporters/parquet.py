@@ -1,0 +1,157 @@
+"""Parquet: one table per feature, one row per step, and one table of the clips; for pandas, Arrow, DuckDB, datasets.
+
+```
+<feature>.parquet    clip_id, row (from 0), start, end (seconds from the clip's start), valid, and
+                     wide: one float column per column of the feature; list: `values`, one list of D floats
+clips.parquet        one row per clip: clip_id, split, text, labels, `labels.<name>`, `dimensions.<name>`, ...
+missing.json, provenance.json   clips that a feature's table lacks; where the numbers come from
+```
+
+Values are null in rows that are not valid. Clips are in manifest order, each within one row group, about 16 MiB of
+values to a group. What the numbers are (columns, units, recipe, provenance) is JSON text under `merflow` in the
+schema's metadata. One row group is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from storage.errors import RunError
+from storage.exporters._base import choice, some
+from storage.exporters._common import (
+    ABOUT,
+    FEATURES,
+    MISSING,
+    asked_features,
+    lacking,
+    refuse_lacking,
+    write_records,
+)
+from storage.exporters._parquet_check import INDEX, LIST, check
+from storage.records import Clip, Features, FeatureSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from storage.store import FeatureStore
+
+__all__ = ["OPTIONS", "check", "features_of", "write"]
+
+OPTIONS = {
+    "features": FEATURES,
+    "layout": "auto (wide up to 1000 columns), wide (a column per column) or list (one of lists); default auto",
+    "missing": MISSING,
+}
+_WIDEST = 1000
+_GROUP_BYTES = 1 << 24
+_CLIPS = 4096
+
+
+def features_of(store: FeatureStore, options: Mapping[str, str]) -> list[str]:
+    """Features to export.
+
+    Raises:
+        RunError: If the store lacks one, or one is called like the table of clips.
+    """
+    names = asked_features(store, options)
+    if "clips" in names:
+        raise RunError("feature 'clips': this name means something else in this format; choose others")
+    return names
+
+
+def write(store: FeatureStore, destination: Path, options: Mapping[str, str], provenance: str) -> list[str]:
+    """Write the folder.
+
+    Raises:
+        RunError: If an option is wrong, a clip lacks a feature and no option says what to do, or a feature's column
+            names cannot be a table's.
+    """
+    names, layout = features_of(store, options), choice(options, "layout", ("auto", "wide", "list"))
+    schemas = {name: _schema(store.specs[name], layout, provenance) for name in names}
+    without = lacking(store, names)
+    refuse_lacking(without, options, "leaves them out of that table")
+    destination.mkdir()
+    lines = [_write_feature(store, destination, name, schema) for name, schema in schemas.items()]
+    lines.append(_write_clips(store, destination / "clips.parquet", provenance))
+    return [*lines, *write_records(destination, without, provenance)]
+
+
+def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
+    import pyarrow as pa
+
+    wide = layout == "wide" or (layout == "auto" and len(spec.columns) <= _WIDEST)
+    taken = [name for name in spec.columns if name in INDEX or spec.columns.count(name) > 1]
+    if wide and taken:
+        raise RunError(f"feature {spec.name}: columns {some(taken)} are there twice in a wide table; --opt layout=list")
+    values = [(name, pa.float32()) for name in spec.columns]
+    fields = [*INDEX.items(), *(values if wide else [(LIST, pa.list_(pa.float32(), len(spec.columns)))])]
+    known = {"spec": spec.to_dict(), "digest": spec.digest, "provenance": json.loads(provenance)}
+    return pa.schema(fields, metadata={"merflow": json.dumps(known, ensure_ascii=False)})
+
+
+def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    clips = rows = size = 0
+    group: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(folder / f"{name}.parquet", schema, use_dictionary=["clip_id"]) as writer:
+        for clip_id in store.clip_ids(name):
+            group.append(_batch(clip_id, store.get(clip_id, name), schema))
+            clips, rows, size = clips + 1, rows + group[-1].num_rows, size + group[-1].nbytes
+            if size >= _GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(group, schema), row_group_size=1 << 30)
+                group, size = [], 0
+        if group:
+            writer.write_table(pa.Table.from_batches(group, schema), row_group_size=1 << 30)
+    return f"{name}.parquet: {clips} clips, {rows} rows x {len(store.specs[name].columns)} columns"
+
+
+def _batch(clip_id: str, features: Features, schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    n_rows, is_null = len(features.valid), ~features.valid
+    index = [
+        pa.array([clip_id] * n_rows, pa.string()),
+        pa.array(np.arange(n_rows, dtype=np.int32)),
+        *(pa.array(column) for column in features.times.T),
+        pa.array(features.valid),
+    ]
+    if pa.types.is_fixed_size_list(schema.types[-1]):
+        lists = pa.FixedSizeListArray.from_arrays(
+            features.values.ravel(), len(features.values.T), mask=pa.array(is_null)
+        )
+        return pa.RecordBatch.from_arrays([*index, lists], schema=schema)
+    columns = (pa.array(column, mask=is_null) for column in features.values.T)
+    return pa.RecordBatch.from_arrays([*index, *columns], schema=schema)
+
+
+def _write_clips(store: FeatureStore, path: Path, provenance: str) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    labels = sorted({f"labels.{name}" for clip in store.clips() for name in clip.labels})
+    dimensions = sorted({f"dimensions.{name}" for clip in store.clips() for name in clip.dimensions})
+    numbers = {"duration", *dimensions}
+    names = ["clip_id", *(name for name in ABOUT if name != "id"), *labels, *dimensions]
+    fields = [(name, pa.float64() if name in numbers else pa.string()) for name in names]
+    known = {"corpus": store.manifest.corpus, "provenance": json.loads(provenance)}
+    schema = pa.schema(fields, metadata={"merflow": json.dumps(known, ensure_ascii=False)})
+    rows, count = (_row(clip) for clip in store.clips()), 0
+    with pq.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(rows, _CLIPS)):
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+            count += len(batch)
+    return f"clips.parquet: {count} clips"
+
+
+def _row(clip: Clip) -> dict[str, Any]:
+    labels = {f"labels.{name}": value for name, value in clip.labels.items()}
+    dimensions = {f"dimensions.{name}": value for name, value in clip.dimensions.items()}
+    return {"clip_id": clip.id, **{name: getattr(clip, name) for name in ABOUT if name != "id"}, **labels, **dimensions}

@@ -1,0 +1,183 @@
+"""Reading one shard file: its index, and the rows of its clips. The layout is documented in `docs/store_format.md`.
+
+h5py reads the index. Rows lie contiguous and uncompressed at places the index gives, so they are read from there
+directly: h5py would cost more per clip than the reading itself.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from storage.errors import StoreError
+from storage.records import Failure, Features, FeatureSpec
+
+FORMAT = 1
+ARRAYS = ("values", "times", "valid")
+FAILURE_FIELDS = tuple(f.name for f in fields(Failure))
+
+
+class Place(NamedTuple):
+    """Where one array lies in its file.
+
+    Attributes:
+        offset: Bytes before its first row.
+        dtype: Type of its numbers.
+        shape: Of all rows.
+    """
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What a shard file holds, without its arrays.
+
+    Attributes:
+        path: The file.
+        spec: What the values are.
+        places: Where `values`, `times` and `valid` lie.
+        rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
+        failures: Clips without values, with their fingerprints.
+    """
+
+    path: Path
+    spec: FeatureSpec
+    places: Mapping[str, Place]
+    rows: Mapping[str, tuple[int, int, str]]
+    failures: tuple[tuple[Failure, str], ...]
+
+
+def shard_paths(store: Path) -> list[Path]:
+    """Published shard files of a store, in order of feature and name."""
+    return sorted(store.glob("features/*/*/[!.]*.h5"))
+
+
+def open_shard_file(path: Path) -> h5py.File:
+    """Open for reading, without file locks (network file systems).
+
+    Raises:
+        StoreError: If it is not a whole shard file of a known format.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise StoreError(f"{path}: not a readable HDF5 file: {error}") from error
+    found = file.attrs.get("format")
+    if found != FORMAT:
+        file.close()
+        raise StoreError(f"{path}: expected shard file format {FORMAT}, got {found}")
+    return file
+
+
+def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
+    """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store."""
+    dataset = h5py.h5d.open(group.id, name.encode())
+    found = np.empty(dataset.shape, dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
+    return found
+
+
+def texts(group: h5py.Group, name: str) -> list[str]:
+    """A dataset of text."""
+    return [value.decode() for value in read_dataset(group, name)]
+
+
+def read_index(path: Path) -> Index:
+    """Read what a shard file holds, without its arrays.
+
+    Raises:
+        StoreError: If it is not a whole shard file, or its arrays do not lie contiguous and uncompressed.
+    """
+    with closing(open_shard_file(path)) as file:
+        offsets = read_dataset(file, "offsets").tolist()
+        clips = zip(texts(file, "clip_ids"), texts(file, "fingerprints"), strict=True)
+        rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
+        places = {name: _place(path, file, name) for name in ARRAYS}
+        return Index(path, _spec(texts(file, "spec")[0]), places, rows, _failures(file))
+
+
+@lru_cache(maxsize=64)
+def _spec(text: str) -> FeatureSpec:
+    # Shards of one feature have one spec, and parsing a thousand columns a thousand times takes seconds.
+    return FeatureSpec.from_dict(json.loads(text))
+
+
+def _failures(file: h5py.File) -> tuple[tuple[Failure, str], ...]:
+    ids = texts(file, "failures/clip_id")
+    columns = [texts(file, f"failures/{name}") for name in (*FAILURE_FIELDS, "fingerprint")] if ids else []
+    return tuple((Failure(*row[:-1]), row[-1]) for row in zip(*columns, strict=True))
+
+
+def _place(path: Path, file: h5py.File, name: str) -> Place:
+    dataset = h5py.h5d.open(file.id, name.encode())
+    shape, dtype, offset = dataset.shape, dataset.dtype, dataset.get_offset()
+    if shape[0] and (offset is None or not dtype.isnative):
+        raise StoreError(f"{path}: {name}: expected contiguous, uncompressed, little-endian numbers")
+    return Place(offset or 0, dtype, shape)
+
+
+class ShardReader:
+    """An open shard file. Threads may share one; processes may not.
+
+    Args:
+        path: The file.
+        places: From its index.
+
+    Attributes:
+        close: Closes the file; so does forgetting the reader.
+
+    Raises:
+        StoreError: If the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, places: Mapping[str, Place]) -> None:
+        self._path, self._places = path, places
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be opened: {error}") from error
+        self.close = weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+
+    def arrays(self, start: int, stop: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Values, times and mask of some rows, in the types on disk.
+
+        Raises:
+            StoreError: If the file ends before them.
+        """
+        values, times, valid = (self._read(self._places[name], start, stop) for name in ARRAYS)
+        return values, times, valid
+
+    def rows(self, start: int, stop: int) -> Features:
+        """The rows of one clip.
+
+        Raises:
+            StoreError: If the file ends before them.
+            ValueError: If they are no valid `Features`.
+        """
+        values, times, valid = self.arrays(start, stop)
+        return Features(values.astype(np.float32, copy=False), times, valid)
+
+    def _read(self, place: Place, start: int, stop: int) -> npt.NDArray[Any]:
+        rows = np.empty((stop - start, *place.shape[1:]), place.dtype)
+        row_bytes = rows.nbytes // max(stop - start, 1)
+        with self._lock:
+            self._file.seek(place.offset + start * row_bytes)
+            got = self._file.readinto(rows.reshape(-1).view(np.uint8).data)
+        if stop > place.shape[0] or got != rows.nbytes:
+            raise StoreError(f"{self._path}: ends before row {stop}")
+        return rows

@@ -1,0 +1,82 @@
+"""What the tests of networks on pictures share: tiny weights, a synthetic clip, faces put where a test wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import extractors.core.pictures as module
+from configs.schema import Faces
+from extractors.core.base import Extractor, build_extractor
+from extractors.core.faces import FaceTrack
+from extractors.core.media import Media
+from storage.records import Clip, Features
+from tests.media import square, write_clip
+
+TINY = {"random": {"seed": 0, "size": "tiny"}}
+CENTER = Faces(detector="center")
+
+
+def media_of(folder: Path, pictures: int, name: str = "a") -> Media:
+    """A decoded clip of so many pictures, 25 a second; clips of other names look different."""
+    shown = [np.roll(square(i), 7 * ord(name[0]), axis=0) for i in range(pictures)]
+    write_clip(folder / f"{name}.mp4", seconds=pictures / 25, pictures=shown, audio=None)
+    media = Media(Clip(name, video=f"{name}.mp4"), folder)
+    media.decode()
+    assert len(media.frame_times()) == pictures
+    return media
+
+
+def built(name: str, options: dict[str, Any], faces: Faces = CENTER) -> Extractor[Any]:
+    """An extractor, loaded."""
+    extractor = build_extractor(name, name, {"weights": TINY} | options, faces)
+    extractor.load("cpu")
+    return extractor
+
+
+def run(name: str, media: Media, **options: Any) -> Features:
+    """What an extractor gives for one clip."""
+    extractor = built(name, options)
+    (outcome,) = extractor.extract([media])
+    assert isinstance(outcome, Features), outcome
+    assert outcome.values.shape[1] == len(extractor.spec.columns)
+    return outcome
+
+
+def hide_faces(monkeypatch: pytest.MonkeyPatch, boxes: np.ndarray) -> None:
+    """Make the face stage find these boxes (T, 4), NaN for no face."""
+    n = len(boxes)
+    track = FaceTrack(
+        **{"boxes": boxes.astype(np.float32), "confidence": boxes[:, 0].astype(np.float32)}
+        | {"count": np.ones(n, np.int32), "detected": np.ones(n, bool)}
+    )
+    monkeypatch.setattr(module, "face_track", lambda _media, _faces: track)
+
+
+def worst_of_batching(name: str, options: dict[str, Any], clips: Sequence[Media]) -> float:
+    """Largest relative difference between each clip alone and all of them in batches, in two orders."""
+    alone = built(name, options)
+    assert alone.budget == 0
+    expected = [alone.extract([fresh(media)])[0] for media in clips]
+    together = built(name, options)
+    together.budget = 10**12
+    forward, sizes = together.forward, []
+    together.forward = lambda units: (sizes.append(len(units)), forward(units))[1]  # type: ignore[method-assign]
+    worst = 0.0
+    for step in (1, -1):
+        found = together.extract([fresh(media) for media in clips[::step]])[::step]
+        for one, other in zip(expected, found, strict=True):
+            worst = max(worst, float(np.abs(one.values - other.values).max() / np.abs(one.values).max()))
+    assert max(sizes) > len(clips) - 1
+    return worst
+
+
+def fresh(media: Media) -> Media:
+    """The same clip, without what was computed of it."""
+    again = Media(media.clip, media._root)
+    again.decode()
+    return again

@@ -1,0 +1,261 @@
+"""The aligned HDF5 file: one clock per clip, masks that tell the truth, and everything a training job asks for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from storage.errors import RunError
+from storage.exporters import export
+from storage.exporters.hdf5 import check
+from storage.manifest import write_manifest
+from storage.records import Clip
+from storage.shard_file import Entry
+from storage.store import FeatureStore
+from storage.timeline import METHODS, align, regular_grid
+from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store
+
+FIRST, SECOND, THIRD, FOURTH = (clip.id for clip in CLIPS)
+SPECS = (GEMAPS, ACTION_UNITS, VIDEOMAE)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("hdf5") / "store", specs=SPECS, without=[(SECOND, "gemaps")])
+
+
+@pytest.fixture
+def exported(store, tmp_path):
+    """Exports the store with options and opens the file."""
+    opened = []
+
+    def made(**options: str) -> h5py.File:
+        path = tmp_path / f"{len(opened)}.h5"
+        made.lines = export("hdf5", store, path, options)
+        opened.append(h5py.File(path))
+        return opened[-1]
+
+    yield made
+    for file in opened:
+        file.close()
+
+
+def test_a_regular_clock_covers_every_feature_of_the_clip(store, exported):
+    file = exported(rate="10")
+    assert exported.lines == ["4 clips, 3 features at 10 Hz", f"gemaps: 1 clips have none: {SECOND}"]
+    assert list(file["clips"]) == [clip.id for clip in CLIPS]
+    for clip_id in (FIRST, FOURTH):
+        clip, found = file["clips"][clip_id], {s.name: store.get(clip_id, s.name) for s in SPECS}
+        grid = regular_grid(max(f.times.max() for f in found.values()), 10)
+        assert clip["times"][...].tobytes() == grid.tobytes()
+        for name, source in found.items():
+            values, valid = align(source, grid)
+            assert clip[name][...].tobytes() == values.tobytes()
+            assert clip["mask"][name][...].tolist() == valid.tolist()
+            assert (clip[name].dtype, clip["mask"][name].dtype) == (np.float32, np.bool_)
+            assert (np.isnan(clip[name][...]).all(axis=1) == ~valid).all()
+    assert set(file["clips"][SECOND]) == {"times", "mask", "action_units", "videomae"}
+    assert file["missing/gemaps"].asstr()[...].tolist() == [SECOND]
+    assert file["missing/action_units"].shape == file["missing/times"].shape == (0,)
+    assert file["columns/action_units"].asstr()[...].tolist() == list(ACTION_UNITS.columns)
+    assert (file.attrs["rate"], file.attrs["clock"], file.attrs["method"]) == (10, "rate 10", "overlap")
+    assert file.attrs["fill"] == "NaN in every row whose mask is False"
+
+
+def test_the_five_lines_of_the_format_page(exported):
+    file = exported(features="gemaps,action_units")
+    rows = {}
+    for clip_id, clip in file["clips"].items():
+        audio, video = clip.get("gemaps"), clip["action_units"][...]
+        both = clip["mask/action_units"][...] & (clip["mask/gemaps"][...] if audio is not None else False)
+        rows[clip_id] = (clip.attrs["label"], video[both], audio[...][both] if audio is not None else None)
+    assert rows[SECOND][0] == "neutral"
+    assert rows[FIRST][1].shape[0] == rows[FIRST][2].shape[0] == 8
+    assert np.isfinite(rows[FIRST][1]).all()
+
+
+def test_what_is_known_of_a_clip_is_on_it(exported):
+    attributes = dict(exported()["clips"][SECOND].attrs)
+    assert attributes == {
+        "text": "Tidak?",
+        "split": "train",
+        "label": "neutral",
+        "label_raw": "netral",
+        "speaker": "07",
+        "group": "1",
+        "labels": json.dumps(dict(CLIPS[1].labels)),
+        "dimensions": '{"valence": 0.25}',
+    }
+
+
+def test_the_clock_can_be_another_feature_which_then_stays_as_it_is(store, exported):
+    file = exported(like="gemaps")
+    assert exported.lines == [
+        "4 clips, 3 features at like gemaps",
+        f"gemaps: 1 clips have none: {SECOND}",
+        f"1 clips have no clock, and so no rows: {SECOND}",
+    ]
+    source, clip = store.get(FIRST, "gemaps"), file["clips"][FIRST]
+    assert clip["gemaps"][...].tobytes() == source.values.tobytes()
+    assert clip["times"][...].tobytes() == source.times.tobytes()
+    expected = align(store.get(FIRST, "action_units"), source.times)
+    assert clip["action_units"][...].tobytes() == expected.values.tobytes()
+    assert file["clips"][SECOND]["action_units"].shape == (0, len(ACTION_UNITS.columns))
+    assert file["missing/times"].asstr()[...].tolist() == [SECOND]
+    assert "rate" not in file.attrs
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_the_clock_can_be_words(store, exported, tmp_path, suffix):
+    words = [(FIRST, 0.2, 0.36, "tiga"), (FIRST, 0.0, 0.1, "dua"), (FIRST, 0.1, 0.1, ""), (FOURTH, 0.5, 9.0, "x")]
+    path = tmp_path / f"words.{suffix}"
+    if suffix == "csv":
+        lines = [f"{clip_id},{start},{end},{label}" for clip_id, start, end, label in words]
+        path.write_text("\ufeffclip_id,start,end,label\n" + "\n".join(lines), encoding="utf-8")
+    else:
+        path.write_text(json.dumps([dict(zip(("clip_id", "start", "end", "label"), w, strict=True)) for w in words]))
+    file = exported(intervals=str(path), method="mean")
+    clip = file["clips"][FIRST]
+    assert clip["times"][...].tolist() == [[0, 0.1], [0.1, 0.1], [0.2, 0.36]]
+    assert clip["interval_labels"].asstr()[...].tolist() == ["dua", "", "tiga"]
+    assert clip["mask/videomae"][...].tolist() == [True, False, True]
+    source = store.get(FIRST, "gemaps").values.astype(np.float64)
+    np.testing.assert_allclose(clip["gemaps"][0], source[:10].mean(axis=0), rtol=1e-6)
+    assert file.attrs["clock"] == f"intervals words.{suffix}"
+    assert file["missing/times"].asstr()[...].tolist() == [SECOND, THIRD]
+    assert file["clips"][THIRD]["gemaps"].shape == (0, 18)
+
+
+def test_one_length_for_all_with_padding_and_cuts_where_they_are_asked_for(exported):
+    natural = exported(features="gemaps")["clips"]
+    file = exported(features="gemaps", length="20", side="start", keep="last", fill="-1")
+    for clip_id in (FIRST, FOURTH):
+        whole, clip = natural[clip_id], file["clips"][clip_id]
+        kept = min(20, len(whole["times"]))
+        assert clip["gemaps"].shape == (20, 18)
+        assert clip["times"][20 - kept :].tobytes() == whole["times"][...][-kept:].tobytes()
+        assert clip["mask/gemaps"][20 - kept :].tolist() == whole["mask/gemaps"][...][-kept:].tolist()
+        mask = clip["mask/gemaps"][...]
+        assert (clip["gemaps"][...][~mask] == -1).all()
+        assert clip["gemaps"][...][mask].tobytes() == whole["gemaps"][...][-kept:][mask[20 - kept :]].tobytes()
+    assert np.isnan(file["clips"][FIRST]["times"][0]).all()
+    assert file.attrs["fill"] == "-1 in every row whose mask is False"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_the_timelines(store, exported, method):
+    clip = exported(method=method, rate="30")["clips"][THIRD]
+    expected = align(store.get(THIRD, "action_units"), clip["times"][...], method)
+    assert clip["action_units"][...].tobytes() == expected.values.tobytes()
+
+
+def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
+    words = tmp_path / "words.csv"
+    for options, message in [
+        ({"rat": "1"}, "unknown option 'rat'; valid ones: allow_synthetic, features, fill, intervals, keep, length"),
+        ({"features": "gemaps,nope"}, "no feature 'nope'"),
+        ({"rate": "fast"}, "option rate: expected a number, got 'fast'"),
+        ({"rate": "0"}, "option rate: expected a positive number"),
+        ({"rate": "nan"}, "option rate: expected a positive number"),
+        ({"like": "nope"}, "no feature 'nope'"),
+        ({"like": "gemaps", "rate": "5"}, "options rate and like: each is a clock"),
+        ({"method": "median"}, "option method: expected overlap or mean or nearest or linear, got 'median'"),
+        ({"length": "0"}, "option length: expected a whole number from 1"),
+        ({"side": "left"}, "option side: expected end or start"),
+        ({"keep": "middle"}, "option keep: expected first or last"),
+        ({"fill": "x"}, "option fill: expected a number"),
+        ({"intervals": str(tmp_path / "none.csv")}, "none.csv: expected rows of clip_id, start, end"),
+        ({"intervals": str(tmp_path / "words.txt")}, r"named \*.csv or \*.json"),
+    ]:
+        with pytest.raises(RunError, match=message) as error:
+            export("hdf5", store, tmp_path / "out", options)
+        assert "\n" not in str(error.value)
+    for text, message in [
+        ("clip_id,start\na,0\n", "KeyError: 'end'"),
+        ("clip_id,start,end\na,x,1\n", "could not convert string to float: 'x'"),
+        (f"clip_id,start,end\n{FIRST},0,1\n{FIRST},2,1\n", r"words.csv: row 2: expected start and end in seconds.*2.0"),
+        (f"clip_id,start,end\n{FIRST},0,nan\n", "row 1: expected start and end"),
+        ("clip_id,start,end\nstranger,0,1\n", "1 clips that the store does not know: stranger"),
+    ]:
+        words.write_text(text, encoding="utf-8")
+        with pytest.raises(RunError, match=message):
+            export("hdf5", store, tmp_path / "out", {"intervals": str(words)})
+    assert [p.name for p in tmp_path.iterdir()] == ["words.csv"]
+
+
+def test_a_feature_may_not_be_called_like_a_part_of_the_format(store, tmp_path):
+    made = make_store(tmp_path / "store", specs=[replace(GEMAPS, name="times")])
+    with pytest.raises(RunError, match="feature 'times': this name means something else"):
+        export("hdf5", made, tmp_path / "out", {})
+
+
+def test_a_clip_called_like_a_group_and_a_clip_without_anything(tmp_path):
+    clips = [Clip("columns"), Clip("none"), Clip("..")]
+    store = FeatureStore.create(tmp_path / "store")
+    write_manifest(store.path / "manifest.parquet", clips, root=tmp_path, corpus="c")
+    store.put("r-0", GEMAPS, [Entry(i, "f", features(GEMAPS, i, 3)) for i in ("columns", "..")], {})
+    lines = export("hdf5", store, tmp_path / "a.h5", {})
+    assert lines[1:] == ["gemaps: 1 clips have none: none", "1 clips have no clock, and so no rows: none"]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["clips"]["columns"]["gemaps"].shape == (3, 18)
+        assert file["clips"]["none"]["times"].shape == (0, 2)
+        assert set(file["clips"]) == {"columns", "none", ".."}
+
+
+def _set(name, value):
+    def change(file):
+        file[name][...] = value
+
+    return change
+
+
+def _replace(name, data):
+    def change(file):
+        del file[name]
+        if data is not None:
+            file[name] = data
+
+    return change
+
+
+CLIP = f"clips/{FIRST}"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_set(f"{CLIP}/gemaps", np.inf), "gemaps: expected finite numbers where the mask is True, got 180 others"),
+        (
+            _replace(f"{CLIP}/gemaps", np.zeros((10, 18))),
+            r"gemaps: expected \(10, 18\) float32, got \(10, 18\) float64",
+        ),
+        (_replace(f"{CLIP}/gemaps", np.zeros((10, 17), "f4")), r"gemaps: expected \(10, 18\) float32, got \(10, 17\)"),
+        (_replace(f"{CLIP}/gemaps", np.zeros(10, "f4")), r"gemaps: expected \(10, 18\) float32, got \(10,\)"),
+        (_replace(f"{CLIP}/gemaps", None), "gemaps: expected values or an entry in /missing, got neither"),
+        (_replace("missing/gemaps", [FIRST]), "gemaps: expected values or an entry in /missing, got both"),
+        (_replace(f"{CLIP}/mask/gemaps", None), "gemaps: expected a mask, got none"),
+        (_replace(f"{CLIP}/mask/gemaps", np.ones(10)), r"gemaps: expected a mask of \(10,\) bool, got \(10,\) float64"),
+        (
+            _replace(f"{CLIP}/times", np.zeros((10, 2), "f4")),
+            r"times: expected \(N, 2\) float64, got \(10, 2\) float32",
+        ),
+        (_replace(f"{CLIP}/times", np.arange(20.0).reshape(10, 2)[::-1]), "times: expected finite intervals in order"),
+        (_replace("columns/gemaps", None), "gemaps: expected a feature of /columns"),
+        (lambda file: file.attrs.update({"format": 9}), "format: expected 1, got 9"),
+    ],
+)
+def test_the_validator_names_what_is_wrong(store, tmp_path, change, problem):
+    export("hdf5", store, tmp_path / "a.h5", {"features": "gemaps"})
+    assert list(check(tmp_path / "a.h5")) == []
+    shutil.copyfile(tmp_path / "a.h5", tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        change(file)
+    found = list(check(tmp_path / "b.h5"))
+    assert re.search(problem, found[0])
+    assert FIRST in found[0] or problem.startswith("format")

@@ -1,0 +1,540 @@
+"""MERTools' trees: its readers re-enacted, its labels on old NumPy, its face crops, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import sys
+import tracemalloc
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extractors.core.clip_reader import ClipReader
+from storage.errors import RunError
+from storage.exporters import export
+from storage.exporters._mertools_check import prefix_problems
+from storage.exporters.mertools import check
+from storage.legacy_pickle import dump_npz, load_npz
+from storage.records import Clip, Features
+from tests.exports import (
+    CLIPS,
+    FACES,
+    HUBERT,
+    MAE,
+    PICTURES,
+    VIDEOMAE,
+    contents,
+    features,
+    load_consumer,
+    make_store,
+    wide,
+)
+from tests.media import write_clip
+
+Array = np.ndarray
+FOLDERS = {"hubert": "chinese-hubert-large-", "gemaps": "GeMAPSv01b_", "action_units": "action_units-", "mae": "mae-"}
+ASKED = {"features": ",".join([*FOLDERS, "videomae"])}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("mertools") / "store")
+
+
+@pytest.fixture(scope="module")
+def out(store, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mertools") / "out"
+    export("mertools", store, path, ASKED)
+    return path
+
+
+# MERTools' readers, as their behaviour is written down
+
+
+def read_later(path: Path) -> Array:
+    """MERBench and later: (rows, columns)."""
+    value = np.load(path).squeeze()
+    value = np.array([value]).squeeze()
+    return value[None] if value.ndim == 1 else value
+
+
+def read_2023(folder: Path, name: str) -> Array:
+    """MER2023: (columns,), from the only file whose name begins like the clip's."""
+    (path,) = folder.glob(f"{name}*")
+    value = np.load(path).squeeze()
+    return value.mean(axis=0) if value.ndim == 2 else value
+
+
+def mapped(value: Array, length: int) -> Array:
+    """Zeros in front, up to the length or to a multiple of it; then means of neighbouring rows."""
+    steps = max(1, math.ceil(len(value) / length))
+    front = np.zeros((length * steps - len(value), value.shape[1]))
+    return np.concatenate([front, value]).reshape(length, steps, -1).mean(axis=1)
+
+
+def test_utterance_and_frame_trees_read_as_they_were_stored(store, out):
+    for clip in CLIPS:
+        for feature, stem in FOLDERS.items():
+            stored = store.get(clip.id, feature)
+            mean = stored.values[stored.valid].astype(np.float64).mean(axis=0).astype(np.float32)
+            utterance = np.load(out / f"features/{stem}UTT/{clip.id}.npy")
+            frames = np.load(out / f"features/{stem}FRA/{clip.id}.npy")
+            assert (utterance.dtype, frames.dtype) == (np.float32, np.float32)
+            assert (utterance.shape, frames.shape) == (mean.shape, stored.values.shape)
+            assert utterance.tobytes() == mean.tobytes()
+            assert frames.tobytes() == np.nan_to_num(stored.values, nan=0).tobytes()
+            assert read_later(out / f"features/{stem}UTT/{clip.id}.npy").shape == (1, len(mean))
+            assert read_later(out / f"features/{stem}FRA/{clip.id}.npy").shape == frames.shape
+            assert read_2023(out / f"features/{stem}UTT", clip.id).shape == mean.shape
+    names = {path.name for path in (out / "features").iterdir()}
+    assert "videomae-UTT" in names
+    assert "videomae-FRA" not in names
+    assert all(re.search(r"[-_](UTT|FRA)$", name) for name in names)
+
+
+def test_one_row_reads_the_same_with_and_without_an_axis_for_it(out, tmp_path):
+    path = out / f"features/videomae-UTT/{CLIPS[0].id}.npy"
+    np.save(tmp_path / "a.npy", np.load(path)[None])
+    assert read_later(path).tobytes() == read_later(tmp_path / "a.npy").tobytes()
+
+
+def test_the_three_ways_to_align(out):
+    """utt: means. frm_align: to the text's length. frm_unalign: to the longest of the modality."""
+    trees = {k: out / f"features/{stem}FRA" for k, stem in (("audio", "chinese-hubert-large-"), ("video", "mae-"))}
+    found = {k: [read_later(tree / f"{clip.id}.npy") for clip in CLIPS] for k, tree in trees.items()}
+    utterance = [read_later(out / f"features/mae-UTT/{clip.id}.npy") for clip in CLIPS]
+    for rows, mean in zip(found["video"], utterance, strict=True):
+        np.testing.assert_allclose(rows.mean(axis=0), mean[0], rtol=1e-5)
+    # To the shorter of the two as if it were the text: pooled, with zeros diluting the first step.
+    for sound, pictures in zip(found["audio"], found["video"], strict=True):
+        pooled = mapped(sound, len(pictures))
+        lacking = len(pictures) * math.ceil(len(sound) / len(pictures)) - len(sound)
+        assert pooled.shape == (len(pictures), 1024)
+        assert lacking == 1
+        np.testing.assert_allclose(pooled[0], sound[0] / 2, rtol=1e-6)
+        np.testing.assert_allclose(pooled[1], sound[1:3].mean(axis=0), rtol=1e-6)
+    longest = max(len(rows) for rows in found["video"])
+    for rows in found["video"]:
+        padded = mapped(rows, longest)
+        assert not padded[: longest - len(rows)].any()
+        np.testing.assert_array_equal(padded[longest - len(rows) :], rows)
+    assert mapped(np.arange(1, 6, dtype=np.float32)[:, None], 2).ravel().tolist() == [1.0, 4.0]
+
+
+OLD = """
+import glob, json, os, sys
+root = sys.argv[1]
+labels = numpy.load(root + "/label.npz", allow_pickle=True)
+corpora = {name: labels[name].tolist() for name in labels.files}
+kinds = sorted({type(v).__name__ for c in corpora.values() for label in c.values() for v in label.values()})
+shapes = {}
+for folder in sorted(os.listdir(root + "/features")):
+    for corpus in corpora.values():
+        for name in corpus:
+            value = numpy.load(root + "/features/" + folder + "/" + name + ".npy").squeeze()
+            shapes.setdefault(folder, []).append([value.ndim, value.shape[-1], str(value.dtype)])
+print(json.dumps([corpora, kinds, shapes]))
+"""
+
+
+def test_old_numpy_reads_labels_and_features(out, numpy124):
+    corpora, kinds, shapes = json.loads(numpy124(OLD, out))
+    assert corpora == {
+        "train_corpus": {
+            "clip_2_Cooking_1": {"emo": "sad", "val": -1.5},
+            "clip_1_Test_2": {"emo": "neutral", "val": 0.25},
+        },
+        "val_corpus": {"clip_1_Test_1": {"emo": "happy", "val": 2.0}},
+        "test_corpus": {"clip_3_News_1": {"emo": "surprise", "val": 1.0}},
+    }
+    assert list(corpora["train_corpus"]) == ["clip_2_Cooking_1", "clip_1_Test_2"]
+    assert kinds == ["float", "str"]
+    assert shapes["chinese-hubert-large-UTT"] == [[1, 1024, "float32"]] * 4
+    assert shapes["GeMAPSv01b_FRA"] == [[2, 18, "float32"]] * 4
+
+
+def labels_of(path: Path) -> dict[str, dict]:
+    return {name: array.tolist() for name, array in load_npz(path).items()}
+
+
+def test_numbers_for_classes_and_no_valence(tmp_path):
+    clips = [replace(clip, dimensions={}, split={"test": "test3"}.get(str(clip.split), clip.split)) for clip in CLIPS]
+    store = make_store(tmp_path / "store", clips, [VIDEOMAE])
+    classes = "surprise,happy,sad,neutral"
+    export("mertools", store, tmp_path / "out", {"emo": "index", "classes": classes, "splits": "val:test1"})
+    found = labels_of(tmp_path / "out/label.npz")
+    assert list(found) == ["train_corpus", "test1_corpus", "test3_corpus"]
+    assert found["train_corpus"]["clip_1_Test_2"] == {"emo": 3, "val": -10.0}
+    assert found["test3_corpus"]["clip_3_News_1"] == {"emo": 0, "val": -10.0}
+    assert json.loads((tmp_path / "out/classes.json").read_text()) == {"emo": classes.split(",")}
+    export("mertools", store, tmp_path / "zero", {"emo": "zero", "labels_file": "label-6way.npz"})
+    assert labels_of(tmp_path / "zero/label-6way.npz")["val_corpus"] == {"clip_1_Test_1": {"emo": 0, "val": -10.0}}
+
+
+def test_a_corpus_without_splits_is_whole_and_an_unknown_split_is_asked_about(tmp_path):
+    store = make_store(tmp_path / "store", [replace(clip, split=None) for clip in CLIPS], [VIDEOMAE])
+    export("mertools", store, tmp_path / "out", {})
+    assert list(labels_of(tmp_path / "out/label.npz")) == ["whole_corpus"]
+    export("mertools", store, tmp_path / "two", {"default_split": "dev"})
+    assert list(labels_of(tmp_path / "two/label.npz")) == ["val_corpus"]
+    store = make_store(tmp_path / "other", [replace(clip, split="fold1") for clip in CLIPS], [VIDEOMAE])
+    with pytest.raises(RunError, match=r"split 'fold1': train, val, test or test1\? --opt splits=fold1:test1"):
+        export("mertools", store, tmp_path / "no", {})
+
+
+def test_labels_outside_the_words_are_refused_or_left_out_of_the_npz(tmp_path):
+    clips = [
+        replace(CLIPS[0], label="contempt", label_raw="contempt"),
+        replace(CLIPS[1], label=None, label_raw=None),
+        CLIPS[2],
+    ]
+    store = make_store(tmp_path / "store", clips, [VIDEOMAE])
+    expected = (
+        r"2 clips, label: expected one of neutral, .*; got clip_2_Cooking_1 \('contempt'\), clip_1_Test_2 \(no label\)"
+    )
+    with pytest.raises(RunError, match=expected):
+        export("mertools", store, tmp_path / "out", {})
+    lines = export("mertools", store, tmp_path / "out", {"labels": "omit"})
+    assert labels_of(tmp_path / "out/label.npz") == {
+        "train_corpus": {},
+        "val_corpus": {"clip_1_Test_1": {"emo": "happy", "val": 2.0}},
+    }
+    assert "label: 2 clips have none: clip_2_Cooking_1, clip_1_Test_2" in lines
+    assert len(list((tmp_path / "out/features/videomae-UTT").iterdir())) == 3
+    export("mertools", store, tmp_path / "none", {"labels": "none"})
+    assert not list((tmp_path / "none").glob("*.npz"))
+
+
+def test_transcripts_go_to_the_column_of_their_language(tmp_path):
+    def rows(clips, name):
+        export("mertools", make_store(tmp_path / name, clips, [VIDEOMAE]), tmp_path / f"{name}-out", {})
+        path = tmp_path / f"{name}-out/transcription.csv"
+        return list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else None
+
+    mixed = [
+        replace(CLIPS[0], language="zh-CN", text="a, b"),
+        replace(CLIPS[1], language="en"),
+        replace(CLIPS[2], text=None),
+    ]
+    assert rows(mixed, "mixed") == [
+        ["name", "chinese", "english"],
+        ["clip_2_Cooking_1", "a, b", ""],
+        ["clip_1_Test_2", "", "Tidak?"],
+        ["clip_1_Test_1", "", ""],
+    ]
+    assert rows(CLIPS[:1], "unknown") == [["name", "sentence"], ["clip_2_Cooking_1", "dua, «tiga»"]]
+    assert rows([replace(CLIPS[0], text=None)], "none") is None
+
+
+def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
+    rows = PICTURES[CLIPS[1].id]
+    blank = Features(
+        np.full((rows, 1024), np.nan, np.float32), features(MAE, CLIPS[1].id, rows).times, np.zeros(rows, np.bool_)
+    )
+    store = make_store(
+        tmp_path / "store",
+        specs=[MAE, HUBERT],
+        without=[(CLIPS[0].id, "hubert")],
+        replaced={(CLIPS[1].id, "mae"): blank},
+    )
+    with pytest.raises(RunError, match=r"1 clips have no hubert: clip_2_Cooking_1; --opt missing=omit"):
+        export("mertools", store, tmp_path / "out", {})
+    with pytest.raises(
+        RunError, match=r"clip clip_1_Test_2, feature mae: expected a valid row, got none.*missing=zeros"
+    ):
+        export("mertools", store, tmp_path / "out", {"features": "mae"})
+    export("mertools", store, tmp_path / "out", {"missing": "omit"})
+    lacking = {"hubert": ["clip_2_Cooking_1"], "mae": ["clip_1_Test_2"]}
+    assert json.loads((tmp_path / "out/missing.json").read_text()) == lacking
+    assert {p.stem for p in (tmp_path / "out/features").glob("*/*.npy")} == {"clip_1_Test_1", "clip_3_News_1"}
+    assert labels_of(tmp_path / "out/label.npz")["train_corpus"] == {}
+    export("mertools", store, tmp_path / "zeros", {"missing": "zeros"})
+    assert json.loads((tmp_path / "zeros/missing.json").read_text()) == lacking
+    stem = tmp_path / "zeros/features"
+    assert np.load(stem / "chinese-hubert-large-UTT/clip_2_Cooking_1.npy").tolist() == [0.0] * 1024
+    assert np.load(stem / "chinese-hubert-large-FRA/clip_2_Cooking_1.npy").tolist() == [[0.0] * 1024]
+    assert np.load(stem / "mae-FRA/clip_1_Test_2.npy").shape == (1, 1024)
+    assert len(labels_of(tmp_path / "zeros/label.npz")["train_corpus"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": "frm"}, "option levels: expected utt, fra or both, got 'frm'"),
+        ({"names": "x:y"}, "option names: 'x' is none of the exported features: action_units, faces"),
+        ({"names": "mae:same,videomae:same"}, "features mae and videomae: both called same; --opt names=videomae:NAME"),
+        ({"names": "mae:a/b"}, "feature mae: 'a/b' cannot be the name of a folder"),
+        ({"features": "videomae", "levels": "fra"}, "feature videomae: one row per clip, so no FRA"),
+        ({"labels_file": "a.npy"}, r"option labels_file: expected a file name that ends in \.npz"),
+        ({"classes": "sad"}, "option classes: emo=word has the words neutral, angry"),
+        ({"faces": "true", "faces_feature": "gemaps"}, "feature gemaps: expected the columns x1, y1, x2, y2, got g_0"),
+        ({"faces": "true"}, "option faces: needs the clips' media"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(store, tmp_path, options, message):
+    with pytest.raises(RunError, match=message):
+        export("mertools", store, tmp_path / "out", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_follow_mertools_own_spelling(store, tmp_path):
+    options = {"features": "mae,gemaps", "names": "mae:emonet,gemaps:eGeMAPS", "levels": "utt"}
+    export("mertools", store, tmp_path / "out", options)
+    assert {p.name for p in (tmp_path / "out/features").iterdir()} == {"emonet_UTT", "eGeMAPS_UTT"}
+
+
+def test_a_single_column_is_refused_for_time_would_become_columns(tmp_path):
+    store = make_store(tmp_path / "store", specs=[replace(MAE, columns=wide("m", 1))])
+    assert read_later(_saved(tmp_path, np.ones((7, 1)))).shape == (1, 7)
+    with pytest.raises(RunError, match="feature mae: MERTools takes the rows of a single column for columns"):
+        export("mertools", store, tmp_path / "out", {})
+
+
+def _saved(folder: Path, value: Array) -> Path:
+    np.save(folder / "value.npy", value)
+    return folder / "value.npy"
+
+
+def test_names_that_another_name_begins_with(tmp_path):
+    clips = [replace(clip, id=name) for clip, name in zip(CLIPS, ("sample_1", "sample_2", "sample_10"), strict=False)]
+    store = make_store(tmp_path / "store", clips, [VIDEOMAE])
+    said = "clip sample_1, name: expected one that no other begins with, got sample_10"
+    assert list(prefix_problems(clip.id for clip in clips)) == [said]
+    assert list(prefix_problems(["b", "a", "ab", "abc", "ba"])) == [
+        *("clip a, name: expected one that no other begins with, got ab",),
+        *("clip ab, name: expected one that no other begins with, got abc",),
+        *("clip b, name: expected one that no other begins with, got ba",),
+    ]
+    lines = export("mertools", store, tmp_path / "out", {})
+    assert f"note: MER2023's loader (not later ones) stops at {said}" in lines
+    with pytest.raises(ValueError, match="too many values"):
+        read_2023(tmp_path / "out/features/videomae-UTT", "sample_1")
+    with pytest.raises(RunError, match=re.escape(said)):
+        export("mertools", store, tmp_path / "two", {"reader": "mer2023"})
+
+
+# Face crops
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    """Clips with media: a blue square on the left half, red on the right, and one clip without a face."""
+    root = tmp_path_factory.mktemp("filmed")
+    picture = np.zeros((120, 160, 3), np.uint8)
+    picture[:, :80, 2] = picture[:, 80:, 0] = 200
+    store = make_store(root / "store", CLIPS[:2], [VIDEOMAE, FACES], replaced=_boxes())
+    (root / "store/media").mkdir()
+    for clip in CLIPS[:2]:
+        n = PICTURES[clip.id]
+        write_clip(root / f"store/media/{clip.id}.mp4", pictures=[picture] * n, seconds=n / 25)
+    return store
+
+
+def _boxes() -> dict[tuple[str, str], Features]:
+    first = features(FACES, CLIPS[0].id, PICTURES[CLIPS[0].id])
+    values = first.values.copy()
+    values[:5, :4], values[5:, :4] = [10, 30, 50, 70], [110, 30, 150, 70]
+    values[~first.valid] = np.nan
+    second = features(FACES, CLIPS[1].id, PICTURES[CLIPS[1].id])
+    none = Features(np.full_like(second.values, np.nan), second.times, np.zeros(len(second.valid), np.bool_))
+    return {
+        (CLIPS[0].id, "faces"): Features(values, first.times, first.valid),
+        (CLIPS[1].id, "faces"): none,
+    }
+
+
+def test_face_crops_are_bgr_of_the_pictures_with_a_face(filmed, tmp_path):
+    lines = export("mertools", filmed, tmp_path / "out", {"faces": "true", "features": "videomae"}, ClipReader())
+    assert "openface_face: 1 clips; no face: clip_1_Test_2" in lines
+    assert [p.name for p in (tmp_path / "out/openface_face").iterdir()] == ["clip_2_Cooking_1"]
+    faces = np.load(tmp_path / "out/openface_face/clip_2_Cooking_1/clip_2_Cooking_1.npy")
+    assert (faces.dtype, faces.shape) == (np.uint8, (8, 112, 112, 3))  # pictures 3 and 8 of 10 have no face
+    means = faces.mean(axis=(1, 2))
+    assert (means[:4, 0] > 150).all()
+    assert (means[:4, 2] < 40).all()
+    assert (means[4:, 2] > 150).all()
+    assert (means[4:, 0] < 40).all()
+
+
+# The validator
+
+
+def _npy(change: Callable[[Array], Array], folder: str = "mae-UTT"):
+    def damage(out: Path) -> None:
+        path = out / "features" / folder / "clip_1_Test_2.npy"
+        np.save(path, change(np.load(path)))
+
+    return damage
+
+
+def _label(**changed: object):
+    def damage(out: Path) -> None:
+        labels = labels_of(out / "label.npz")
+        labels["train_corpus"]["clip_1_Test_2"].update(changed)
+        with (out / "label.npz").open("wb") as file:
+            dump_npz(labels, file)
+
+    return damage
+
+
+def _nan(array: Array) -> Array:
+    array[0] = np.nan
+    return array
+
+
+def _renamed(old: str, new: str):
+    return lambda out: (out / "features" / old).rename(out / "features" / new)
+
+
+def _faces(value: Array, name: str = "a/a.npy"):
+    def damage(out: Path) -> None:
+        path = out / "openface_face" / name
+        path.parent.mkdir(parents=True)
+        np.save(path, value)
+
+    return damage
+
+
+def _corpora(change: Callable[[dict], None]):
+    def damage(out: Path) -> None:
+        labels = labels_of(out / "label.npz")
+        change(labels)
+        with (out / "label.npz").open("wb") as file:
+            dump_npz(labels, file)
+
+    return damage
+
+
+UTT, FRA = "clip clip_1_Test_2, mae-UTT", "clip clip_1_Test_2, mae-FRA"
+LABEL = "label.npz, train_corpus, clip clip_1_Test_2"
+FAULTS = {
+    "wrong width": (_npy(lambda a: a[:768]), f"{UTT}: expected shape (1024), got (768,)"),
+    "2-D": (_npy(lambda a: a[None]), f"{UTT}: expected shape (1024), got (1, 1024)"),
+    "1-D": (_npy(lambda a: a[0], "mae-FRA"), f"{FRA}: expected shape (any, 1024), got (1024,)"),
+    "no rows": (_npy(lambda a: a[:0], "mae-FRA"), f"{FRA}: expected at least one row and column, got (0, 1024)"),
+    "float64": (_npy(lambda a: a.astype(float)), f"{UTT}: expected float32, got float64"),
+    "NaN": (_npy(_nan), f"{UTT}: expected finite numbers, got 1 that are not, first nan"),
+    "missing file": (
+        lambda out: (out / "features/mae-UTT/clip_1_Test_2.npy").unlink(),
+        f"{UTT}: expected mae-UTT/clip_1_Test_2.npy, got no file",
+    ),
+    "suffix": (_renamed("mae-FRA", "mae-FRM"), "features/mae-FRM: expected a name that ends in -UTT"),
+    "unknown label": (_label(emo="doubt"), f"{LABEL}, emo: expected one of neutral, angry, happy"),
+    "no label": (_label(emo=None), f"{LABEL}, emo: expected a word or a whole number, plain, got None"),
+    "both": (_label(emo=1), "label.npz, train_corpus, emo: expected all words or all numbers, got both"),
+    "valence": (_label(val=float("nan")), f"{LABEL}, val: expected a plain finite number, got nan"),
+    "keys": (_label(extra=1), f"{LABEL}: expected emo and val, got"),
+    "corpus": (_corpora(lambda c: c.update(dev_corpus={})), "label.npz, dev_corpus: expected train_corpus, val_corpus"),
+    "a list": (
+        _corpora(lambda c: c.update(val_corpus=[1])),
+        "label.npz, val_corpus: expected a dict of clips, got list",
+    ),
+    "a face in floats": (
+        _faces(np.zeros((2, 112, 112, 3))),
+        "clip a, openface_face: expected uint8, got float64",
+    ),
+    "a small face": (
+        _faces(np.zeros((2, 96, 96, 3), np.uint8)),
+        "clip a, openface_face: expected shape (any, 112, 112, 3), got (2, 96, 96, 3)",
+    ),
+    "no face": (
+        _faces(np.zeros((0, 112, 112, 3), np.uint8)),
+        "clip a, openface_face: expected at least one face, got none",
+    ),
+    "faces elsewhere": (
+        _faces(np.zeros((1, 112, 112, 3), np.uint8), "a/b.npy"),
+        "clip a, openface_face: expected a/a.npy, got no file",
+    ),
+    "transcript": (
+        lambda out: (out / "transcription.csv").write_text("name,text\n"),
+        "transcription.csv: expected columns name,chinese,english or name,sentence, got name,text",
+    ),
+    "transcript twice": (
+        lambda out: (out / "transcription.csv").write_text("name,sentence\na,b\na,c\n"),
+        "transcription.csv, clip a: expected one row, got two",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
+    damage, message = FAULTS[fault]
+    for name, data in contents(out).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    assert list(check(tmp_path)) == []
+    damage(tmp_path)
+    problems = list(check(tmp_path))
+    assert [p for p in problems if message in p], problems
+
+
+def test_an_export_holds_one_clip_at_a_time(tmp_path):
+    clips = [Clip(f"c{i}", label="sad") for i in range(12)]
+    long = {(clip.id, spec.name): features(spec, clip.id, 500) for clip in clips for spec in (HUBERT, MAE)}
+    store = make_store(tmp_path / "store", clips, (HUBERT, MAE), replaced=long)
+    clip_bytes = sum(long["c0", name].values.nbytes for name in ("hubert", "mae"))
+    export("mertools", store, tmp_path / "warm", {})
+    tracemalloc.start()
+    try:
+        export("mertools", store, tmp_path / "out", {})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * clip_bytes
+
+
+# The consumer's own code, where a checkout of it is at hand
+
+
+@pytest.mark.skipif("MERFLOW_MERTOOLS" not in os.environ, reason="MERFLOW_MERTOOLS names no checkout")
+def test_mertools_own_readers_take_the_export(out, monkeypatch):
+    toolkit = Path(os.environ["MERFLOW_MERTOOLS"]) / "MERBench/toolkit"
+    for name in ("toolkit", "toolkit.utils"):
+        package = types.ModuleType(name)
+        package.__path__ = []  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, package)
+    stubs = ("toolkit.globals", "toolkit.utils.functions", "toolkit.utils.read_files")
+    module = load_consumer(toolkit / "utils/read_data.py", stubs, monkeypatch, name="toolkit.utils.read_data")
+
+    def read(stem: str) -> list[Array]:
+        return [module.func_read_one_feat((str(out / "features" / stem), clip.id, None, None)) for clip in CLIPS]
+
+    utterance, sound, pictures = read("mae-UTT"), read("chinese-hubert-large-FRA"), read("mae-FRA")
+    for clip, mean, heard in zip(CLIPS, utterance, sound, strict=True):
+        assert mean.tobytes() == read_later(out / f"features/mae-UTT/{clip.id}.npy").tobytes()
+        assert heard.tobytes() == read_later(out / f"features/chinese-hubert-large-FRA/{clip.id}.npy").tobytes()
+    ours = [mapped(rows, len(shown)) for rows, shown in zip(sound, pictures, strict=True)]
+    theirs, _, _ = module.align_to_text(list(sound), list(pictures), list(pictures))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    longest = max(map(len, pictures))
+    _, _, padded = module.pad_to_maxlen_pre_modality(list(sound), list(pictures), list(pictures))
+    assert all(np.array_equal(mapped(a, longest), b) for a, b in zip(pictures, padded, strict=True))
+    means, _, _ = module.align_to_utt(list(pictures), list(pictures), list(pictures))
+    assert all(np.allclose(a, b[0], rtol=1e-5) for a, b in zip(means, utterance, strict=True))
+
+
+@pytest.mark.skipif("MERFLOW_MERTOOLS" not in os.environ, reason="MERFLOW_MERTOOLS names no checkout")
+def test_mertools_own_label_readers_take_the_export(out, monkeypatch):
+    toolkit = Path(os.environ["MERFLOW_MERTOOLS"]) / "MERBench/toolkit"
+    for name in ("toolkit", "toolkit.dataloader"):
+        package = types.ModuleType(name)
+        package.__path__ = []  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, package)
+    stubs = ("toolkit.globals", "toolkit.data")
+    mosi = load_consumer(toolkit / "dataloader/cmudata.py", stubs, monkeypatch, name="toolkit.dataloader.cmudata")
+    names, labels = mosi.CMUDATA.read_names_labels(None, out / "label.npz", "val")
+    assert (names, labels) == (["clip_1_Test_1"], [{"emo": "happy", "val": 2.0}])
+    mer = load_consumer(toolkit / "dataloader/mer2023.py", stubs, monkeypatch, name="toolkit.dataloader.mer2023")
+    words = ("neutral", "angry", "happy", "sad", "worried", "surprise")
+    monkeypatch.setattr(mer, "emo2idx_mer", {word: i for i, word in enumerate(words)}, raising=False)
+    names, labels = mer.MER2023.read_names_labels(None, out / "label.npz", "train")
+    assert names == [clip.id for clip in CLIPS[:2]]
+    assert labels == [{"emo": 3, "val": -1.5}, {"emo": 0, "val": 0.25}]
