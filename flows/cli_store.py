@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect as inspect_module
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,11 +64,12 @@ def export(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to make.")],
     opt: OptOption = None,
 ) -> None:
-    """Write what training code reads: one aligned HDF5 file, IndoMER's PKLs."""
+    """Write what training code reads, in one of the formats that `merflow formats` lists."""
+    from extractors.core.clip_reader import ClipReader
     from storage.exporters import export as write_export
     from storage.store import open_store
 
-    for line in write_export(export_format, open_store(store), destination, parse_options(opt)):
+    for line in write_export(export_format, open_store(store), destination, parse_options(opt), ClipReader()):
         typer.echo(line)
     typer.echo(f"wrote {destination}")
 
@@ -88,7 +90,7 @@ def extractors(name: NameArgument = None) -> None:
     from extractors.core.base import extractor_class, extractor_names
 
     if name is None:
-        _list({known: extractor_class(known).__doc__ for known in extractor_names()})
+        _list({known: sys.modules[extractor_class(known).__module__].__doc__ for known in extractor_names()})
     else:
         typer.echo(inspect_module.cleandoc(extractor_class(name).Options.__doc__ or ""))
 

@@ -100,14 +100,17 @@ def read_index(path: Path) -> Index:
     """Read what a shard file holds, without its arrays.
 
     Raises:
-        StoreError: If it is not a whole shard file, or its arrays do not lie contiguous and uncompressed.
+        StoreError: If it is not a whole shard file, or its arrays have other types or shapes than the format's, or do
+            not lie contiguous and uncompressed.
     """
     with closing(open_shard_file(path)) as file:
         offsets = read_dataset(file, "offsets").tolist()
         clips = zip(texts(file, "clip_ids"), texts(file, "fingerprints"), strict=True)
         rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
+        spec = _spec(texts(file, "spec")[0])
         places = {name: _place(path, file, name) for name in ARRAYS}
-        return Index(path, _spec(texts(file, "spec")[0]), places, rows, _failures(file))
+        _check_places(path, places, offsets[-1], len(spec.columns))
+        return Index(path, spec, places, rows, _failures(file))
 
 
 @lru_cache(maxsize=64)
@@ -128,6 +131,14 @@ def _place(path: Path, file: h5py.File, name: str) -> Place:
     if shape[0] and (offset is None or not dtype.isnative):
         raise StoreError(f"{path}: {name}: expected contiguous, uncompressed, little-endian numbers")
     return Place(offset or 0, dtype, shape)
+
+
+def _check_places(path: Path, places: Mapping[str, Place], n_rows: int, width: int) -> None:
+    kinds = {"values": ("f", (n_rows, width)), "times": ("f", (n_rows, 2)), "valid": ("b", (n_rows,))}
+    for name, (kind, shape) in kinds.items():
+        if places[name].dtype.kind != kind or places[name].shape != shape:
+            found = f"{places[name].shape} {places[name].dtype}"
+            raise StoreError(f"{path}: {name}: expected {shape} {'bool' if kind == 'b' else 'float'}, got {found}")
 
 
 class ShardReader:
@@ -163,14 +174,17 @@ class ShardReader:
         return values, times, valid
 
     def rows(self, start: int, stop: int) -> Features:
-        """The rows of one clip.
+        """The rows of one clip, as they were checked when they were written.
 
         Raises:
             StoreError: If the file ends before them.
-            ValueError: If they are no valid `Features`.
         """
         values, times, valid = self.arrays(start, stop)
-        return Features(values.astype(np.float32, copy=False), times, valid)
+        # `Features(...)` would look at every number again: that takes as long as reading them, at each reading.
+        features = object.__new__(Features)
+        for name, array in zip(ARRAYS, (values.astype(np.float32, copy=False), times, valid), strict=True):
+            object.__setattr__(features, name, array)
+        return features
 
     def _read(self, place: Place, start: int, stop: int) -> npt.NDArray[Any]:
         rows = np.empty((stop - start, *place.shape[1:]), place.dtype)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import types
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from storage.exporters._openface import BLOCKS
 from storage.manifest import write_manifest
@@ -139,24 +135,3 @@ def contents(path: Path) -> dict[str, bytes]:
     """The bytes of an export's files by name."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-
-
-class _Any(types.ModuleType):
-    """Stands for a package that the consumer imports and does not need for reading."""
-
-    def __getattr__(self, name: str) -> object:
-        return object
-
-
-def load_consumer(
-    path: Path, stubs: Sequence[str], monkeypatch: pytest.MonkeyPatch, name: str | None = None
-) -> types.ModuleType:
-    """A module of a consumer's checkout, with packages that it does not need for reading stubbed."""
-    for stub in stubs:
-        monkeypatch.setitem(sys.modules, stub, _Any(stub))
-    spec = importlib.util.spec_from_file_location(name or path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

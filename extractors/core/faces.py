@@ -7,7 +7,6 @@ detector, so whatever runs on the crops can batch them as it likes. Pictures str
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +22,13 @@ from extractors.core.weights import resolve
 
 __all__ = ["FACE_RULE", "FaceTrack", "Track", "crop_face", "face_track", "iou", "recipe", "remember"]
 
-FACE_RULE = """Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
-Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU 0.5 are not
-linked. If every face of both pictures links, or neither has one, the pictures in between are not looked at: each track
-has boxes and confidence interpolated linearly over time. Else every picture in between is looked at and linked to the
-one before it, so that tracks begin and end at the very picture.
-Gap: a face without a partner in the picture before goes on with a track that at most 5 pictures in a row do not show,
-if IoU >= 0.5 with its last box. Those rows stay empty: nothing is filled in.
+FACE_RULE = f"""Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
+Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are
+not linked. If every face of both pictures links, or neither has one, the pictures in between are not looked at: each
+track has boxes and confidence interpolated linearly over time. Else every picture in between is looked at and linked to
+the one before it, so that tracks begin and end at the very picture.
+Gap: a face without a partner in the picture before goes on with a track that at most {GAP} pictures in a row do not
+show, if IoU >= {LINK_IOU} with its last box. Those rows stay empty: nothing is filled in.
 Track ids: 0, 1, ... by first appearance, then from left to right, then from top to bottom.
 Main track, one per clip: shown by most pictures; of equal ones the largest (median area), then the most central (median
 distance of its centre from the picture's), then the lowest id."""
@@ -42,8 +41,6 @@ _RULES = {
     "gap": GAP,
     "main_track": "pictures, median area, median distance to centre, id",
 }
-
-Look = Callable[[Frame], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -179,11 +179,10 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
         self._model = self.place(lambda: change(self._built(model_class)), device, variant=variant)
         self.budget = min(self.budget, GPU_PICTURES * 3 * self._side**2)
         self._scaling = self._own_scaling(getattr(transformers, self.processor_class))
+        expected = (3, self._side, self._side)
         found = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
-        if found != (3, self._side, self._side):
-            raise RunError(
-                f"{self.feature}: preprocessing gives {found}, the model takes {(3, self._side, self._side)}"
-            )
+        if found != expected:
+            raise RunError(f"{self.feature}: preprocessing gives pictures of {found}, the model takes {expected}")
 
     def _built(self, model_class: Any) -> Any:
         if self._pth is not None:

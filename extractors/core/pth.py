@@ -183,11 +183,13 @@ def _settings(path: Path, tensors: Mapping[str, torch.Tensor], layout: PthFormat
     if len(kernel) != (3 if layout == "mae-pth" else 4):
         raise RunError(f"{path}: {_ROOT} has shape {tuple(root.shape)}, not that of a {layout} checkpoint")
     width, first = root.shape[0], tensors.get("blocks.0.mlp.fc1.weight")
+    if width not in HEADS and width % 64:
+        raise RunError(f"{path}: width {width} cannot be divided into heads of 64")
     blocks = {int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")}
     settings: dict[str, Any] = {
         "hidden_size": width,
         "num_hidden_layers": max(blocks, default=0) + 1,
-        "num_attention_heads": HEADS.get(width, max(width // 64, 1)),
+        "num_attention_heads": HEADS.get(width, width // 64),
         "intermediate_size": 4 * width if first is None else first.shape[0],
         "num_channels": kernel[0],
         "patch_size": kernel[-1],

@@ -16,7 +16,7 @@ from typing import Any
 
 from configs.schema import Weights
 from extractors.core.torch_runtime import prepare
-from extractors.core.weights import ResolvedWeights, seeded, sha256_of
+from extractors.core.weights import ResolvedWeights, seeded, sha256_of, verify
 from storage.errors import RunError
 
 HUB_FILE = "face_multitask_v28.safetensors"
@@ -55,7 +55,7 @@ def find_weights(weights: Weights) -> ResolvedWeights:
         weights: `local` may be the file or the folder it is in.
 
     Raises:
-        RunError: If it is not here or is of another network; says how to get it.
+        RunError: If it is not here, is of another network, or has another hash than it should; says how to get it.
     """
     if weights.random is not None:
         seed = {"kind": "random", "seed": weights.random.seed, "size": weights.random.size}
@@ -64,9 +64,12 @@ def find_weights(weights: Weights) -> ResolvedWeights:
     _check_heads(file)
     identity = {"file": file.name, "sha256": sha256_of(file)}
     if weights.local is not None:
-        return ResolvedWeights("local", file.parent, {"kind": "local"} | identity, False)
-    origin = {"kind": "hub", "repo": weights.hub, "commit": file.parent.name}
-    return ResolvedWeights("hub", file.parent, origin | identity, False)
+        found = ResolvedWeights("local", file.parent, {"kind": "local"} | identity, False)
+    else:
+        origin = {"kind": "hub", "repo": weights.hub, "commit": file.parent.name}
+        found = ResolvedWeights("hub", file.parent, origin | identity, False)
+    verify(weights, found)
+    return found
 
 
 def load_network(weights: ResolvedWeights, device: str, *, compiled: bool = False) -> Any:

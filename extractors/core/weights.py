@@ -89,7 +89,7 @@ def sha256_of(path: Path) -> str:
 
 def model_settings(
     weights: ResolvedWeights,
-    model_types: str | tuple[str, ...],
+    model_types: Sequence[str],
     architectures: Mapping[str, Mapping[str, Any]],
     keys: Sequence[str],
 ) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def model_settings(
 
     Args:
         weights: The weights.
-        model_types: What `config.json` may say that it is, such as `hubert`.
+        model_types: What `config.json` may say that it is, such as `hubert`; one of these.
         architectures: Settings by size, for random weights.
         keys: Settings that must be there.
 
@@ -111,9 +111,8 @@ def model_settings(
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: not JSON: {error}") from error
-    allowed = (model_types,) if isinstance(model_types, str) else model_types
-    if settings.get("model_type") not in allowed:
-        expected = " or ".join(map(repr, allowed))
+    if settings.get("model_type") not in model_types:
+        expected = " or ".join(map(repr, model_types))
         raise RunError(f"{path}: expected model_type {expected}, got {settings.get('model_type')!r}")
     missing = [key for key in keys if key not in settings]
     if missing:

@@ -73,6 +73,8 @@ class Layout:
     def on_clock(self, features: Features, grid: Times) -> Aligned:
         """A feature on a clip's clock, cut or padded."""
         aligned = align(features, grid, self.method)
+        if self.length is None and math.isnan(self.fill):
+            return aligned
         return fit_length(*aligned, self._length(grid), self.side, self.fill, self.keep)
 
     def intervals(self, clip: Intervals) -> Intervals:

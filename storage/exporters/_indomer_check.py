@@ -28,7 +28,10 @@ def check_tree(folder: Path) -> Iterator[str]:
     """
     names: dict[tuple[str, str], set[str]] = {}
     for kind in SUFFIXES:
-        for path in _pkls(folder, kind):
+        paths = sorted((folder / f"{kind}_feature").glob("*.pkl"))
+        if not paths:
+            yield f"{kind}_feature: expected PKLs, got none"
+        for path in paths:
             problems, found = _check_pkl(path, kind)
             yield from problems
             names[path.name.split(f"_{kind}_")[0], kind] = found
@@ -36,10 +39,6 @@ def check_tree(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("?_Class/?_class_*.json")):
         if not path.name.endswith("_label_id.json"):
             yield from _check_split_json(path, names)
-
-
-def _pkls(folder: Path, kind: str) -> list[Path]:
-    return sorted((folder / f"{kind}_feature").glob("*.pkl"))
 
 
 def _check_pkl(path: Path, kind: str) -> tuple[list[str], set[str]]:
@@ -104,7 +103,7 @@ def _range_problem(where: str, value: Rows, columns: Sequence[str]) -> str | Non
 
 
 def _check_spellings(folder: Path) -> Iterator[str]:
-    for path in sorted((folder / "video_feature").iterdir()):
+    for path in sorted((folder / "video_feature").glob("*")):
         twin = folder / "videos_feature" / path.name
         if not (twin.is_file() and (twin.samefile(path) or cmp(path, twin, shallow=False))):
             got = "other bytes" if twin.is_file() else "no file"

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from storage.errors import RunError
 from storage.exporters._base import some
 from storage.exporters._check import refuse
-from storage.exporters._lazy_pickle import Later
 from storage.exporters._mmsa_check import SEPARATOR, problems
 from storage.exporters._target import Target
+from storage.legacy_pickle import Later
 from storage.records import Clip, Features, FeatureSpec
-from storage.timeline import Method, Times, align, fit_length, latest_end, regular_grid
+from storage.timeline import Mask, Method, Times, align, fit_length, latest_end, regular_grid
 
 if TYPE_CHECKING:
     from storage.store import FeatureStore
@@ -51,6 +51,14 @@ class Source:
         grid = self._grid(clip_id, self.clock)
         values, valid = align(features, grid, self.method)
         return Features(values, grid, valid)
+
+    def mask(self, clip_id: str, key: str) -> Mask:
+        """Which of one clip's rows for one array are valid; without aligning all its columns."""
+        features = self.store.get(clip_id, self.specs[key].name)
+        if self.clock is None or key == "text_bert":
+            return features.valid
+        narrow = Features(features.values[:, :1], features.times, features.valid)
+        return align(narrow, self._grid(clip_id, self.clock), self.method).valid
 
     def _grid(self, clip_id: str, clock: float | str) -> Times:
         if isinstance(clock, str):
@@ -104,7 +112,7 @@ def extent_of(source: Source, key: str, clips: Sequence[str], rule: str) -> Exte
     """
     rows, empty = {}, []
     for clip_id in clips:
-        valid = source.read(clip_id, key).valid
+        valid = source.mask(clip_id, key)
         if not len(valid):
             raise RunError(f"clip {clip_id}, {key}: expected one row or more, got none")
         rows[clip_id] = len(valid)

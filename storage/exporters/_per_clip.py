@@ -41,25 +41,24 @@ def word_of(clip: Clip, words: Iterable[str]) -> str | None:
     return next((word for word in (clip.label, raw, raw.lower()) if word in set(words)), None)
 
 
-def labelled(store: FeatureStore, words: Sequence[str], hint: str) -> dict[str, str | None]:
-    """Every clip's label in a consumer's words, in manifest order.
+def require_labels(store: FeatureStore, words: Sequence[str], hint: str) -> None:
+    """Check that every clip's label is one of a consumer's words.
 
     Args:
         store: Where the clips are.
         words: The consumer's.
-        hint: Which option says what to do with other labels; empty if they are allowed and become None.
+        hint: Which option says what else to do.
 
     Raises:
         RunError: Names the clips, their labels and the words.
     """
-    found, strange = {}, []
-    for clip in store.clips():
-        found[clip.id] = word_of(clip, words)
-        if found[clip.id] is None:
-            strange.append(f"{clip.id} ({'no label' if clip.label_raw is None else repr(clip.label_raw)})")
-    if strange and hint:
+    strange = [
+        f"{clip.id} ({'no label' if clip.label_raw is None else repr(clip.label_raw)})"
+        for clip in store.clips()
+        if word_of(clip, words) is None
+    ]
+    if strange:
         raise RunError(f"{len(strange)} clips, label: expected one of {', '.join(words)}; got {some(strange)}; {hint}")
-    return found
 
 
 def picture_feature(store: FeatureStore, options: Mapping[str, str]) -> FeatureSpec:

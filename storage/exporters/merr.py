@@ -32,7 +32,7 @@ from storage.exporters._merr_check import FINE, JSON, LABELS, TRANSCRIPT, check_
 from storage.exporters._merr_settings import OPTIONS, Settings, settings_of
 from storage.exporters._merr_tree import Tree
 from storage.exporters._padded import write_json
-from storage.exporters._per_clip import labelled
+from storage.exporters._per_clip import require_labels
 from storage.exporters._pictures import pictures_at, reader_for, write_png
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def write(store: FeatureStore, destination: Path, options: Mapping[str, str], pr
     if settings.missing == "error":
         refuse_lacking(lacking(store, settings.features), options, "leaves them out")
     if settings.emotion == "label" and settings.labels == "error":
-        labelled(store, LABELS, "--opt labels=omit leaves them out, --opt emotion=pseudo names them by action units")
+        require_labels(store, LABELS, "--opt labels=omit leaves them out, emotion=pseudo names them by action units")
     destination.mkdir()
     tree = Tree(store, destination, settings)
     for clip in store.clips():
@@ -81,7 +81,9 @@ def _remarks(store: FeatureStore, settings: Settings, tree: Tree) -> Iterator[st
     yield f"{settings.annotation}: {len(tree.lines)} clips"
     for slot, name in settings.slots.items():
         recipe = store.specs[name].recipe.get("recipe")
-        yield f"{slot}: {name}" + (f", recipe {recipe}" if recipe else "")
+        # The published features were most likely made with the last layer; the same width hides another recipe.
+        unlike = ", unlike the published features, most likely" if recipe == "merbench" else ""
+        yield f"{slot}: {name}" + (f", recipe {recipe}{unlike}" if recipe else "")
     if settings.action_units is None:
         yield f"{JSON}: no action units, so only text"
     else:

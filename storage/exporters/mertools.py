@@ -34,7 +34,7 @@ from storage.exporters._common import filled, lacking, refuse_lacking, write_rec
 from storage.exporters._mertools_check import FACE_SIDE, FACES, FEATURES, NO_VALENCE, TRANSCRIPT, check_tree
 from storage.exporters._mertools_settings import BOXES, OPTIONS, Settings, corpora_of, settings_of
 from storage.exporters._padded import write_json
-from storage.exporters._per_clip import labelled, pooled, word_of, write_npy
+from storage.exporters._per_clip import pooled, require_labels, word_of, write_npy
 from storage.exporters._pictures import pictures_at, reader_for
 from storage.legacy_pickle import dump_npz
 
@@ -65,7 +65,7 @@ def write(store: FeatureStore, destination: Path, options: Mapping[str, str], pr
     if settings.missing == "error":
         refuse_lacking(lacking(store, settings.features), options, "leaves them out")
     if settings.labels == "error" and settings.emo != "zero":
-        labelled(store, settings.classes, "--opt labels=omit leaves them out of the npz")
+        require_labels(store, settings.classes, "--opt labels=omit leaves them out of the npz")
     destination.mkdir()
     without: dict[str, list[str]] = defaultdict(list)
     kept = {clip.id: clip for clip in store.clips() if _write_clip(store, destination, clip, settings, without)}

@@ -37,10 +37,10 @@ from storage.exporters._common import (
     three_splits,
     write_records,
 )
-from storage.exporters._lazy_pickle import dump_lazily
 from storage.exporters._mmsa import PARTS, TOKENS, Contents, Source, extent_of
 from storage.exporters._padded import write_json
 from storage.exporters._target import TARGET_OPTIONS, Target, target_of
+from storage.legacy_pickle import dump
 from storage.records import Clip, FeatureSpec
 from storage.timeline import METHODS, Method
 
@@ -92,7 +92,7 @@ def write(store: FeatureStore, destination: Path, options: Mapping[str, str], pr
     export = Contents(source, extents, target, parts)
     destination.mkdir()
     with (destination / f"{'unaligned' if source.clock is None else 'aligned'}.pkl").open("wb") as file:
-        dump_lazily({name: export.items(name, of_split) for name, of_split in splits.items()}, file)
+        dump({name: export.items(name, of_split) for name, of_split in splits.items()}, file)
     write_json(destination / "columns.json", {key: export.described(key) for key in source.specs})
     lines += [f"{name}: {len(of_split)} clips" for name, of_split in splits.items()]
     return [*lines, *export.remarks(list(clips.values())), *write_records(destination, without, provenance)]

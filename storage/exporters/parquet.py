@@ -15,12 +15,13 @@ schema's metadata. One row group is in memory at a time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import RunError
 from storage.exporters._base import choice, some
@@ -96,40 +97,43 @@ def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
 
 
 def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema) -> str:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     clips = rows = size = 0
-    group: list[pa.RecordBatch] = []
+    group: dict[str, Features] = {}
     with pq.ParquetWriter(folder / f"{name}.parquet", schema, use_dictionary=["clip_id"]) as writer:
         for clip_id in store.clip_ids(name):
-            group.append(_batch(clip_id, store.get(clip_id, name), schema))
-            clips, rows, size = clips + 1, rows + group[-1].num_rows, size + group[-1].nbytes
+            group[clip_id] = store.get(clip_id, name)
+            clips, rows, size = clips + 1, rows + len(group[clip_id].valid), size + group[clip_id].values.nbytes
             if size >= _GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(group, schema), row_group_size=1 << 30)
-                group, size = [], 0
+                writer.write_table(_table(group, schema), row_group_size=1 << 30)
+                group, size = {}, 0
         if group:
-            writer.write_table(pa.Table.from_batches(group, schema), row_group_size=1 << 30)
+            writer.write_table(_table(group, schema), row_group_size=1 << 30)
     return f"{name}.parquet: {clips} clips, {rows} rows x {len(store.specs[name].columns)} columns"
 
 
-def _batch(clip_id: str, features: Features, schema: pa.Schema) -> pa.RecordBatch:
+def _table(group: Mapping[str, Features], schema: pa.Schema) -> pa.Table:
+    """The rows of some clips."""
     import pyarrow as pa
 
-    n_rows, is_null = len(features.valid), ~features.valid
+    lengths = [len(features.valid) for features in group.values()]
+    times, valid, values = (_joined([getattr(f, n) for f in group.values()]) for n in ("times", "valid", "values"))
     index = [
-        pa.array([clip_id] * n_rows, pa.string()),
-        pa.array(np.arange(n_rows, dtype=np.int32)),
-        *(pa.array(column) for column in features.times.T),
-        pa.array(features.valid),
+        pa.array(np.repeat(list(group), lengths), pa.string()),
+        pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])),
+        *(pa.array(column) for column in times.T),
+        pa.array(valid),
     ]
     if pa.types.is_fixed_size_list(schema.types[-1]):
-        lists = pa.FixedSizeListArray.from_arrays(
-            features.values.ravel(), len(features.values.T), mask=pa.array(is_null)
-        )
-        return pa.RecordBatch.from_arrays([*index, lists], schema=schema)
-    columns = (pa.array(column, mask=is_null) for column in features.values.T)
-    return pa.RecordBatch.from_arrays([*index, *columns], schema=schema)
+        lists = pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1], mask=pa.array(~valid))
+        return pa.Table.from_arrays([*index, lists], schema=schema)
+    return pa.Table.from_arrays([*index, *(pa.array(column, mask=~valid) for column in values.T)], schema=schema)
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays one after another; a single one as it is, not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _write_clips(store: FeatureStore, path: Path, provenance: str) -> str:

@@ -119,7 +119,7 @@ def test_batch_size_changes_nothing(features, media, batch_size):
 
 
 def test_batches_run_over_clips_in_any_order_and_give_the_same(extractor, features, media, feat_clips, monkeypatch):
-    """Clips of 15, 0, 9 and 5 faces: every second batch of 4 holds faces of two clips."""
+    """Clips of 15, 0, 9 and 5 faces, in batches of 4."""
     clips = [media, _media(feat_clips, "no_face.mp4", end=0.4), *_short(feat_clips)]
     alone = [extractor.extract([clip])[0] for clip in clips]
     sizes = _batch_sizes(extractor, monkeypatch)
@@ -244,6 +244,7 @@ def test_bf16_is_py_feats_own_mixed_precision(extractor, media):
     assert 0 < np.abs(exact["p_au"] - ours["p_au"]).max() < 0.05
 
 
+@pytest.mark.timeout(900)  # compiling takes a minute of two idle cores
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.slow
 def test_compiling_says_what_it_does_to_the_numbers(features, media, caplog):

@@ -115,6 +115,12 @@ def test_the_aspect_is_not_kept_and_only_the_chosen_picture_counts(tmp_path: Pat
     assert unit.shape == (3, 448, 448)
 
 
+def test_features_share_a_network_only_where_it_is_the_same() -> None:
+    one, middle, other = (built("eva", o) for o in ({}, {"picture": "middle"}, {"recipe": "emotion_llama"}))
+    assert one._model is middle._model
+    assert len(one._model.blocks) == len(other._model.blocks) + 1
+
+
 def test_a_clip_of_one_picture_has_its_first_and_middle(tmp_path: Path) -> None:
     media = media_of(tmp_path, 1)
     np.testing.assert_array_equal(run("eva", media).values, run("eva", media, picture="middle").values)

@@ -15,18 +15,20 @@ from tests.scenes import compose, scaled, written
 
 FPS, CYCLE, CYCLES = 10, 50, 120
 SHOWN = 40
-CACHE, REST = 64 << 20, 400 << 20  # bytes of pictures that may be kept, and of everything else
+CACHE, REST = 64 << 20, 192 << 20  # bytes of pictures that may be kept, and of everything else
 
+# The peak is the kernel's VmHWM: `ru_maxrss` would count the process that started this one too.
 RUN = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 from configs.schema import Faces
 from extractors.core.faces import face_track
 from tests.scenes import decoded
-from pathlib import Path
 media = decoded(Path(sys.argv[1]), cache=int(sys.argv[2]))
 track = face_track(media, Faces(short_side=120))
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"peak": peak, "count": track.count.tolist(), "passes": media.video_passes, "main": int(track.valid.sum())}))
+peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
+found = {"count": track.count.tolist(), "main": int(track.valid.sum())}
+print(json.dumps(found | {"peak": peak, "passes": media.video_passes}))
 """
 
 
@@ -47,6 +49,7 @@ def repeated(source: Path, path: Path, times: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.timeout(1200)
 def test_ten_minutes_of_1080p_stay_within_bounds_and_are_exact_to_the_picture(feat_clips, tmp_path):
     tiles = {"single_face.mp4": dict.fromkeys(range(SHOWN), (100, 40, 94))}

@@ -155,6 +155,7 @@ def test_the_tables_and_heads_are_those_of_full_size() -> None:
             r"width 128, 2 blocks, patches of 16\): 0 .* first blocks.1.gamma_1",
         ),
         ({"blocks.0.mlp.fc2.bias": torch.zeros(5)}, r"(fc2.bias|dense.bias) is \(5,\), the architecture has \(128,\)"),
+        ({"patch_embed.proj.weight": torch.zeros(100, 3, 16, 16)}, "width 100 cannot be divided into heads of 64"),
         ({"patch_embed.proj.weight": None}, r"no parameter patch_embed.proj.weight; it holds cls_token"),
     ],
 )

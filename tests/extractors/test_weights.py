@@ -162,7 +162,7 @@ def test_random_weights_are_marked() -> None:
     assert found.synthetic
     assert found.folder is None
     assert found.identity == {"kind": "random", "seed": 5, "size": "tiny"}
-    assert model_settings(found, "videomae", {"tiny": SMALL}, ()) == SMALL
+    assert model_settings(found, ("videomae",), {"tiny": SMALL}, ()) == SMALL
 
 
 def test_weights_that_lack_a_parameter_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -186,6 +186,6 @@ def test_a_git_lfs_pointer_instead_of_weights_is_a_run_error(saved: Path, tmp_pa
 def test_settings_of_another_model_are_refused(saved: Path) -> None:
     found = resolve(Weights(local=saved))
     with pytest.raises(RunError, match="expected model_type 'hubert', got 'videomae'"):
-        model_settings(found, "hubert", {}, ())
+        model_settings(found, ("hubert",), {}, ())
     with pytest.raises(RunError, match="no setting conv_bias"):
-        model_settings(found, "videomae", {}, ("hidden_size", "conv_bias"))
+        model_settings(found, ("videomae",), {}, ("hidden_size", "conv_bias"))

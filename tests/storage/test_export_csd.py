@@ -339,9 +339,9 @@ def test_clips_that_lack_something(tmp_path):
 
 def test_neither_the_order_of_shards_nor_the_time_changes_a_byte(tmp_path):
     for i, shards in enumerate([[range(7)], [[6, 2], [0, 1, 5], [4, 3]]]):
+        time.sleep(1.1 * i)  # HDF5 counts time in seconds
         store = toy.make_store(tmp_path / f"{i}/s", shards=shards)
         export("csd", store, tmp_path / f"{i}/out", {"dimension": "arousal"})
-        time.sleep(1.1)  # HDF5 counts time in seconds
     assert contents(tmp_path / "0/out") == contents(tmp_path / "1/out")
 
 

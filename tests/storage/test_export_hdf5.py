@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -15,11 +18,11 @@ from storage.errors import RunError
 from storage.exporters import export
 from storage.exporters.hdf5 import check
 from storage.manifest import write_manifest
-from storage.records import Clip
+from storage.records import Clip, Features
 from storage.shard_file import Entry
 from storage.store import FeatureStore
 from storage.timeline import METHODS, align, regular_grid
-from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store
+from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store, synthetic
 
 FIRST, SECOND, THIRD, FOURTH = (clip.id for clip in CLIPS)
 SPECS = (GEMAPS, ACTION_UNITS, VIDEOMAE)
@@ -68,16 +71,21 @@ def test_a_regular_clock_covers_every_feature_of_the_clip(store, exported):
     assert file.attrs["fill"] == "NaN in every row whose mask is False"
 
 
-def test_the_five_lines_of_the_format_page(exported):
-    file = exported(features="gemaps,action_units")
-    rows = {}
-    for clip_id, clip in file["clips"].items():
-        audio, video = clip.get("gemaps"), clip["action_units"][...]
-        both = clip["mask/action_units"][...] & (clip["mask/gemaps"][...] if audio is not None else False)
-        rows[clip_id] = (clip.attrs["label"], video[both], audio[...][both] if audio is not None else None)
-    assert rows[SECOND][0] == "neutral"
-    assert rows[FIRST][1].shape[0] == rows[FIRST][2].shape[0] == 8
-    assert np.isfinite(rows[FIRST][1]).all()
+def test_the_lines_of_the_format_page_read_it(exported, monkeypatch, tmp_path):
+    exported(features="gemaps,action_units")
+    (tmp_path / "0.h5").rename(tmp_path / "aligned.h5")
+    page = (Path(__file__).parents[2] / "docs" / "store_format.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[-1].replace("hubert", "gemaps")
+    monkeypatch.chdir(tmp_path)
+    read: dict = {}
+    with pytest.raises(KeyError, match="gemaps"):  # the page says where clips without a feature are listed
+        exec(code, read)
+    assert read["clip_id"] == SECOND
+    assert (read["label"], read["text"]) == ("sad", "dua, «tiga»")
+    exec(code.replace('f["clips"].items()', f'[("x", f["clips/{FOURTH}"])]'), read)
+    assert read["audio"][read["mask"]].shape == (32, 18)
+    assert np.isfinite(read["video"][read["mask"]]).all()
+    assert len(read["seconds"]) == len(read["mask"]) == len(read["audio"])
 
 
 def test_what_is_known_of_a_clip_is_on_it(exported):
@@ -187,6 +195,35 @@ def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
         with pytest.raises(RunError, match=message):
             export("hdf5", store, tmp_path / "out", {"intervals": str(words)})
     assert [p.name for p in tmp_path.iterdir()] == ["words.csv"]
+
+
+def test_random_weights_are_marked_where_the_columns_are(tmp_path):
+    made = make_store(tmp_path / "store", specs=[GEMAPS, synthetic(ACTION_UNITS)])
+    export("hdf5", made, tmp_path / "real.h5", {"features": "gemaps"})
+    export("hdf5", made, tmp_path / "all.h5", {"allow_synthetic": "true"})
+    with h5py.File(tmp_path / "all.h5") as file:
+        assert file["columns/action_units"].attrs["synthetic"]
+        assert not file["columns/gemaps"].attrs["synthetic"]
+        assert file["columns/gemaps"].attrs["digest"] == GEMAPS.digest
+
+
+@pytest.mark.parametrize("options", [{}, {"like": "gemaps"}, {"length": "4096"}], ids=["rate", "like", "length"])
+def test_one_clip_at_a_time_is_in_memory(tmp_path, options):
+    n_rows, n_clips = 4096, 6
+    spec = replace(GEMAPS, columns=tuple(f"c{i}" for i in range(256)))
+    values = np.random.default_rng(0).standard_normal((n_rows, 256)).astype(np.float32)
+    whole = Features(values, regular_grid(n_rows / 25, 25), np.ones(n_rows, np.bool_))
+    clips = [replace(CLIPS[0], id=f"c{i}") for i in range(n_clips)]
+    same = {(clip.id, "gemaps"): whole for clip in clips}
+    made = make_store(tmp_path / "s", clips, [spec], shards=[[i] for i in range(n_clips)], replaced=same)
+    export("hdf5", made, tmp_path / "first", options)  # imports, and what the store keeps of its files
+    gc.collect()
+    tracemalloc.start()
+    export("hdf5", made, tmp_path / "second", options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The clip before, which the loop still holds, this clip, and the same on its clock and cut to length.
+    assert peak < (3.4 if "length" in options else 2.4) * values.nbytes
 
 
 def test_a_feature_may_not_be_called_like_a_part_of_the_format(store, tmp_path):

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from extractors.core.openface_columns import OPENFACE_COLUMNS
-from storage.corpora import read_corpus
 from storage.errors import RunError, StoreError
 from storage.exporters import export
 from storage.exporters._openface import ALL_BLOCKS, BLOCKS, PRESETS
-from storage.exporters.indomer import check
-from storage.legacy_pickle import dump, load
+from storage.legacy_pickle import load
 from storage.records import Clip, Features
-from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, PICTURES, contents, features, make_store
+from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, PICTURES, features, make_store
 
 SPECS = (GEMAPS, ACTION_UNITS)
 LONGEST = max(PICTURES.values())
@@ -213,172 +209,6 @@ def test_no_links_no_harm(store, tmp_path, monkeypatch):
     one, other = (tmp_path / "out" / f / "val_video_features.pkl" for f in ("video_feature", "videos_feature"))
     assert one.read_bytes() == other.read_bytes()
     assert not one.samefile(other)
-
-
-# Label files
-
-
-def _published(values: dict[str, str]) -> str:
-    lines = ",\r\n".join(f'    "{name}": {json.dumps(text, ensure_ascii=False)}' for name, text in values.items())
-    return f"  {{\r\n{lines}\r\n  }}"
-
-
-def test_label_files_have_the_repository_s_bytes(out):
-    seven = _published(
-        {
-            "sample_id": "clip_1_Test_1",
-            "text": 'Wah, "ok"',
-            "sentiment_label": "positif",
-            "label": "kebahagiaan",
-            "video": "clip_1_Test_1.mp4",
-            "audio": "clip_1_Test_1.wav",
-        },
-    )
-    assert (out / "7_Class/7_class_val.json").read_bytes() == f"[\r\n{seven}\r\n]".encode()
-    three = _published(
-        {
-            "sample_id": "clip_1_Test_1",
-            "text": 'Wah, "ok"',
-            "audio_label": "netral",
-            "text_label": "negatif",
-            "video_label": "negatif",
-            "label": "positif",
-            "video": "clip_1_Test_1.mp4",
-            "audio": "clip_1_Test_1.wav",
-        },
-    )
-    assert (out / "3_Class/3_class_val.json").read_bytes() == f"[\r\n{three}\r\n]".encode()
-    lines = (out / "Annotations.csv").read_bytes().decode().split("\r\n")
-    assert [line.split(",")[0] for line in lines[1:-1]] == [
-        *("clip_1_Test_1.mp4", "clip_1_Test_2.mp4", "clip_2_Cooking_1.mp4", "clip_3_News_1.mp4")
-    ]
-    labels = "kebahagiaan,positif,negatif,netral,negatif"
-    assert lines[1] == f'clip_1_Test_1.mp4,clip_1_Test_1.wav,{labels},"Wah, ""ok"""'
-    assert lines[-1] == ""
-    expected = ["netral", "kebahagiaan", "kesedihan", "kemarahan", "jijik", "ketakutan", "surprise"]
-    assert json.loads((out / "7_Class/classes.json").read_text()) == {"label_id": expected}
-
-
-def test_a_split_json_comes_back_from_a_store_made_of_it(out, tmp_path):
-    """Manifest from the exported JSON, store from the manifest, export from the store: the same bytes."""
-    for name in ("7_Class/7_class_train.json", "3_Class/3_class_train.json"):
-        clips = list(read_corpus("table", out / name, {"split": "=train"}).clips)
-        store = make_store(tmp_path / name.replace("/", "-"), clips, SPECS)
-        lines = export("indomer", store, tmp_path / f"{store.path.name}-out", {})
-        assert (tmp_path / f"{store.path.name}-out" / name).read_bytes() == (out / name).read_bytes()
-        other = "3_Class/3_class_train.json" if name[0] == "7" else "7_Class/7_class_train.json"
-        lacks = "audio_label" if name[0] == "7" else "label"
-        assert not (tmp_path / f"{store.path.name}-out" / other).exists()
-        assert f"{other}: not written, clips lack what it needs: clip_2_Cooking_1 ({lacks})" in " ".join(lines)
-
-
-@pytest.mark.parametrize(
-    ("changed", "file", "why"),
-    [
-        ({"text": None}, "7_Class/7_class_val.json", "clip_1_Test_1 (text)"),
-        ({"label_raw": "marah"}, "7_Class/7_class_val.json", "clip_1_Test_1 (label marah)"),
-        ({"label_raw": None}, "Annotations.csv", "clip_1_Test_1 (emotion)"),
-        ({"id": "x"}, "Annotations.csv", "x (name is not clip_<video>_<topic>_<number>)"),
-    ],
-)
-def test_a_label_file_that_cannot_be_whole_is_not_written(tmp_path, changed, file, why):
-    store = make_store(tmp_path / "store", [*CLIPS[:2], replace(CLIPS[2], **changed)], SPECS)
-    lines = export("indomer", store, tmp_path / "out", {})
-    assert f"{file}: not written, clips lack what it needs: {why}" in lines
-    assert not (tmp_path / "out" / file).exists()
-    assert (tmp_path / "out/7_Class/7_class_train.json").exists()
-
-
-# The validator
-
-
-def _pkl(change: Callable[[list[dict]], None], name: str = "video_feature/train_video_features.pkl"):
-    def damage(out: Path) -> None:
-        items = load(out / name)
-        change(items)
-        with (out / name).open("wb") as file:
-            dump(items, file)
-        if name.startswith("video_feature"):
-            (out / name.replace("video_feature/", "videos_feature/")).write_bytes((out / name).read_bytes())
-
-    return damage
-
-
-def _value(change: Callable[[np.ndarray], np.ndarray]):
-    def of_second(items: list[dict]) -> None:
-        items[1]["video_feature"] = change(items[1]["video_feature"])
-
-    return _pkl(of_second)
-
-
-def _set(value: float, *place: int):
-    def change(array: np.ndarray) -> np.ndarray:
-        array[place] = value
-        return array
-
-    return _value(change)
-
-
-CLIP = "train_video_features.pkl, clip clip_1_Test_2.mp4, video_feature"
-FAULTS = {
-    "wrong width": (_value(lambda a: a[:, :672].copy()), f"{CLIP}: expected shape (40, 673), got (40, 672)"),
-    "another length": (_value(lambda a: a[:39].copy()), f"{CLIP}: expected shape (40, 673), got (39, 673)"),
-    "float64": (_value(lambda a: a.astype(float)), f"{CLIP}: expected float32, got float64"),
-    "1-D": (_value(lambda a: a[0].copy()), f"{CLIP}: expected shape (40, 673), got (673,)"),
-    "a list": (_value(lambda a: a.tolist()), f"{CLIP}: expected an array, got list"),
-    "NaN": (_set(np.nan, 3, 9), f"{CLIP}: expected finite numbers, got 1 that are not, first nan"),
-    "padding": (_set(1, 39, 9), f"{CLIP}: expected zeros after its 25 rows, got 1 rows of numbers"),
-    "AU_c": (_set(0.5, 3, 655), f"{CLIP}, column AU01_c: expected 0 or 1, got 0.5"),
-    "AU_r": (_set(5.5, 3, 638), f"{CLIP}, column AU01_r: expected 0..5, got 5.5"),
-    "keys": (
-        _pkl(lambda items: items[0].update(length=3)),
-        "train_video_features.pkl, item 0: expected a dict of ['video_name', 'video_feature'], got ['video_name',",
-    ),
-    "suffix": (
-        _pkl(lambda items: items[0].update(video_name="clip_2_Cooking_1.avi")),
-        "clip clip_2_Cooking_1.avi, video_name: expected a name that ends in .mp4, got clip_2_Cooking_1.avi",
-    ),
-    "missing clip": (
-        _pkl(lambda items: items.pop(0)),
-        "7_class_train.json, clip clip_2_Cooking_1, video: expected clip_2_Cooking_1.mp4 in the video PKL, got none",
-    ),
-    "missing file": (
-        lambda out: (out / "video_feature/val_video_features.lengths.json").unlink(),
-        "val_video_features.pkl: expected it with columns.json and its lengths.json, got",
-    ),
-    "other spelling": (
-        lambda out: (out / "videos_feature/val_video_features.pkl").unlink(),
-        "videos_feature/val_video_features.pkl: expected the same as in video_feature, got no file",
-    ),
-    "unknown label": (
-        lambda out: _replace(out / "7_Class/7_class_val.json", b'"kebahagiaan"', b'"senang"'),
-        "7_class_val.json, clip clip_1_Test_1, label: expected netral, kebahagiaan, kesedihan",
-    ),
-    "keys of the JSON": (
-        lambda out: _replace(out / "7_Class/7_class_val.json", b'"sentiment_label"', b'"sentiment"'),
-        "7_class_val.json, clip clip_1_Test_1: expected the keys sample_id, text, sentiment_label, label, video, audio",
-    ),
-    "not a pickle": (
-        lambda out: (out / "audio_feature/val_audio_features.pkl").write_bytes(b"x"),
-        "val_audio_features.pkl: expected it with columns.json and its lengths.json, got",
-    ),
-}
-
-
-def _replace(path: Path, old: bytes, new: bytes) -> None:
-    path.write_bytes(path.read_bytes().replace(old, new))
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
-    damage, message = FAULTS[fault]
-    for name, data in contents(out).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    assert list(check(tmp_path)) == []
-    damage(tmp_path)
-    problems = list(check(tmp_path))
-    assert [p for p in problems if message in p], problems
 
 
 def test_an_export_streams(tmp_path):

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
-from extractors.core.clip_reader import ClipReader
-from extractors.core.media import Media
 from storage.au_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
-from storage.errors import ClipError, RunError
+from storage.errors import RunError
 from storage.exporters import export
-from storage.exporters.merr import check
 from storage.records import Clip, Features
+from tests.consumers import EMOTIONS, lines_of, load_item
 from tests.exports import (
     ACTION_UNITS,
     CLIPS,
@@ -31,18 +23,13 @@ from tests.exports import (
     MAE,
     PICTURES,
     VIDEOMAE,
-    contents,
     features,
-    load_consumer,
     make_store,
     wide,
 )
-from tests.media import write_clip
 
 SPECS = (HUBERT, MAE, VIDEOMAE, ACTION_UNITS, FACES)
 SLOTS = {"mae_340_UTT": MAE, "maeV_399_UTT": VIDEOMAE, "HL-UTT": HUBERT}
-WORDS = ["neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt"]
-EMOTIONS = {word: i for i, word in enumerate(WORDS)}
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +42,6 @@ def out(store, tmp_path_factory):
     path = tmp_path_factory.mktemp("merr") / "out"
     export("merr", store, path, {})
     return path
-
-
-def load_item(annotation: Path, line: str) -> tuple[torch.Tensor, int, str]:
-    """What Emotion-LLaMA's loader makes of one line: the stack, the emotion's number, the sentence."""
-    fields = line.split(" ")
-    parts = []
-    for folder in ("mae_340_UTT", "maeV_399_UTT", "HL-UTT"):
-        part = torch.tensor(np.load(annotation.parent / folder / f"{fields[0]}.npy"))
-        parts.append(part.unsqueeze(0) if part.dim() == 1 else part)
-    table = pd.read_csv(annotation.parent / "transcription_en_all.csv")
-    sentence = table.loc[table["name"] == fields[0]]["sentence"].values[0]
-    return torch.cat(parts, dim=0), EMOTIONS[fields[2]], sentence
-
-
-def lines_of(annotation: Path) -> list[str]:
-    return [line.strip() for line in annotation.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_loader_gets_its_stack_emotion_and_sentence(store, out):
@@ -261,167 +232,9 @@ def test_a_transcript_never_becomes_the_word_nan(tmp_path):
 def test_the_recipe_of_hubert_is_said(store, out, tmp_path):
     assert json.loads((out / "provenance.json").read_text())["features"]["hubert"]["recipe"] == {"recipe": "mer2023"}
     assert "HL-UTT: hubert, recipe mer2023" in export("merr", store, tmp_path / "out", {})
-
-
-# Pictures for EVA
-
-
-@pytest.fixture(scope="module")
-def filmed(tmp_path_factory):
-    """A store whose clips have media: every picture of a video has a brightness of its own."""
-    root = tmp_path_factory.mktemp("filmed")
-    (root / "store/media").mkdir(parents=True)
-    clips = []
-    for clip in CLIPS[:2]:
-        n = PICTURES[clip.id]
-        pictures = [np.full((48, 64, 3), 40 + 4 * i, np.uint8) for i in range(n + 5)]
-        write_clip(root / "store/media" / f"{clip.id}.mp4", pictures=pictures, seconds=(n + 5) / 25)
-        clips.append(replace(clip, start=0.2, crop=(0.0, 0.0, 0.5, 1.0)))
-    (root / "store/media").rename(root / "media")
-    store = make_store(root / "store", clips, SPECS)
-    (root / "media").rename(root / "store/media")
-    return store
-
-
-def test_pictures_are_those_that_the_extractors_counted(filmed, tmp_path):
-    lines = export("merr", filmed, tmp_path / "out", {"images": "first,middle,peak"}, ClipReader())
-    assert [line for line in lines if "images" in line] == [
-        f"images/{w}: 2 of 2 clips" for w in ("first", "middle", "peak")
-    ]
-    entries = json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())
-    for clip in filmed.clips():
-        media = Media(clip, filmed.manifest.root, audio=False)
-        media.decode()
-        frames = [frame.rgb() for frame in media.frames()]
-        assert len(frames) == PICTURES[clip.id]
-        assert abs(int(frames[0].mean()) - 60) < 4  # the sixth picture of the file is the clip's first
-        places = {"first": 0, "middle": (len(frames) - 1) // 2, "peak": int(entries[clip.id]["peak_index"])}
-        for which, at in places.items():
-            with Image.open(tmp_path / f"out/images/{which}/{clip.id}.png") as picture:
-                assert picture.size == (32, 48)
-                assert np.asarray(picture).tobytes() == frames[at].tobytes()
-
-
-def test_pictures_need_media_and_somebody_to_read_them(filmed, store, tmp_path):
-    with pytest.raises(RunError, match="option images: needs the clips' media"):
-        export("merr", filmed, tmp_path / "out", {"images": "first"})
-    with pytest.raises(
-        RunError, match=r"clip clip_2_Cooking_1, pictures: expected media that can be read, got .*no such file"
-    ):
-        export("merr", store, tmp_path / "out", {"images": "first"}, ClipReader())
-    with pytest.raises(RunError, match=r"option images: expected none or some of first, middle, peak, got 'last'"):
-        export("merr", filmed, tmp_path / "out", {"images": "first,last"}, ClipReader())
-
-    class Short:
-        def pictures(self, clip: Clip, root: Path):
-            yield np.zeros((4, 4, 3), np.uint8)
-
-    with pytest.raises(
-        RunError, match="clip clip_2_Cooking_1, pictures: expected picture 4 and those before, got fewer"
-    ):
-        export("merr", filmed, tmp_path / "out", {"images": "middle"}, Short())  # type: ignore[arg-type]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_reader_refuses_what_has_no_pictures(tmp_path):
-    write_clip(tmp_path / "a.wav", video=False)
-    for clip, reason in (
-        (Clip("a"), "no_video"),
-        (Clip("a", video="a.wav"), "no_video"),
-        (Clip("a", video="b"), "missing_file"),
-    ):
-        with pytest.raises(ClipError) as error:
-            next(ClipReader().pictures(clip, tmp_path))
-        assert error.value.reason == reason
-
-
-# The validator
-
-
-def _npy(change: Callable[[np.ndarray], np.ndarray], slot: str = "HL-UTT"):
-    def damage(out: Path) -> None:
-        path = out / slot / "clip_1_Test_2.npy"
-        np.save(path, change(np.load(path)))
-
-    return damage
-
-
-def _text(name: str, old: str, new: str):
-    def damage(out: Path) -> None:
-        text = (out / name).read_text(encoding="utf-8")
-        assert old in text
-        (out / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    return damage
-
-
-def _entry(**changed: object):
-    def damage(out: Path) -> None:
-        entries = json.loads((out / "MERR_coarse_grained.json").read_text())
-        entries["clip_1_Test_2"].update(changed)
-        (out / "MERR_coarse_grained.json").write_text(json.dumps(entries))
-
-    return damage
-
-
-def _nan(array: np.ndarray) -> np.ndarray:
-    array[3] = np.nan
-    return array
-
-
-TXT, JSON, CSV = "MERR_coarse_grained.txt", "MERR_coarse_grained.json", "transcription_en_all.csv"
-HL = "clip clip_1_Test_2, HL-UTT"
-LINE = f"{TXT}, line 2"
-FAULTS = {
-    "wrong width": (_npy(lambda a: a[:768]), f"{HL}: expected shape (1024), got (768,)"),
-    "2-D": (_npy(lambda a: np.tile(a, (5, 1))), f"{HL}: expected shape (1024), got (5, 1024)"),
-    "float64": (_npy(lambda a: a.astype(float)), f"{HL}: expected float32, got float64"),
-    "NaN": (_npy(_nan), f"{HL}: expected finite numbers, got 1 that are not, first nan"),
-    "missing file": (
-        lambda out: (out / "mae_340_UTT/clip_1_Test_2.npy").unlink(),
-        "clip clip_1_Test_2, mae_340_UTT: expected mae_340_UTT/clip_1_Test_2.npy, got no file",
-    ),
-    "not an array": (
-        lambda out: (out / "HL-UTT/clip_1_Test_2.npy").write_bytes(b"x"),
-        f"{HL}: expected an array in clip_1_Test_2.npy, got what cannot be read",
-    ),
-    "unknown label": (
-        _text(TXT, "neutral", "disgust"),
-        f"{LINE}, clip clip_1_Test_2, emotion: expected one of neutral",
-    ),
-    "frame count": (
-        _text(TXT, " 25 ", " 0 "),
-        f"{LINE}, clip clip_1_Test_2, number of pictures: expected a whole number",
-    ),
-    "two spaces": (_text(TXT, " 25 ", "  25 "), f"{LINE}: expected a name, a number of pictures and an emotion"),
-    "tabs": (_text(TXT, " 25 neutral", "\t25\tneutral"), f"{LINE}: expected a name, a number of pictures"),
-    "blank line": (_text(TXT, "sad\n", "sad\n\n"), f"{LINE}: expected a name, a number of pictures"),
-    "two annotations": (lambda out: (out / "x.txt").write_text(""), "annotation: expected one .txt, got 2"),
-    "no fine JSON": (lambda out: (out / "MERR_fine_grained.json").unlink(), "MERR_fine_grained.json: expected a file"),
-    "no entry": (_text(JSON, '"clip_1_Test_2"', '"x"'), f"{JSON}, clip clip_1_Test_2: expected an entry, got none"),
-    "number": (_entry(peak_index=3), f"{JSON}, clip clip_1_Test_2, peak_index: expected text of a whole number below"),
-    "late peak": (_entry(peak_index="25"), f"{JSON}, clip clip_1_Test_2, peak_index: expected text of a whole number"),
-    "AU code": (_entry(AU_list=["AU5"]), f"{JSON}, clip clip_1_Test_2, AU_list: expected a list of action units"),
-    "emotion": (_entry(pseu_emotion="disgust"), f"{JSON}, clip clip_1_Test_2, pseu_emotion: expected one of neutral"),
-    "text": (_entry(text=None), f"{JSON}, clip clip_1_Test_2, text: expected text, got None"),
-    "key": (_entry(peak=1), f"{JSON}, clip clip_1_Test_2: expected keys of AU_list, peak_index,"),
-    "columns": (_text(CSV, "sentence", "text"), f"{CSV}: expected the columns name,sentence, got name,text"),
-    "no row": (_text(CSV, "clip_1_Test_2", "x"), f"{CSV}, clip clip_1_Test_2: expected a sentence, got no row"),
-    "nan": (_text(CSV, "Tidak?", "NULL"), f"{CSV}, clip clip_1_Test_2, sentence: expected text, got 'NULL'"),
-    "no csv": (lambda out: (out / CSV).unlink(), f"{CSV}: expected a file, got none"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
-    damage, message = FAULTS[fault]
-    for name, data in contents(out).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    assert list(check(tmp_path)) == []
-    damage(tmp_path)
-    problems = list(check(tmp_path))
-    assert [p for p in problems if message in p], problems
+    summed = [replace(HUBERT, recipe={"recipe": "merbench"}), *SPECS[1:]]
+    lines = export("merr", make_store(tmp_path / "store", specs=summed), tmp_path / "two", {})
+    assert "HL-UTT: hubert, recipe merbench, unlike the published features, most likely" in lines
 
 
 def test_names_that_pandas_reads_as_numbers_are_refused(tmp_path):
@@ -445,34 +258,3 @@ def test_an_export_holds_one_clip_at_a_time(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 2 * clip_bytes
-
-
-# The consumer's own code, where a checkout of it is at hand
-
-
-@pytest.mark.skipif("MERFLOW_EMOTION_LLAMA" not in os.environ, reason="MERFLOW_EMOTION_LLAMA names no checkout")
-def test_emotion_llama_s_own_loader_takes_the_export(out, monkeypatch):
-    drawing = (
-        "skimage",
-        "skimage.io",
-        "matplotlib",
-        "matplotlib.pyplot",
-        "matplotlib.collections",
-        "matplotlib.patches",
-    )
-    base = ("minigpt4", "minigpt4.datasets", "minigpt4.datasets.datasets", "minigpt4.datasets.datasets.base_dataset")
-    source = Path(os.environ["MERFLOW_EMOTION_LLAMA"]) / "minigpt4/datasets/datasets/first_face.py"
-    module = load_consumer(source, [*drawing, *base, "webdataset", "cv2"], monkeypatch)
-    # Its three absolute paths are literals in the class: files of that name in the export stand in for them.
-    monkeypatch.setattr(module, "open", lambda path, *_: StringIO((out / Path(path).name).read_text()), raising=False)
-    read_csv = pd.read_csv
-    monkeypatch.setattr(module.pd, "read_csv", lambda path: read_csv(Path(out, Path(path).name)))
-    monkeypatch.setattr(module.FeatureFaceDataset, "extract_frame", lambda self, path: np.zeros((4, 4, 3), np.uint8))
-    annotation = out / "MERR_coarse_grained.txt"
-    items = module.FeatureFaceDataset(lambda image: image, str, "videos", str(annotation))
-    assert len(items) == len(CLIPS)
-    for i, line in enumerate(lines_of(annotation)):
-        stack, emotion, sentence = load_item(annotation, line)
-        assert torch.equal(items[i]["video_features"], stack)
-        assert (items[i]["emotion"], items[i]["answer"]) == (emotion, line.split(" ")[2])
-        assert f"The person in video says: {sentence}. " in items[i]["instruction_input"]

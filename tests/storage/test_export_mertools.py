@@ -5,41 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
-import sys
 import tracemalloc
-import types
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from extractors.core.clip_reader import ClipReader
 from storage.errors import RunError
 from storage.exporters import export
 from storage.exporters._mertools_check import prefix_problems
-from storage.exporters.mertools import check
-from storage.legacy_pickle import dump_npz, load_npz
 from storage.records import Clip, Features
+from tests.consumers import Array, labels_of, mapped, read_2023, read_later
 from tests.exports import (
     CLIPS,
-    FACES,
     HUBERT,
     MAE,
     PICTURES,
     VIDEOMAE,
-    contents,
     features,
-    load_consumer,
     make_store,
     wide,
 )
-from tests.media import write_clip
 
-Array = np.ndarray
 FOLDERS = {"hubert": "chinese-hubert-large-", "gemaps": "GeMAPSv01b_", "action_units": "action_units-", "mae": "mae-"}
 ASKED = {"features": ",".join([*FOLDERS, "videomae"])}
 
@@ -54,30 +43,6 @@ def out(store, tmp_path_factory):
     path = tmp_path_factory.mktemp("mertools") / "out"
     export("mertools", store, path, ASKED)
     return path
-
-
-# MERTools' readers, as their behaviour is written down
-
-
-def read_later(path: Path) -> Array:
-    """MERBench and later: (rows, columns)."""
-    value = np.load(path).squeeze()
-    value = np.array([value]).squeeze()
-    return value[None] if value.ndim == 1 else value
-
-
-def read_2023(folder: Path, name: str) -> Array:
-    """MER2023: (columns,), from the only file whose name begins like the clip's."""
-    (path,) = folder.glob(f"{name}*")
-    value = np.load(path).squeeze()
-    return value.mean(axis=0) if value.ndim == 2 else value
-
-
-def mapped(value: Array, length: int) -> Array:
-    """Zeros in front, up to the length or to a multiple of it; then means of neighbouring rows."""
-    steps = max(1, math.ceil(len(value) / length))
-    front = np.zeros((length * steps - len(value), value.shape[1]))
-    return np.concatenate([front, value]).reshape(length, steps, -1).mean(axis=1)
 
 
 def test_utterance_and_frame_trees_read_as_they_were_stored(store, out):
@@ -159,10 +124,6 @@ def test_old_numpy_reads_labels_and_features(out, numpy124):
     assert kinds == ["float", "str"]
     assert shapes["chinese-hubert-large-UTT"] == [[1, 1024, "float32"]] * 4
     assert shapes["GeMAPSv01b_FRA"] == [[2, 18, "float32"]] * 4
-
-
-def labels_of(path: Path) -> dict[str, dict]:
-    return {name: array.tolist() for name, array in load_npz(path).items()}
 
 
 def test_numbers_for_classes_and_no_valence(tmp_path):
@@ -321,161 +282,6 @@ def test_names_that_another_name_begins_with(tmp_path):
         export("mertools", store, tmp_path / "two", {"reader": "mer2023"})
 
 
-# Face crops
-
-
-@pytest.fixture(scope="module")
-def filmed(tmp_path_factory):
-    """Clips with media: a blue square on the left half, red on the right, and one clip without a face."""
-    root = tmp_path_factory.mktemp("filmed")
-    picture = np.zeros((120, 160, 3), np.uint8)
-    picture[:, :80, 2] = picture[:, 80:, 0] = 200
-    store = make_store(root / "store", CLIPS[:2], [VIDEOMAE, FACES], replaced=_boxes())
-    (root / "store/media").mkdir()
-    for clip in CLIPS[:2]:
-        n = PICTURES[clip.id]
-        write_clip(root / f"store/media/{clip.id}.mp4", pictures=[picture] * n, seconds=n / 25)
-    return store
-
-
-def _boxes() -> dict[tuple[str, str], Features]:
-    first = features(FACES, CLIPS[0].id, PICTURES[CLIPS[0].id])
-    values = first.values.copy()
-    values[:5, :4], values[5:, :4] = [10, 30, 50, 70], [110, 30, 150, 70]
-    values[~first.valid] = np.nan
-    second = features(FACES, CLIPS[1].id, PICTURES[CLIPS[1].id])
-    none = Features(np.full_like(second.values, np.nan), second.times, np.zeros(len(second.valid), np.bool_))
-    return {
-        (CLIPS[0].id, "faces"): Features(values, first.times, first.valid),
-        (CLIPS[1].id, "faces"): none,
-    }
-
-
-def test_face_crops_are_bgr_of_the_pictures_with_a_face(filmed, tmp_path):
-    lines = export("mertools", filmed, tmp_path / "out", {"faces": "true", "features": "videomae"}, ClipReader())
-    assert "openface_face: 1 clips; no face: clip_1_Test_2" in lines
-    assert [p.name for p in (tmp_path / "out/openface_face").iterdir()] == ["clip_2_Cooking_1"]
-    faces = np.load(tmp_path / "out/openface_face/clip_2_Cooking_1/clip_2_Cooking_1.npy")
-    assert (faces.dtype, faces.shape) == (np.uint8, (8, 112, 112, 3))  # pictures 3 and 8 of 10 have no face
-    means = faces.mean(axis=(1, 2))
-    assert (means[:4, 0] > 150).all()
-    assert (means[:4, 2] < 40).all()
-    assert (means[4:, 2] > 150).all()
-    assert (means[4:, 0] < 40).all()
-
-
-# The validator
-
-
-def _npy(change: Callable[[Array], Array], folder: str = "mae-UTT"):
-    def damage(out: Path) -> None:
-        path = out / "features" / folder / "clip_1_Test_2.npy"
-        np.save(path, change(np.load(path)))
-
-    return damage
-
-
-def _label(**changed: object):
-    def damage(out: Path) -> None:
-        labels = labels_of(out / "label.npz")
-        labels["train_corpus"]["clip_1_Test_2"].update(changed)
-        with (out / "label.npz").open("wb") as file:
-            dump_npz(labels, file)
-
-    return damage
-
-
-def _nan(array: Array) -> Array:
-    array[0] = np.nan
-    return array
-
-
-def _renamed(old: str, new: str):
-    return lambda out: (out / "features" / old).rename(out / "features" / new)
-
-
-def _faces(value: Array, name: str = "a/a.npy"):
-    def damage(out: Path) -> None:
-        path = out / "openface_face" / name
-        path.parent.mkdir(parents=True)
-        np.save(path, value)
-
-    return damage
-
-
-def _corpora(change: Callable[[dict], None]):
-    def damage(out: Path) -> None:
-        labels = labels_of(out / "label.npz")
-        change(labels)
-        with (out / "label.npz").open("wb") as file:
-            dump_npz(labels, file)
-
-    return damage
-
-
-UTT, FRA = "clip clip_1_Test_2, mae-UTT", "clip clip_1_Test_2, mae-FRA"
-LABEL = "label.npz, train_corpus, clip clip_1_Test_2"
-FAULTS = {
-    "wrong width": (_npy(lambda a: a[:768]), f"{UTT}: expected shape (1024), got (768,)"),
-    "2-D": (_npy(lambda a: a[None]), f"{UTT}: expected shape (1024), got (1, 1024)"),
-    "1-D": (_npy(lambda a: a[0], "mae-FRA"), f"{FRA}: expected shape (any, 1024), got (1024,)"),
-    "no rows": (_npy(lambda a: a[:0], "mae-FRA"), f"{FRA}: expected at least one row and column, got (0, 1024)"),
-    "float64": (_npy(lambda a: a.astype(float)), f"{UTT}: expected float32, got float64"),
-    "NaN": (_npy(_nan), f"{UTT}: expected finite numbers, got 1 that are not, first nan"),
-    "missing file": (
-        lambda out: (out / "features/mae-UTT/clip_1_Test_2.npy").unlink(),
-        f"{UTT}: expected mae-UTT/clip_1_Test_2.npy, got no file",
-    ),
-    "suffix": (_renamed("mae-FRA", "mae-FRM"), "features/mae-FRM: expected a name that ends in -UTT"),
-    "unknown label": (_label(emo="doubt"), f"{LABEL}, emo: expected one of neutral, angry, happy"),
-    "no label": (_label(emo=None), f"{LABEL}, emo: expected a word or a whole number, plain, got None"),
-    "both": (_label(emo=1), "label.npz, train_corpus, emo: expected all words or all numbers, got both"),
-    "valence": (_label(val=float("nan")), f"{LABEL}, val: expected a plain finite number, got nan"),
-    "keys": (_label(extra=1), f"{LABEL}: expected emo and val, got"),
-    "corpus": (_corpora(lambda c: c.update(dev_corpus={})), "label.npz, dev_corpus: expected train_corpus, val_corpus"),
-    "a list": (
-        _corpora(lambda c: c.update(val_corpus=[1])),
-        "label.npz, val_corpus: expected a dict of clips, got list",
-    ),
-    "a face in floats": (
-        _faces(np.zeros((2, 112, 112, 3))),
-        "clip a, openface_face: expected uint8, got float64",
-    ),
-    "a small face": (
-        _faces(np.zeros((2, 96, 96, 3), np.uint8)),
-        "clip a, openface_face: expected shape (any, 112, 112, 3), got (2, 96, 96, 3)",
-    ),
-    "no face": (
-        _faces(np.zeros((0, 112, 112, 3), np.uint8)),
-        "clip a, openface_face: expected at least one face, got none",
-    ),
-    "faces elsewhere": (
-        _faces(np.zeros((1, 112, 112, 3), np.uint8), "a/b.npy"),
-        "clip a, openface_face: expected a/a.npy, got no file",
-    ),
-    "transcript": (
-        lambda out: (out / "transcription.csv").write_text("name,text\n"),
-        "transcription.csv: expected columns name,chinese,english or name,sentence, got name,text",
-    ),
-    "transcript twice": (
-        lambda out: (out / "transcription.csv").write_text("name,sentence\na,b\na,c\n"),
-        "transcription.csv, clip a: expected one row, got two",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
-    damage, message = FAULTS[fault]
-    for name, data in contents(out).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    assert list(check(tmp_path)) == []
-    damage(tmp_path)
-    problems = list(check(tmp_path))
-    assert [p for p in problems if message in p], problems
-
-
 def test_an_export_holds_one_clip_at_a_time(tmp_path):
     clips = [Clip(f"c{i}", label="sad") for i in range(12)]
     long = {(clip.id, spec.name): features(spec, clip.id, 500) for clip in clips for spec in (HUBERT, MAE)}
@@ -489,52 +295,3 @@ def test_an_export_holds_one_clip_at_a_time(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 2 * clip_bytes
-
-
-# The consumer's own code, where a checkout of it is at hand
-
-
-@pytest.mark.skipif("MERFLOW_MERTOOLS" not in os.environ, reason="MERFLOW_MERTOOLS names no checkout")
-def test_mertools_own_readers_take_the_export(out, monkeypatch):
-    toolkit = Path(os.environ["MERFLOW_MERTOOLS"]) / "MERBench/toolkit"
-    for name in ("toolkit", "toolkit.utils"):
-        package = types.ModuleType(name)
-        package.__path__ = []  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, name, package)
-    stubs = ("toolkit.globals", "toolkit.utils.functions", "toolkit.utils.read_files")
-    module = load_consumer(toolkit / "utils/read_data.py", stubs, monkeypatch, name="toolkit.utils.read_data")
-
-    def read(stem: str) -> list[Array]:
-        return [module.func_read_one_feat((str(out / "features" / stem), clip.id, None, None)) for clip in CLIPS]
-
-    utterance, sound, pictures = read("mae-UTT"), read("chinese-hubert-large-FRA"), read("mae-FRA")
-    for clip, mean, heard in zip(CLIPS, utterance, sound, strict=True):
-        assert mean.tobytes() == read_later(out / f"features/mae-UTT/{clip.id}.npy").tobytes()
-        assert heard.tobytes() == read_later(out / f"features/chinese-hubert-large-FRA/{clip.id}.npy").tobytes()
-    ours = [mapped(rows, len(shown)) for rows, shown in zip(sound, pictures, strict=True)]
-    theirs, _, _ = module.align_to_text(list(sound), list(pictures), list(pictures))
-    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    longest = max(map(len, pictures))
-    _, _, padded = module.pad_to_maxlen_pre_modality(list(sound), list(pictures), list(pictures))
-    assert all(np.array_equal(mapped(a, longest), b) for a, b in zip(pictures, padded, strict=True))
-    means, _, _ = module.align_to_utt(list(pictures), list(pictures), list(pictures))
-    assert all(np.allclose(a, b[0], rtol=1e-5) for a, b in zip(means, utterance, strict=True))
-
-
-@pytest.mark.skipif("MERFLOW_MERTOOLS" not in os.environ, reason="MERFLOW_MERTOOLS names no checkout")
-def test_mertools_own_label_readers_take_the_export(out, monkeypatch):
-    toolkit = Path(os.environ["MERFLOW_MERTOOLS"]) / "MERBench/toolkit"
-    for name in ("toolkit", "toolkit.dataloader"):
-        package = types.ModuleType(name)
-        package.__path__ = []  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, name, package)
-    stubs = ("toolkit.globals", "toolkit.data")
-    mosi = load_consumer(toolkit / "dataloader/cmudata.py", stubs, monkeypatch, name="toolkit.dataloader.cmudata")
-    names, labels = mosi.CMUDATA.read_names_labels(None, out / "label.npz", "val")
-    assert (names, labels) == (["clip_1_Test_1"], [{"emo": "happy", "val": 2.0}])
-    mer = load_consumer(toolkit / "dataloader/mer2023.py", stubs, monkeypatch, name="toolkit.dataloader.mer2023")
-    words = ("neutral", "angry", "happy", "sad", "worried", "surprise")
-    monkeypatch.setattr(mer, "emo2idx_mer", {word: i for i, word in enumerate(words)}, raising=False)
-    names, labels = mer.MER2023.read_names_labels(None, out / "label.npz", "train")
-    assert names == [clip.id for clip in CLIPS[:2]]
-    assert labels == [{"emo": 3, "val": -1.5}, {"emo": 0, "val": 0.25}]

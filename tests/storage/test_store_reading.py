@@ -117,6 +117,7 @@ def test_a_store_pickles_as_its_path(store):
     assert equal(again.get("a", "gemaps"), features(5))
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_process_reads_beside_its_parent(store):
     """Both have the file open before they read on: a shared place in it would give each the other's rows."""
     store.get("a", "gemaps")

@@ -1,0 +1,46 @@
+"""Exports stream: how much memory the ones that write clip by clip need, counted by tracemalloc."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from storage.exporters import export, parquet
+from storage.records import Features
+from storage.store import FeatureStore
+from tests.exports import make_store
+from tests.storage import toy
+
+ROWS, WIDTH = 4096, 256
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> FeatureStore:
+    """Nine clips of 4 MiB, each with its own shard."""
+    clips = [replace(toy.clips()[0], id=f"c{i}", split=("train", "val", "test")[i % 3]) for i in range(9)]
+    times = np.stack([np.arange(ROWS), np.arange(1, ROWS + 1)], axis=1) / 25
+    valid = np.arange(ROWS) % 7 != 0
+    values = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
+    values[~valid] = np.nan
+    spec = replace(toy.AUDIO, columns=tuple(f"c{i}" for i in range(WIDTH)))
+    same = {(clip.id, spec.name): Features(values, times, valid) for clip in clips}
+    return make_store(
+        tmp_path_factory.mktemp("large") / "s", clips, [spec], shards=[[i] for i in range(9)], replaced=same
+    )
+
+
+@pytest.mark.parametrize("name", ["csd", "emobox", "parquet", "webdataset"])
+def test_a_clip_is_in_memory_about_twice_however_many_there_are(store, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(parquet, "_GROUP_BYTES", 1)  # one clip to a row group, where several small ones share one
+    export(name, store, tmp_path / "first", {})  # imports, and what the store keeps of its files
+    gc.collect()
+    tracemalloc.start()
+    export(name, store, tmp_path / "second", {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Twice the values; `Features` and the validators look at masks beside them, and buffers grow by an eighth.
+    assert peak < 2.4 * ROWS * WIDTH * 4
