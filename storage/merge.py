@@ -59,7 +59,7 @@ def merge(stores: Sequence[Path], destination: Path) -> list[str]:
         for number, store in enumerate(opened):
             for record in sorted(store.path.glob("runs/*.json")):
                 _place(record, temporary / "runs" / record.name, number)
-    shards = ", ".join(f"{count} {how}" for how, count in sorted(files.items()))
+    shards = ", ".join(f"{count} {how}" for how, count in sorted(files.items())) or "none"
     lines = [
         f"{len(opened)} stores, {n_clips} clips, {len({name for name, _ in owners})} features; shard files: {shards}"
     ]
