@@ -52,11 +52,13 @@ def main(clips: int) -> None:
         for unused in ("half", "flushed"):
             shutil.rmtree(folder / unused)
         store = FeatureStore(folder / "store")
-        read = {
-            "store": seconds(lambda: [store.get(clip_id, "hubert") for clip_id in ids(clips)]),
-            "npy": seconds(lambda: [np.load(folder / "npy" / f"{clip_id}.npy") for clip_id in ids(clips)]),
-            "pickle": seconds(lambda: read_pickle(folder / "all.pkl")),
-        }
+        read = in_turn(
+            {
+                "store": lambda: each(lambda i: store.get(i, "hubert"), clips),
+                "npy": lambda: each(lambda i: np.load(folder / "npy" / f"{i}.npy"), clips),
+                "pickle": lambda: read_pickle(folder / "all.pkl"),
+            }
+        )
         access = random_access(store, folder / "npy", clips)
         epoch = epochs(folder, clips)
     report(
@@ -87,6 +89,20 @@ def seconds(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
+
+
+def in_turn(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of several things, done in turn."""
+    taken: dict[str, list[float]] = {key: [] for key in works}
+    for _ in range(REPEATS):
+        for key, work in works.items():
+            taken[key].append(seconds(work))
+    return {key: statistics.median(value) for key, value in taken.items()}
+
+
+def each(read: Callable[[str], object], clips: int) -> None:
+    for clip_id in ids(clips):
+        read(clip_id)
 
 
 def write_store(path: Path, clips: int, spec: FeatureSpec) -> None:
@@ -159,12 +175,8 @@ def epochs(folder: Path, clips: int) -> dict[str, float]:
     """Median seconds of an epoch with two workers, the two in turn; worker start-up included."""
     torch.manual_seed(0)
     ours: dict[str, Any] = {"dataset": ClipDataset(folder / "store", ["hubert"]), "collate_fn": collate}
-    loaders = {"store": ours, "npy": {"dataset": NpyDataset(folder / "npy", clips)}}
-    taken: dict[str, list[float]] = {key: [] for key in loaders}
-    for _ in range(REPEATS):
-        for key, options in loaders.items():
-            taken[key].append(seconds(lambda o=options: list(batches(o))))
-    return {key: statistics.median(value) for key, value in taken.items()}
+    theirs: dict[str, Any] = {"dataset": NpyDataset(folder / "npy", clips)}
+    return in_turn({"store": lambda: list(batches(ours)), "npy": lambda: list(batches(theirs))})
 
 
 def batches(options: dict[str, Any]) -> Iterator[int]:

@@ -58,6 +58,11 @@ class FacesExtractor(Extractor[FacesOptions]):
             source=f"{stage['detector']} ({stage['detector_version']})",
         )
 
+    @property
+    def runs_beside(self) -> bool:
+        """True but for detectors that are networks: libfacedetection is called without Python's lock."""
+        return detector(self.faces.detector).WEIGHTS is None
+
     def load(self, device: str) -> None:
         """Make the detector ready.
 

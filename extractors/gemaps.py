@@ -65,7 +65,6 @@ class Gemaps(Extractor[GemapsOptions]):
 
     Options = GemapsOptions
     modality: ClassVar[Literal["audio"]] = "audio"
-    runs_beside = True
     licence = "openSMILE: audEERING research licence, non-commercial"
 
     @cached_property
@@ -86,6 +85,11 @@ class Gemaps(Extractor[GemapsOptions]):
             recipe={"feature_set": self.options.feature_set, "level": self.options.level, "rate_hz": 16_000},
             source=f"openSMILE (opensmile {opensmile.__version__})",
         )
+
+    @property
+    def runs_beside(self) -> bool:
+        """True: openSMILE is C code without Python's lock."""
+        return True
 
     @property
     def _units(self) -> tuple[str, ...]:

@@ -20,17 +20,22 @@ from extractors.core.openface_csv import read_openface
 from extractors.core.openface_engines import CsvFolder, Engine, FeatureExtraction, Pyfaceau
 from storage.records import Features, FeatureSpec
 
-Block = Literal["all", "aus", "intensities"]
+Block = Literal["all", "with_shape", "aus", "intensities"]
 
-_UNITS = {"confidence": "0..1", **dict(zip(OPENFACE_COLUMNS, OPENFACE_UNITS, strict=True))}
+# OpenFace's own name for them: the point distribution model's rigid and non-rigid parameters.
+_SHAPE = {"p_scale": "", **dict.fromkeys(("p_rx", "p_ry", "p_rz"), "rad"), "p_tx": "px", "p_ty": "px"}
+_SHAPE |= {f"p_{i}": "" for i in range(34)}
+_UNITS = {"confidence": "0..1", **dict(zip(OPENFACE_COLUMNS, OPENFACE_UNITS, strict=True)), **_SHAPE}
 _AUS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))
 _COLUMNS: dict[Block, tuple[str, ...]] = {
     "all": ("confidence", *OPENFACE_COLUMNS),
+    "with_shape": ("confidence", *OPENFACE_COLUMNS, *_SHAPE),
     "aus": ("confidence", *_AUS),
     "intensities": tuple(name for name in _AUS if name.endswith("_r")),
 }
 _FLAGS: dict[Block, tuple[str, ...]] = {
     "all": ("-2Dfp", "-3Dfp", "-pose", "-aus", "-gaze"),
+    "with_shape": ("-2Dfp", "-3Dfp", "-pdmparams", "-pose", "-aus", "-gaze"),
     "aus": ("-aus",),
     "intensities": ("-aus",),
 }
@@ -41,9 +46,9 @@ class OpenfaceOptions(Options):
 
     Attributes:
         engine: `binary` runs OpenFace's `FeatureExtraction`, `csv` reads files that it wrote, `pyfaceau` runs pyfaceau.
-        columns: `all` (confidence and OpenFace's 669; its 40 shape parameters `p_*` are not kept), `aus` (confidence
-            and 35) or `intensities` (the 17 `AUxx_r`, all that pyfaceau has). Default `all`, for pyfaceau
-            `intensities`.
+        columns: `all` (confidence and OpenFace's 669), `with_shape` (these and the 40 parameters `p_*` of its shape
+            model), `aus` (confidence and 35) or `intensities` (the 17 `AUxx_r`, all that pyfaceau has). Default `all`,
+            for pyfaceau `intensities`.
         binary: Path or name of `FeatureExtraction`.
         command: A command that runs it instead, such as a container's: program and arguments, with `{input}` (the
             video), `{output}` (the folder for the CSV) and `{folder}` (the scratch folder that holds both, and that it
@@ -89,7 +94,6 @@ class Openface(Extractor[OpenfaceOptions]):
 
     Options = OpenfaceOptions
     modality: ClassVar[Literal["video"]] = "video"
-    runs_beside = True
     licence = "OpenFace: academic or non-commercial research; pyfaceau: CC BY-NC 4.0"
 
     @cached_property
@@ -119,6 +123,11 @@ class Openface(Extractor[OpenfaceOptions]):
         if asked.engine == "csv" and asked.csv_folder is not None:
             return CsvFolder(asked.csv_folder, asked.csv_name, asked.made_by)
         return FeatureExtraction(asked.binary, asked.command, _FLAGS[asked.block], asked.made_by, asked.time_limit)
+
+    @property
+    def runs_beside(self) -> bool:
+        """True: another program does the work."""
+        return True
 
     def load(self, device: str) -> None:
         """Find the engine; it runs on the CPU whatever the device.

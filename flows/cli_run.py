@@ -120,14 +120,18 @@ def demo(
 def weights_pull(config: ConfigOption) -> None:
     """Fetch the weights that a configuration names from the Hugging Face hub into its cache."""
     from configs.schema import load_config
+    from extractors.core.detectors import detector_weights
+    from extractors.core.weights import WEIGHT_FILES
     from extractors.core.weights_pull import pull
     from flows.plan import chosen_extractors
 
-    for extractor in chosen_extractors(load_config(config)):
-        weights = getattr(extractor.options, "weights", None)
+    chosen = load_config(config)
+    wanted = [(e.feature, getattr(e.options, "weights", None), e.weight_files) for e in chosen_extractors(chosen)]
+    wanted.append(("faces", detector_weights(chosen.faces), WEIGHT_FILES))
+    for feature, weights, names in wanted:
         if weights is None or weights.hub is None:
-            typer.echo(f"{extractor.feature}: nothing to fetch")
+            typer.echo(f"{feature}: nothing to fetch")
             continue
-        found = pull(weights, extractor.weight_files)
+        found = pull(weights, names)
         files = ", ".join(f"{name} sha256 {digest[:16]}..." for name, digest in found["files"].items())
-        typer.echo(f"{extractor.feature}: {found['repo']} at commit {found['commit']}: {files}")
+        typer.echo(f"{feature}: {found['repo']} at commit {found['commit']}: {files}")

@@ -1,8 +1,8 @@
 """One shard, from media to published shard files: a plain function, without Prefect or Dask.
 
 Two stages overlap: a helper thread decodes the next clips and runs the extractors that need no model thread
-(openSMILE), while this thread runs the networks on the current ones: one clip at a time on a CPU, as many as the
-extractors can use at once on a GPU. Files are written once per shard and feature, which takes milliseconds.
+(openSMILE, face detection), while this thread runs the networks on the current ones: one clip at a time on a CPU, as
+many as the extractors can use at once on a GPU. Files are written once per shard and feature, which takes milliseconds.
 """
 
 from __future__ import annotations

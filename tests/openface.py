@@ -25,6 +25,7 @@ LEADING = {
     "new": ("frame", "face_id", "timestamp", "confidence", "success"),
     "pyfaceau": ("frame", "timestamp", "success"),
 }
+SHAPE = tuple(f"p_{name}" for name in ("scale", "rx", "ry", "rz", "tx", "ty", *range(34)))
 INTENSITIES = tuple(f"{au}_r" for au in INTENSITY_AUS)
 
 
@@ -93,6 +94,7 @@ def main(mode: str, arguments: list[str]) -> None:
         print("Could not open the input")
         return
     columns = OPENFACE_COLUMNS if "-gaze" in arguments else OPENFACE_COLUMNS[-35:]
+    columns += SHAPE if "-pdmparams" in arguments else ()
     values, success = table(video, columns)
     path = write_csv(folder / f"{video.stem}.csv", "new", columns, values, success)
     text = path.read_text()

@@ -49,8 +49,6 @@ class Extractor(ABC, Generic[OptionsT]):
     Attributes:
         Options: Class of the settings.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
-        runs_beside: True if it needs no torch and lets go of Python's lock while it computes, so that a helper thread
-            can run it beside the networks.
         weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
@@ -60,7 +58,6 @@ class Extractor(ABC, Generic[OptionsT]):
 
     Options: ClassVar[type[Options]]
     modality: ClassVar[Modality]
-    runs_beside: ClassVar[bool] = False
     weight_files: ClassVar[tuple[str, ...]] = WEIGHT_FILES
     licence: ClassVar[str] = ""
 
@@ -76,6 +73,11 @@ class Extractor(ABC, Generic[OptionsT]):
     def needs(self) -> tuple[str, ...]:
         """Names of the features of the same clip that this one is computed from; known from the options alone."""
         return ()
+
+    @property
+    def runs_beside(self) -> bool:
+        """Whether it needs no torch and lets go of Python's lock: then a helper thread runs it beside the networks."""
+        return False
 
     @property
     def clips_at_once(self) -> int:

@@ -95,7 +95,7 @@ def _remarks(store: FeatureStore, settings: Settings, tree: Tree) -> Iterator[st
 def write_pictures(
     store: FeatureStore, destination: Path, options: Mapping[str, str], reader: PictureReader | None
 ) -> list[str]:
-    """Write the pictures that the option `images` names: the first, the middle one (the earlier of two), the peak.
+    """Write the pictures that the option `images` names: the first, number N // 2 of N (counted from 0), the peak.
 
     Raises:
         RunError: If nothing was given to read media with, or a clip's media cannot be read.
@@ -110,7 +110,7 @@ def write_pictures(
     for clip in store.clips():
         if clip.id in counts:
             peak = entries[clip.id].get("peak_index")
-            places = {"first": 0, "middle": (counts[clip.id] - 1) // 2, "peak": -1 if peak is None else int(peak)}
+            places = {"first": 0, "middle": counts[clip.id] // 2, "peak": -1 if peak is None else int(peak)}
             chosen = {which: places[which] for which in settings.pictures if places[which] >= 0}
             _write_images(destination, given, root, clip, chosen)
             for which in chosen:

@@ -26,11 +26,12 @@ class Scripted(Extractor[Options]):
     def __init__(self, feature, needs=(), at_once=1, failing=(), beside=False, looks=False):
         super().__init__(feature, Options(), Faces())
         self._needs, self._at_once, self._failing, self._looks = needs, at_once, failing, looks
-        self.runs_beside = beside
+        self._beside = beside
         self.batches, self.remembered = [], []
 
     needs = property(lambda self: self._needs)
     clips_at_once = property(lambda self: self._at_once)
+    runs_beside = property(lambda self: self._beside)
 
     @cached_property
     def spec(self):

@@ -50,7 +50,7 @@ def test_pictures_are_those_that_the_extractors_counted(filmed, tmp_path):
         frames = [frame.rgb() for frame in media.frames()]
         assert len(frames) == PICTURES[clip.id]
         assert abs(int(frames[0].mean()) - 60) < 4  # the sixth picture of the file is the clip's first
-        places = {"first": 0, "middle": (len(frames) - 1) // 2, "peak": int(entries[clip.id]["peak_index"])}
+        places = {"first": 0, "middle": len(frames) // 2, "peak": int(entries[clip.id]["peak_index"])}
         for which, at in places.items():
             with Image.open(tmp_path / f"out/images/{which}/{clip.id}.png") as picture:
                 assert picture.size == (32, 48)
@@ -73,7 +73,7 @@ def test_pictures_need_media_and_somebody_to_read_them(filmed, tmp_path, tmp_pat
             yield np.zeros((4, 4, 3), np.uint8)
 
     with pytest.raises(
-        RunError, match="clip clip_2_Cooking_1, pictures: expected picture 4 and those before, got fewer"
+        RunError, match="clip clip_2_Cooking_1, pictures: expected picture 5 and those before, got fewer"
     ):
         export("merr", filmed, tmp_path / "out", {"images": "middle"}, Short())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
