@@ -251,6 +251,10 @@ def test_a_binary_gets_fixed_arguments_and_is_known_by_its_bytes(clip, tmp_path)
     assert specs[0].columns == ("confidence", *OPENFACE_COLUMNS)
     assert len(specs[0].units) == 670
     assert specs[0].source == "OpenFace 2.2"
+    shaped = _openface(binary=str(binary), columns="with_shape").spec
+    assert len(shaped.columns) == 710
+    assert "-pdmparams" in shaped.recipe["flags"]
+    assert _run(_media(clip), binary=str(binary), columns="with_shape").values.shape == (25, 710)
 
 
 @pytest.mark.parametrize(
