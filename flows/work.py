@@ -235,6 +235,9 @@ class _Work:
         for extractor in chosen:
             if extractor.runs_beside:
                 self._extract(extractor, [ready])
+        for extractor in chosen:
+            if not extractor.runs_beside:
+                extractor.prepare(media)
         return ready
 
     def _give_stored(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:

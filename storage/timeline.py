@@ -226,5 +226,5 @@ def _around(
     last = len(order) - 1
     after = np.searchsorted(ordered, at - TOUCH).clip(0, last)
     before = (np.searchsorted(ordered, at + TOUCH, side="right") - 1).clip(0, last)
-    before = np.searchsorted(ordered, ordered[before])
-    return order[before], order[after], centres
+    first, second = (np.searchsorted(ordered, ordered[place]) for place in (before, after))
+    return order[first], order[second], centres

@@ -101,6 +101,9 @@ class Extractor(ABC, Generic[OptionsT]):
             device: A torch device, such as `cpu` or `cuda:0`.
         """
 
+    def prepare(self, media: Media) -> None:
+        """Do for a clip what needs no network, on the thread that decoded it while others compute; may do nothing."""
+
     def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
         """Extract from each clip: same order, same length, one outcome each."""
         return [self._outcome(media) for media in batch]

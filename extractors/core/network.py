@@ -7,6 +7,7 @@ inputs, `forward` runs some of them, `features` puts a clip's outputs together.
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -235,9 +236,25 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
                 kept.append(result)
         return outcomes
 
+    def prepare(self, media: Media) -> None:
+        """Make the clip's units on the helper thread; not for networks that wait for another feature of the clip."""
+        held = self._held(media)
+        if not self.needs and not held:
+            held.append(self._units_of(media))
+
+    def _held(self, media: Media) -> list[tuple[list[UnitT] | ClipError, float]]:
+        return media.once(("units", self._shared_key), list)
+
     def _prepared(self, media: Media) -> list[UnitT] | ClipError:
+        held = self._held(media)
+        made, spent = held.pop() if held else self._units_of(media)
+        self.seconds["prepare"] += spent  # here, as `seconds` belongs to the thread that extracts
+        return made
+
+    def _units_of(self, media: Media) -> tuple[list[UnitT] | ClipError, float]:
+        begin = time.perf_counter()
         try:
-            with self.timed("prepare"):
-                return self.units(media)
+            made: list[UnitT] | ClipError = self.units(media)
         except ClipError as error:
-            return error
+            made = error
+        return made, time.perf_counter() - begin

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from extractors.core import network
+from extractors.core.media import Media
 from extractors.hubert import Hubert
 from storage.records import Failure, Features
 from tests.extractors.speech_models import RATE, batch_of, build, media_of, only, sound
@@ -121,3 +122,29 @@ def test_seconds_of_preparing_moving_and_computing_are_counted_apart(tmp_path: P
     assert extractor.seconds.keys() == {"prepare", "transfer", "model"}
     assert all(seconds > 0 for seconds in extractor.seconds.values())
     assert extractor.clips_at_once == 1
+
+
+def test_what_was_prepared_beside_the_model_is_not_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, utterance = build(), build(level="utterance")
+    made: list[Media] = []
+    for extractor in (frame, utterance):
+        units = extractor.units
+        monkeypatch.setattr(extractor, "units", lambda media, units=units: (made.append(media), units(media))[1])
+    media = batch_of(tmp_path)[0]
+    expected = only(frame, [batch_of(tmp_path)[0]])[0].values
+    made.clear()
+    for extractor in (frame, utterance):
+        extractor.prepare(media)
+    np.testing.assert_array_equal(only(frame, [media])[0].values, expected)
+    only(utterance, [media])
+    assert made == [media]
+
+
+def test_what_cannot_be_prepared_fails_when_it_is_extracted(tmp_path: Path) -> None:
+    extractor, media = build(), media_of(tmp_path, sound(0.01))
+    extractor.prepare(media)
+    (outcome,) = extractor.extract([media])
+    assert isinstance(outcome, Failure)
+    assert outcome.reason == "too_short"
