@@ -154,7 +154,7 @@ def test_changed_media_under_a_stored_clip_stops_the_run(merflow, corpus, config
         ),
         (
             "extractors: [{name: hubret}]\n",
-            "unknown extractor 'hubret'; extractors: action_units, faces, gemaps, hubert",
+            "unknown extractor 'hubret'; extractors: action_units, au_peak, eva, faces, gemaps, hubert",
         ),
         ("extractors: [{name: gemaps, set: x}]\n", "unknown key 'set'; valid keys here: feature_set, level"),
         (
