@@ -65,9 +65,9 @@ def main() -> None:
         clips = usable(given.clips or demo_clips(), given.frames)
         print(f"the first {given.frames} frames of {', '.join(c.stem for c in clips)}; {THREADS} threads", flush=True)
         plain = bench.rounds(clips, given.frames, given.repeats)
+        print_rounds("as they are", plain)
         large = bench.rounds([scaled(c, folder, given.frames) for c in clips], given.frames, 1)
-    print_rounds("as they are", plain)
-    print_rounds("1080p", large)
+        print_rounds("1080p", large)
     summary = {f"{key}_1080p": value for key, value in figures(large).items()}
     result = figures(plain)
     report("faces", result.pop("ratio"), **result, **summary)
@@ -234,7 +234,7 @@ def print_rounds(title: str, rounds: list[Round]) -> None:
     seconds = {part: sum(r[f"eager {part}"] for r in rounds) for part in PARTS}
     shares = ", ".join(f"{part} {spent / sum(seconds.values()):.1%}" for part, spent in seconds.items())
     print(f"  shares of the eager stage: {shares}")
-    print(f"  ratios: {figures(rounds)}")
+    print(f"  ratios: {figures(rounds)}", flush=True)
 
 
 def median(rounds: list[Round], name: str) -> float:
