@@ -1,6 +1,6 @@
 """Action units of the main face: merflow's stage against stock py-feat, in one run, with the same seeded weights.
 
-    python -m benchmarks.faces [--clips FOLDER] [--frames 16] [--repeats 2] [--no-compile]
+    python -m benchmarks.faces [--clips FOLDER] [--frames 16] [--repeats 2] [--threads 2] [--no-compile]
 
 The network has the configuration of py-feat's checkpoints since v2.5 (9.6 GFLOP a face) and comes out of one file in
 py-feat's own format for both. Stock is `Detectorv2(identity_model=None).detect`, fed with decoded pictures, while
@@ -40,7 +40,6 @@ from extractors.core.weights import seeded
 from flows.demo import demo_clips
 from storage.records import Clip
 
-THREADS = 2
 STOCK_BATCHES = (1, 4)
 STOCK = "stock"
 PARTS = ("decode", "faces", "prepare", "model", "columns")
@@ -52,25 +51,29 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=None)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-compile", action="store_true")
     given = parser.parse_args()
     compiled = not given.no_compile and shutil.which("g++") is not None
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = _write_random(folder / "au.safetensors", find_weights(Weights(random={"seed": 0, "size": "full"})))
         bench = Bench(weights, folder, compiled)
         clips = usable(given.clips or demo_clips(), given.frames)
-        print(f"the first {given.frames} frames of {', '.join(c.stem for c in clips)}; {THREADS} threads", flush=True)
+        print(
+            f"the first {given.frames} frames of {', '.join(c.stem for c in clips)}; {given.threads} threads",
+            flush=True,
+        )
         plain = bench.rounds(clips, given.frames, given.repeats)
         print_rounds("as they are", plain)
         large = bench.rounds([scaled(c, folder, given.frames) for c in clips], given.frames, 1)
         print_rounds("1080p", large)
     summary = {f"{key}_1080p": value for key, value in figures(large).items()}
     result = figures(plain)
-    report("faces", result.pop("ratio"), **result, **summary)
+    report("faces", result.pop("ratio"), **result, **summary, threads=given.threads)
 
 
 class Bench:
