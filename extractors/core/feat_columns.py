@@ -1,4 +1,4 @@
-"""py-feat's own columns: names, units, and their values from the network's outputs. Meanings: `docs/openface_columns.md`."""
+"""py-feat's own columns: names, units, and values from the network's outputs. Meanings: `docs/openface_columns.md`."""
 
 from __future__ import annotations
 

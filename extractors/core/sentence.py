@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from extractors.core.weights import ResolvedWeights, sha256_of
+from extractors.core.weights_pull import POOLING_FILE
 from storage.errors import RunError
 from storage.records import digest_of
 
 Pooling = Literal["mean", "cls", "max"]
-POOLING_FILE = "1_Pooling/config.json"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
     *("vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model", "spiece.model"),

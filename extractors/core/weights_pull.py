@@ -11,6 +11,7 @@ from extractors.core.weights import WEIGHT_FILES, sha256_of
 from extractors.core.weights_record import mismatch, record
 from storage.errors import RunError
 
+POOLING_FILE = "1_Pooling/config.json"
 SETTING_SUFFIXES = (".json", ".txt", ".model")  # the last one is a tokenizer's
 
 
@@ -39,8 +40,11 @@ def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES) -> dict[str, Any
         revision = folder.name  # a branch may move between two downloads
     else:
         raise RunError(f"weights {weights.hub}@{weights.revision}: the repository holds no {' or '.join(names)}")
-    fetched = [p for p in sorted(folder.iterdir()) if p.name == name or p.suffix in SETTING_SUFFIXES]
-    files = {p.name: sha256_of(p) for p in fetched}
+    if (folder / "modules.json").is_file():  # a sentence encoder: how token vectors become one
+        _download(weights.hub, folder.name, POOLING_FILE, nested=True)
+    settings = [p.name for p in folder.iterdir() if p.suffix in SETTING_SUFFIXES]
+    fetched = [n for n in (name, POOLING_FILE, *settings) if (folder / n).is_file()]
+    files = {n: sha256_of(folder / n) for n in sorted(set(fetched))}
     if weights.sha256 not in {None, files[name]}:
         raise mismatch(f"{weights.hub}@{weights.revision}", name, str(weights.sha256), files[name])
     pulled = {"repo": weights.hub, "revision": weights.revision, "commit": folder.name, "files": files}
@@ -48,11 +52,13 @@ def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES) -> dict[str, Any
     return pulled
 
 
-def _download(repo: str, revision: str, weights_file: str) -> Path:
+def _download(repo: str, revision: str, file: str, *, nested: bool = False) -> Path:
+    """Fetch a file and, but for one in a folder of the repository, the settings beside it."""
     from huggingface_hub import snapshot_download
 
-    patterns = [*(f"*{suffix}" for suffix in SETTING_SUFFIXES), weights_file]
+    patterns = [file] if nested else [*(f"*{suffix}" for suffix in SETTING_SUFFIXES), file]
+    ignored = None if nested else ["*/*"]
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=ignored))
     except (OSError, ValueError) as error:
         raise RunError(f"weights {repo}@{revision}: {' '.join(str(error).split())}") from error

@@ -133,6 +133,21 @@ def test_pull_takes_the_bin_file_only_where_there_is_no_safetensors(
     assert pull(Weights(random=RandomWeights())) == {}
 
 
+def test_pull_fetches_how_a_sentence_encoder_pools(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(repo: str, *, revision: str, allow_patterns: list[str], ignore_patterns: list[str] | None) -> str:
+        nested = ignore_patterns is None
+        folder = cached(cache, *([] if nested else ["config.json", "modules.json", "model.safetensors"]))
+        if nested:
+            assert (revision, allow_patterns) == (COMMIT, ["1_Pooling/config.json"])
+            (folder / "1_Pooling").mkdir()
+            (folder / "1_Pooling" / "config.json").write_text("{}")
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    pulled = pull(Weights(hub=REPO))
+    assert pulled["files"].keys() == {"config.json", "modules.json", "model.safetensors", "1_Pooling/config.json"}
+
+
 def test_pull_without_a_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_args: object, **_options: object) -> str:
         raise OSError("no route\nto host")
