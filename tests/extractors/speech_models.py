@@ -43,11 +43,11 @@ def media_of(tmp_path: Path, samples: np.ndarray) -> Media:
 
 
 def batch_of(tmp_path: Path) -> list[Media]:
-    medias = []
+    clips = []
     for i, seconds in enumerate(LENGTHS):
         (tmp_path / str(i)).mkdir(exist_ok=True)
-        medias.append(media_of(tmp_path / str(i), (1 + i) * 0.1 * sound(seconds, seed=i)))
-    return medias
+        clips.append(media_of(tmp_path / str(i), (1 + i) * 0.1 * sound(seconds, seed=i)))
+    return clips
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
@@ -68,8 +68,8 @@ def run(media: Media, weights: dict[str, Any] | Path = RANDOM, **options: Any) -
     return only(extractor, [media])[0]
 
 
-def only(extractor: Hubert, medias: list[Media]) -> list[Features]:
-    outcomes = extractor.extract(medias)
+def only(extractor: Hubert, clips: list[Media]) -> list[Features]:
+    outcomes = extractor.extract(clips)
     for outcome in outcomes:
         assert isinstance(outcome, Features), outcome
         assert outcome.values.shape[1] == len(extractor.spec.columns)

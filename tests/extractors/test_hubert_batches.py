@@ -60,16 +60,16 @@ def test_windows_and_blocks_of_several_clips_share_batches_and_come_back_in_orde
     waves = [sound(31.0, seed=1), sound(3.0, seed=2)]
     for recipe, batch in (("merflow", 2 + 1), ("merbench", 4 + 1)):
         extractor = build(recipe=recipe)
-        medias = []
+        clips = []
         for i, wave in enumerate(waves):
             (tmp_path / f"{recipe}{i}").mkdir()
-            medias.append(media_of(tmp_path / f"{recipe}{i}", wave))
-        alone = [only(extractor, [media])[0].values for media in medias]
-        for media in medias:
+            clips.append(media_of(tmp_path / f"{recipe}{i}", wave))
+        alone = [only(extractor, [media])[0].values for media in clips]
+        for media in clips:
             media.once("networks", dict).clear()
         sizes = counted(extractor)
         extractor.budget = 10**9
-        for one, other in zip(alone, only(extractor, medias), strict=True):
+        for one, other in zip(alone, only(extractor, clips), strict=True):
             np.testing.assert_allclose(other.values, one, atol=1e-4)
         assert sizes == [batch]
 
