@@ -46,8 +46,9 @@ class ActionUnitsOptions(Options):
             file in that format or the folder it is in, or a seed.
         precision: `float32`, or `bf16`: the mixed precision that py-feat itself uses on GPUs (action units within 0.01
             of float32, by its own comment).
-        compile: Let `torch.compile` rewrite the network when it is loaded, and log what that did to the numbers: about
-            1.5 times as fast on a CPU, after a minute; needs a C++ compiler. Refused above a difference of 1e-4.
+        compile: Let `torch.compile` rewrite the network when it is loaded, and log what that did to the numbers: 1.1
+            to 1.6 times as fast on a CPU (more with AVX-512), after a minute; needs a C++ compiler. Refused above a
+            difference of 1e-4.
         batch_size: Faces in one pass, None for the fastest on the device (4 on a CPU, 64 on a GPU); changes speed only.
     """
 

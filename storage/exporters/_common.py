@@ -108,8 +108,10 @@ def write_records(folder: Path, without: Mapping[str, Sequence[str]], provenance
 
 
 def filled(features: Features) -> Rows:
-    """(T, D) float32 values; 0 in rows that are not valid."""
-    return np.where(features.valid[:, None], features.values, np.float32(0))
+    """(T, D) float32 values, 0 in rows that are not valid; in place where they may be written to, to hold them once."""
+    values = features.values if features.values.flags.writeable else features.values.copy()
+    values[~features.valid] = 0
+    return values
 
 
 def seconds_of(store: FeatureStore, clip: Clip, features: Sequence[str]) -> float:

@@ -147,7 +147,7 @@ def _arrays(store: FeatureStore, clip_id: str, name: str) -> dict[str, npt.NDArr
 
 
 def _npy(array: npt.NDArray[Any]) -> io.BytesIO:
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-    file.write(np.ascontiguousarray(array).data)  # `np.save` would hold the bytes once more
-    return file
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    # Joined at once, the bytes are held once: a file that grows, as `np.save` writes it, holds more than it needs.
+    return io.BytesIO(b"".join([header.getvalue(), np.ascontiguousarray(array).data]))
