@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from extractors.core.weights_record import home
 from storage.atomic import write_text
 from storage.errors import RunError
 
@@ -37,11 +38,6 @@ _QUIET = {
 }
 
 _started: list[subprocess.Popen[bytes]] = []  # the keeper this process started, to be reaped by it
-
-
-def home() -> Path:
-    """Folder of merflow's own state on this machine: `MERFLOW_HOME`, else `~/.cache/merflow`."""
-    return Path(os.environ.get("MERFLOW_HOME") or Path.home() / ".cache" / "merflow").absolute()
 
 
 @contextmanager

@@ -18,10 +18,14 @@ from storage.atomic import write_text
 from storage.errors import RunError
 
 
+def home() -> Path:
+    """Folder of merflow's own state on this machine: `MERFLOW_HOME`, else `~/.cache/merflow`."""
+    return Path(os.environ.get("MERFLOW_HOME") or Path.home() / ".cache" / "merflow").absolute()
+
+
 def record_path(repo: str, commit: str) -> Path:
     """Where the record of one commit of a repository lies on this machine."""
-    home = Path(os.environ.get("MERFLOW_HOME") or Path.home() / ".cache" / "merflow").absolute()
-    return home / "weights" / repo.replace("/", "--") / f"{commit}.json"
+    return home() / "weights" / repo.replace("/", "--") / f"{commit}.json"
 
 
 def recorded_files(repo: str, commit: str) -> dict[str, str]:
