@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,3 +137,26 @@ def contents(path: Path) -> dict[str, bytes]:
     """The bytes of an export's files by name."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    """Most bytes that a call held at once beyond what was there before, counted by tracemalloc."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def problems_of(
+    check: Callable[[Path], Iterable[str]], export: Path, copy: Path, damage: Callable[[Path], object]
+) -> tuple[list[str], list[str]]:
+    """What a validator says of a copy of an export, and of the copy once it is damaged."""
+    for name, data in contents(export).items():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(data)
+    before = list(check(copy))
+    damage(copy)
+    return before, list(check(copy))

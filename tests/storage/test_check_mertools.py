@@ -12,7 +12,7 @@ from storage.exporters import export
 from storage.exporters.mertools import check
 from storage.legacy_pickle import dump_npz
 from tests.consumers import Array, labels_of
-from tests.exports import contents, make_store
+from tests.exports import make_store, problems_of
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +122,6 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
     damage, message = FAULTS[fault]
-    for name, data in contents(out).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    assert list(check(tmp_path)) == []
-    damage(tmp_path)
-    problems = list(check(tmp_path))
+    before, problems = problems_of(check, out, tmp_path, damage)
+    assert before == []
     assert [p for p in problems if message in p], problems

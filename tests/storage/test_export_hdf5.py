@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from storage.records import Clip, Features
 from storage.shard_file import Entry
 from storage.store import FeatureStore
 from storage.timeline import METHODS, align, regular_grid
-from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store, synthetic
+from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store, peak_of, synthetic
 
 FIRST, SECOND, THIRD, FOURTH = (clip.id for clip in CLIPS)
 SPECS = (GEMAPS, ACTION_UNITS, VIDEOMAE)
@@ -219,11 +217,7 @@ def test_one_clip_at_a_time_is_in_memory(tmp_path, options):
     same = {(clip.id, "gemaps"): whole for clip in clips}
     made = make_store(tmp_path / "s", clips, [spec], shards=[[i] for i in range(n_clips)], replaced=same)
     export("hdf5", made, tmp_path / "first", options)  # imports, and what the store keeps of its files
-    gc.collect()
-    tracemalloc.start()
-    export("hdf5", made, tmp_path / "second", options)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_of(lambda: export("hdf5", made, tmp_path / "second", options))
     # The clip before, which the loop still holds, this clip, and the same on its clock and cut to length.
     assert peak < (3.4 if "length" in options else 2.4) * values.nbytes
 

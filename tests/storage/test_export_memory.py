@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from storage.exporters import export, parquet
 from storage.records import Features
 from storage.store import FeatureStore
-from tests.exports import make_store
+from tests.exports import make_store, peak_of
 from tests.storage import toy
 
 ROWS, WIDTH = 4096, 256
@@ -37,10 +35,6 @@ def store(tmp_path_factory) -> FeatureStore:
 def test_a_clip_is_in_memory_about_twice_however_many_there_are(store, tmp_path, monkeypatch, name):
     monkeypatch.setattr(parquet, "_GROUP_BYTES", 1)  # one clip to a row group, where several small ones share one
     export(name, store, tmp_path / "first", {})  # imports, and what the store keeps of its files
-    gc.collect()
-    tracemalloc.start()
-    export(name, store, tmp_path / "second", {})
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_of(lambda: export(name, store, tmp_path / "second", {}))
     clip = ROWS * (WIDTH * 4 + 2 * 8 + 1)  # values, times and mask
     assert peak < 2 * clip + (1 << 20)  # buffers of fixed size, such as NumPy's for reading, are in the last MiB

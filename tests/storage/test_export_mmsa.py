@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import pickle
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from storage.records import Features
 from storage.shard_file import Entry
 from storage.store import FeatureStore
 from storage.timeline import align, regular_grid
-from tests.exports import contents
+from tests.exports import contents, peak_of
 from tests.storage import toy
 
 pytestmark = pytest.mark.filterwarnings("ignore:numpy.core is deprecated")
@@ -470,10 +469,7 @@ def test_no_more_than_twice_a_split_is_in_memory(tmp_path):
         values = np.ones((250, 256), np.float32)
         store.put(name, spec, [Entry(c.id, "f", Features(values, times, np.ones(250, bool))) for c in clips], {})
     export("mmsa", store, tmp_path / "warm", SENTIMENT)
-    tracemalloc.start()
-    export("mmsa", store, tmp_path / "out", SENTIMENT)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_of(lambda: export("mmsa", store, tmp_path / "out", SENTIMENT))
     split = 2 * 16 * 250 * 256 * 4
     assert (tmp_path / "out/unaligned.pkl").stat().st_size > 3 * split
     assert peak < 2 * split
