@@ -52,7 +52,7 @@ class MAE(PictureNetwork[MAEOptions]):
     licence = "facebook/vit-mae-large: Apache 2.0; MAE's own code and checkpoints: CC BY-NC 4.0, non-commercial"
     model_types = ("vit_mae",)
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
-    pth_format = "mae-pth"
+    weight_formats = ("mae-pth", "hf")
     model_class = "ViTMAEModel"
     processor_class = "ViTImageProcessor"
     # preprocessor_config.json of facebook/vit-mae-large.

@@ -75,7 +75,7 @@ class VideoMAE(PictureNetwork[VideoMAEOptions]):
     model_types = ("videomae",)
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
     setting_keys = (*PictureNetwork.setting_keys, "num_frames", "tubelet_size")
-    pth_format = "videomae-pth"
+    weight_formats = ("videomae-pth", "hf")
     model_class = "VideoMAEModel"
     processor_class = "VideoMAEImageProcessor"
     # preprocessor_config.json of MCG-NJU/videomae-base, for random weights; the class's own defaults are others.

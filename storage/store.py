@@ -99,7 +99,7 @@ class FeatureStore:
         known = self._specs.setdefault(name, index.spec)
         if known is not index.spec and known.digest != index.spec.digest:
             raise StoreError(
-                f"{index.path}: feature {name} differs from its other shards: {_differs(known, index.spec)}"
+                f"{index.path}: feature {name} differs from its other shards: {known.first_difference(index.spec)}"
             )
         self._places[index.path] = index.places
         for clip_id, (start, stop, fingerprint) in index.rows.items():
@@ -181,13 +181,21 @@ class FeatureStore:
         Raises:
             StoreError: If the clip has none; the message says why it failed or that it is missing.
         """
-        found = self._where.get((feature, clip_id))
-        if found is None:
-            self._spec(feature)
-            failure = self._failures.get((feature, clip_id))
-            why = f"{failure[0].reason}: {failure[0].message}" if failure else "no such clip, or not extracted yet"
-            raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
-        return self._reader(found[0]).rows(found[1], found[2])
+        path, start, stop = self._place(clip_id, feature)
+        return self._reader(path).rows(start, stop)
+
+    def length(self, clip_id: str, feature: str) -> int:
+        """Number of rows of one clip, without reading them; raises what `get` does."""
+        _, start, stop = self._place(clip_id, feature)
+        return stop - start
+
+    def _place(self, clip_id: str, feature: str) -> tuple[Path, int, int]:
+        if (found := self._where.get((feature, clip_id))) is not None:
+            return found[:3]
+        self._spec(feature)
+        failure = self._failures.get((feature, clip_id))
+        why = f"{failure[0].reason}: {failure[0].message}" if failure else "no such clip, or not extracted yet"
+        raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
 
     def iterate(
         self, features: Sequence[str] | None = None, split: str | None = None
@@ -237,8 +245,8 @@ class FeatureStore:
         known = self._specs.get(spec.name)
         if known is not None and known.digest != spec.digest:
             raise StoreError(
-                f"{self.path}: feature {spec.name} is already stored with another recipe ({_differs(known, spec)}); "
-                f"use a new store, or give this one its own `feature:` name"
+                f"{self.path}: feature {spec.name} is already stored with another recipe "
+                f"({known.first_difference(spec)}); use a new store, or give this one its own `feature:` name"
             )
 
     def write_run(self, run: str, record: dict[str, Any]) -> None:
@@ -267,8 +275,7 @@ class FeatureStore:
         return self._specs[feature]
 
     def _reader(self, path: Path) -> ShardReader:
-        # Readers are per process, for a fork would share their place in the file; and few, for a process may not open
-        # thousands.
+        # Per process, for a fork would share their place in the file; few, for a process may not open thousands.
         key = (os.getpid(), path)
         if key not in self._readers:
             while len(self._readers) >= OPEN_FILES:
@@ -276,10 +283,6 @@ class FeatureStore:
             self._readers[key] = ShardReader(path, self._places[path])
         self._readers.move_to_end(key)
         return self._readers[key]
-
-
-def _differs(known: FeatureSpec, new: FeatureSpec) -> str:
-    return known.first_difference(new) or "no field"
 
 
 def open_store(path: str | Path) -> FeatureStore:

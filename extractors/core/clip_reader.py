@@ -10,14 +10,13 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.crops import crop_face
+from extractors.core.crops import FACE_EXPAND, crop_face
 from extractors.core.demux import open_media, picture_stream, walk
 from extractors.core.media import Frame
 from storage.errors import ClipError
 from storage.records import Clip
 
 Rgb = npt.NDArray[np.uint8]
-EXPAND = 1.2  # side of the crop over side of the face box, as the extractors have it
 
 
 class ClipReader:
@@ -45,4 +44,4 @@ class ClipReader:
 
     def face(self, picture: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
         """The (size, size, 3) square around a face's box x1, y1, x2, y2, 1.2 times as large, cut out of a picture."""
-        return crop_face(picture, box, size=size, expand=EXPAND)
+        return crop_face(picture, box, size=size, expand=FACE_EXPAND)

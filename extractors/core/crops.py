@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FACE_EXPAND = 1.2  # side of the crop over side of the face box, wherever faces are cut out for people or encoders
+
 
 def crop_face(
     rgb: npt.NDArray[np.uint8], box: npt.NDArray[np.floating[Any]], *, size: int, expand: float

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Faces
-from extractors.core.crops import crop_face
 from extractors.core.detectors import detector, detector_weights
 from extractors.core.media import Frame, Media
 from extractors.core.tracks import GAP, LINK_IOU, Track, Tracker, iou, main_track
 from extractors.core.weights import resolve
 
-__all__ = ["FACE_RULE", "FaceTrack", "Track", "crop_face", "face_track", "iou", "recipe", "remember"]
+__all__ = ["FACE_RULE", "FaceTrack", "Track", "face_track", "iou", "recipe", "remember"]
 
 FACE_RULE = f"""Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
 Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are

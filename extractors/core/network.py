@@ -88,10 +88,20 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     @cached_property
     def _weights(self) -> ResolvedWeights:
-        if self.options.weights.format not in self.weight_formats:
+        return resolve(self._given, self.setting_files)
+
+    @property
+    def _given(self) -> Weights:
+        """The weights that the options name.
+
+        Raises:
+            RunError: If they are of a layout that this network cannot load.
+        """
+        given = self.options.weights
+        if given.format not in self.weight_formats:
             expected = " or ".join(self.weight_formats)
-            raise RunError(f"{self.feature}: weights: expected format {expected}, got {self.options.weights.format}")
-        return resolve(self.options.weights, self.setting_files)
+            raise RunError(f"{self.feature}: weights: format {given.format} does not fit; expected {expected}")
+        return given
 
     @cached_property
     def _settings(self) -> dict[str, Any]:

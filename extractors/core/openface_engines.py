@@ -5,7 +5,6 @@ Each clip gets a fresh process: OpenFace and pyfaceau adapt to the face that the
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ from typing import Any
 
 from extractors.core.media import Media
 from extractors.core.openface_run import clip_file, find_program, run
+from extractors.core.weights import sha256_of
 from storage.errors import ClipError, RunError
 
 _GET_OPENFACE = (
@@ -104,7 +104,7 @@ class FeatureExtraction(Engine):
         self._command = (program, *given, *flags)
         self._limit = limit
         self.source = made_by
-        which = {"command": list(command)} if command else {"sha256": _sha256(Path(program))}
+        which = {"command": list(command)} if command else {"sha256": sha256_of(Path(program))}
         self.identity = {"engine": "binary", **which, "flags": list(flags)}
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
@@ -159,8 +159,3 @@ def _fill(command: Sequence[str], places: dict[str, str]) -> list[str]:
 
 def _has(path: Path) -> str:
     return "a CSV" if path.is_file() else "no CSV"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.faces import crop_face, face_track, recipe
+from extractors.core.crops import FACE_EXPAND, crop_face
+from extractors.core.faces import face_track, recipe
 from extractors.core.media import Frame, Media
 from extractors.core.network import Array, NetworkExtractor, NetworkOptions
-from extractors.core.pth import PthCheckpoint, PthFormat, build_pth, read_pth
+from extractors.core.pth import PthCheckpoint, build_pth, read_pth
 from extractors.core.torch_runtime import torch_dtype
 from extractors.core.weights import ResolvedWeights, load_model, load_scaler, resolve
 from storage.errors import RunError
@@ -23,7 +24,6 @@ from storage.records import Features
 if TYPE_CHECKING:
     import torch
 
-FACE_EXPAND = 1.2  # side of the crop over side of the face box
 GPU_PICTURES = 512  # most in one batch: more fill a GPU no better and only take memory
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Pixels = npt.NDArray[np.uint8]
@@ -111,7 +111,6 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
     Units are (..., 3, side, side) uint8: a quarter of the memory of scaled pictures, and of what goes to the device.
 
     Attributes:
-        pth_format: The `.pth` layout it takes.
         model_class: Class of transformers.
         processor_class: Class of transformers that sizes and scales.
         processor_defaults: Its settings for random weights.
@@ -119,7 +118,6 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
 
     setting_keys: ClassVar[tuple[str, ...]] = ("hidden_size", "image_size", "patch_size")
     cost_bytes = 64  # a pixel's share of ViT-L's hidden states in float32, by computation
-    pth_format: ClassVar[PthFormat]
     model_class: ClassVar[str]
     processor_class: ClassVar[str]
     processor_defaults: ClassVar[Mapping[str, Any]]
@@ -127,17 +125,15 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
     @cached_property
     def _pth(self) -> PthCheckpoint | None:
         """The `.pth` file, mapped rather than loaded; None for weights in another layout."""
-        given = self.options.weights
-        if given.format == "hf":
+        layout = self._given.format
+        if layout == "hf":
             return None
-        if given.format != self.pth_format:
-            raise RunError(f"{self.feature}: weights: format {given.format} does not fit; expected {self.pth_format}")
-        found = resolve(given)  # compares hashes, so before anything is unpickled
-        return read_pth(Path(found.folder or "", found.identity["file"]), self.pth_format)
+        found = resolve(self._given)  # compares hashes, so before anything is unpickled
+        return read_pth(Path(found.folder or "", found.identity["file"]), layout)
 
     @cached_property
     def _weights(self) -> ResolvedWeights:
-        found = resolve(self.options.weights, self.setting_files)
+        found = super()._weights
         return found if self._pth is None else replace(found, identity={**found.identity, "epoch": self._pth.epoch})
 
     @cached_property

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from storage.errors import RunError
@@ -98,3 +99,8 @@ def _versions(store: FeatureStore) -> list[Any]:
 def _described(spec: FeatureSpec) -> dict[str, Any]:
     kept = {key: value for key, value in spec.to_dict().items() if key not in {"columns", "units"}}
     return kept | {"digest": spec.digest, "width": len(spec.columns)}
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file for people and programs: indented, UTF-8."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="")

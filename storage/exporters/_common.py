@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import RunError
-from storage.exporters._base import choice, some, spec_of
-from storage.exporters._padded import write_json
+from storage.exporters._base import choice, some, spec_of, write_json
 from storage.records import CLIP_ID, Clip, Features
 from storage.timeline import latest_end
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from storage.exporters._base import some
-from storage.exporters._padded import SUFFIXES, write_json
+from storage.exporters._base import some, write_json
+from storage.exporters._padded import SUFFIXES
 from storage.indomer_files import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,

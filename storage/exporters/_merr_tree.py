@@ -60,7 +60,7 @@ class Tree:
         """
         try:
             vectors = {slot: self._vector(clip, name) for slot, name in self._settings.slots.items()}
-            pictures = len(self._features(clip, self._settings.frames).valid)
+            pictures = self._length(clip, self._settings.frames)
             entry = self._entry(clip)
             emotion = self._emotion(clip, entry)
         except _LackingError as lacking:
@@ -79,9 +79,16 @@ class Tree:
                 self.partial[key].append(clip.id)
 
     def _features(self, clip: Clip, name: str) -> Features:
+        self._require(clip, name)
+        return self._store.get(clip.id, name)
+
+    def _length(self, clip: Clip, name: str) -> int:
+        self._require(clip, name)
+        return self._store.length(clip.id, name)
+
+    def _require(self, clip: Clip, name: str) -> None:
         if not self._store.has(clip.id, name):
             raise _LackingError(name, "missing", f"feature {name}: expected values, got none")
-        return self._store.get(clip.id, name)
 
     def _vector(self, clip: Clip, name: str) -> npt.NDArray[np.float32]:
         vector = pooled(self._features(clip, name))

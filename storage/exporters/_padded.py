@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from storage.exporters._base import write_json
+from storage.exporters._common import filled
 from storage.exporters._openface import LEADING, leading_column
 from storage.legacy_pickle import Later, dump
 from storage.records import Features, FeatureSpec
@@ -47,7 +48,7 @@ class Modality:
     def rows(self, features: Features) -> Rows:
         """(T, D) float32 values of one clip; 0 in the feature's own columns where a row is not valid."""
         places = {name: i for i, name in enumerate(self.spec.columns)}
-        own = np.where(features.valid[:, None], features.values, np.float32(0))
+        own = filled(features)
         if self.columns == self.spec.columns:
             return own
         made = [c for c in self.columns if c not in places]
@@ -85,7 +86,7 @@ def write_modality(
     target.mkdir()
     layout = modality.describe()
     write_json(target / "columns.json", layout)
-    lengths = {s: {i: len(store.get(i, modality.spec.name).valid) for i in ids} for s, ids in splits.items()}
+    lengths = {s: {i: store.length(i, modality.spec.name) for i in ids} for s, ids in splits.items()}
     longest = max((n for of_split in lengths.values() for n in of_split.values()), default=0)
     for split, rows in lengths.items():
         name = f"{split}_{modality.kind}_features"
@@ -102,11 +103,6 @@ def _item(store: FeatureStore, modality: Modality, clip_id: str, length: int) ->
     padded = np.zeros((length, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
     return {f"{modality.kind}_name": f"{clip_id}{SUFFIXES[modality.kind]}", f"{modality.kind}_feature": padded}
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file for people and programs: indented, UTF-8."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="")
 
 
 def link_tree(source: Path, copy: Path) -> None:

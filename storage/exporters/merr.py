@@ -26,12 +26,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.exporters._base import some
+from storage.exporters._base import some, write_json
 from storage.exporters._common import lacking, refuse_lacking, write_records
 from storage.exporters._merr_check import FINE, JSON, LABELS, TRANSCRIPT, check_tree
 from storage.exporters._merr_settings import OPTIONS, Settings, settings_of
 from storage.exporters._merr_tree import Tree
-from storage.exporters._padded import write_json
 from storage.exporters._per_clip import require_labels
 from storage.exporters._pictures import pictures_at, reader_for, write_png
 

@@ -29,11 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import RunError
-from storage.exporters._base import some
+from storage.exporters._base import some, write_json
 from storage.exporters._common import filled, lacking, refuse_lacking, write_records
 from storage.exporters._mertools_check import FACE_SIDE, FACES, FEATURES, NO_VALENCE, TRANSCRIPT, check_tree
 from storage.exporters._mertools_settings import BOXES, OPTIONS, Settings, corpora_of, settings_of
-from storage.exporters._padded import write_json
 from storage.exporters._per_clip import pooled, require_labels, word_of, write_npy
 from storage.exporters._pictures import pictures_at, reader_for
 from storage.legacy_pickle import dump_npz

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from storage.errors import RunError
-from storage.exporters._base import choice, some, spec_of
+from storage.exporters._base import choice, some, spec_of, write_json
 from storage.exporters._common import (
     DEFAULT_SPLIT,
     MISSING,
@@ -38,7 +38,6 @@ from storage.exporters._common import (
     write_records,
 )
 from storage.exporters._mmsa import PARTS, TOKENS, Contents, Source, extent_of
-from storage.exporters._padded import write_json
 from storage.exporters._target import TARGET_OPTIONS, Target, target_of
 from storage.legacy_pickle import dump
 from storage.records import Clip, FeatureSpec

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import RunError
-from storage.exporters._base import some
+from storage.exporters._base import some, write_json
 from storage.exporters._common import (
     DEFAULT_SPLIT,
     FEATURES,
@@ -42,7 +42,6 @@ from storage.exporters._common import (
     whole_number,
     write_records,
 )
-from storage.exporters._padded import write_json
 from storage.exporters._webdataset_check import check, key_of
 from storage.records import Clip
 

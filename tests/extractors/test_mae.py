@@ -11,7 +11,7 @@ from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, 
 
 from configs.schema import Faces
 from extractors.core.base import build_extractor
-from extractors.core.faces import crop_face
+from extractors.core.crops import crop_face
 from extractors.core.media import Media
 from extractors.core.weights import seeded
 from extractors.mae import FULL, MAE, TINY

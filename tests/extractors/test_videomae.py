@@ -13,7 +13,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEImagePr
 
 from configs.schema import ConfigError, Faces
 from extractors.core.base import build_extractor
-from extractors.core.faces import crop_face
+from extractors.core.crops import crop_face
 from extractors.core.media import Media
 from extractors.core.weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16

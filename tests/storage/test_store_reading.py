@@ -36,6 +36,13 @@ def test_reading_what_is_not_there_says_why(store):
         open_store(store.path / "runs")
 
 
+def test_the_number_of_rows_is_known_without_reading_them(store, monkeypatch):
+    monkeypatch.setattr(store, "_reader", None)
+    assert [store.length(clip, "gemaps") for clip in "ac"] == [5, 1]
+    with pytest.raises(StoreError, match="clip b, feature gemaps: no_audio"):
+        store.length("b", "gemaps")
+
+
 def test_readable_with_h5py_alone(store):
     (path,) = store.path.rglob("*.h5")
     with h5py.File(path) as file:
