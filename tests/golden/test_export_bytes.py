@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from storage.exporters import export, exporter_names
 from storage.exporters import _base as provenance
+from storage.exporters import export, exporter_names
 from tests.exports import contents
 from tests.exports import make_store as make_wide_store
 from tests.storage.toy import make_store as make_toy_store
@@ -86,7 +86,7 @@ def checksums(folder: Path, number: int) -> dict[str, str]:
     store = STORES[kind](folder / "store")
     with (
         mock.patch.object(provenance, "version", lambda package: f"{package} 1.0"),
-        mock.patch.object(provenance.platform, "python_version", lambda: "3.11.0"),
+        mock.patch.object(provenance.platform, "python_version", return_value="3.11.0"),
     ):
         export(name, store, folder / "out", options)
     files = contents(folder / "out")

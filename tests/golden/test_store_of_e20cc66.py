@@ -34,7 +34,7 @@ EXPORTS: dict[str, dict[str, str]] = {
     "mmsa": {
         "missing": "omit",
         "labels": "happy:1,sad:-1,netral:0,xyz:0",
-        "splits": "train:train,train:valid,val:test",
+        "splits": "train:train,train:valid,val:test,test:none",
     },
     "parquet": {"missing": "omit"},
     "webdataset": {"missing": "omit", "features": "gemaps,faces,quality"},
@@ -69,7 +69,7 @@ def exported(store: FeatureStore, name: str, folder: Path) -> dict[str, str]:
     """SHA-256 of each file of an export."""
     with (
         mock.patch.object(provenance, "version", lambda package: f"{package} 1.0"),
-        mock.patch.object(provenance.platform, "python_version", lambda: "3.11.0"),
+        mock.patch.object(provenance.platform, "python_version", return_value="3.11.0"),
     ):
         export(name, store, folder / name, EXPORTS[name] | {"allow_synthetic": "true"})
     files = contents(folder / name)
