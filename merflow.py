@@ -5,7 +5,8 @@ store = merflow.open_store("store")
 features = store.get("clip_1_Cooking_1", "gemaps")   # values (T, 18), times (T, 2) seconds, valid (T,)
 """
 
-from storage.records import Clip, Failure, Features, FeatureSpec
-from storage.store import FeatureStore, open_store
+from storage.clip import Clip
+from storage.records import Failure, Features, FeatureSpec
+from storage.store.store import FeatureStore, open_store
 
 __all__ = ["Clip", "Failure", "FeatureSpec", "FeatureStore", "Features", "open_store"]

@@ -32,15 +32,16 @@ import torch
 
 from benchmarks._report import report
 from configs.schema import Faces, RunConfig
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from extractors.core.torch_runtime import set_threads
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.runtime import set_threads
 from flows.demo import demo_clips
 from flows.ingest import ingest_corpus
-from flows.work import Job, extract_shard
+from flows.worker import Job, extract_shard
 from storage.manifest import Manifest
-from storage.records import Clip, Shard
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Shard
+from storage.store.store import FeatureStore
 
 THREADS = os.cpu_count() or 1
 CLIPS, ROUND, SECONDS = 16, 4, 3.0

@@ -18,9 +18,9 @@ from configs.schema import Cluster, load_config
 from flows.demo import demo_clips
 from flows.ingest import ingest_corpus
 from flows.run import run_extraction
-from flows.server import prefect_server
+from flows.prefect_server import prefect_server
 from storage.manifest import Manifest
-from storage.store import FeatureStore, open_store
+from storage.store.store import FeatureStore, open_store
 
 
 def main() -> None:

@@ -33,14 +33,14 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Faces, Weights
-from extractors.core.base import build_extractor
-from extractors.core.face_chips import cut_face, face_square, normalised
-from extractors.core.faces import face_track
-from extractors.core.media import Media
-from extractors.core.pyfeat import _write_random, feat_module, find_weights
-from extractors.core.weights import seeded
+from extractors.core.extractor import build_extractor
+from extractors.action_units.face_crops import cut_face, face_square, normalised
+from extractors.core.faces.main_face import face_track
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.pyfeat import _write_random, feat_module, find_weights
+from extractors.core.networks.weights import seeded
 from flows.demo import demo_clips
-from storage.records import Clip
+from storage.clip import Clip
 
 STOCK_BATCHES = (1, 4)
 STOCK = "stock"

@@ -18,11 +18,11 @@ from benchmarks._report import report
 from configs.schema import Cluster, RunConfig
 from flows.plan import make_shards
 from flows.run import run_extraction
-from flows.server import prefect_server
-from flows.work import Job, extract_shard
+from flows.prefect_server import prefect_server
+from flows.worker import Job, extract_shard
 from storage.ingest import ingest
 from storage.manifest import Manifest, write_manifest
-from storage.store import FeatureStore
+from storage.store.store import FeatureStore
 
 SHARDS = 60
 CONFIG = {"extractors": [{"name": "gemaps"}], "cluster": {"engine": "local", "shard_seconds": 0.5}}

@@ -27,9 +27,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks._report import report
 from storage.manifest import write_manifest
-from storage.records import Clip, Features, FeatureSpec
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 from storage.torch_dataset import ClipDataset, collate
 
 ROWS, WIDTH, HOP = 250, 1024, 0.02

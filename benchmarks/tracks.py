@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Faces
-from extractors.core.faces import FaceTrack, face_track
-from extractors.core.media import Media
-from extractors.core.tracks import iou
+from extractors.core.faces.main_face import FaceTrack, face_track
+from extractors.core.media.clip_media import Media
+from extractors.core.faces.tracking import iou
 from flows.demo import demo_clips
-from storage.records import Clip
+from storage.clip import Clip
 
 EVERY = 5
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}

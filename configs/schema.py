@@ -6,22 +6,14 @@ the valid ones. Settings of one extractor (`recipe`, `feature_set`, ...) are che
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message is one readable line."""
-
-
-class Section(BaseModel):
-    """Base of every part of a configuration: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from configs.errors import ConfigError
+from configs.plugins import Section, parse
 
 
 class RandomWeights(Section):
@@ -61,12 +53,12 @@ class Weights(Section):
 
 
 class Faces(Section):
-    """The face stage, shared by every extractor that looks at faces.
+    """Options of the extractor `faces`, which is added where an extractor needs it.
 
     `{detector: retinaface, detect_every: 1, short_side: null, min_confidence: 0.5}` is what py-feat's Detectorv2 does.
 
     Attributes:
-        detector: Module of `extractors.core.detectors`: `libfacedetection`, `retinaface`, `center`, ...
+        detector: Module of `extractors.core.faces.detectors`: `libfacedetection`, `retinaface`, `center`, ...
         detect_every: Detect on every k-th frame and interpolate boxes between; 1 detects on every frame.
         short_side: Detect on a copy whose short side is at most this many pixels; None detects on the frame itself.
         min_confidence: Detections below this confidence, 0..1, are ignored.
@@ -129,7 +121,7 @@ class RunConfig(Section):
 
     Attributes:
         extractors: What to extract, in order.
-        faces: The face stage.
+        faces: Options of the extractor `faces`, which is added where another one needs it.
         cluster: Where shards run.
         no_audio: What a clip without audio means for audio features: `fail` (default) or `skip` by rule.
         no_video: The same for video.
@@ -143,6 +135,11 @@ class RunConfig(Section):
     no_video: Literal["fail", "skip"] = "fail"
     no_text: Literal["fail", "skip"] = "fail"
 
+    def section_of(self, name: str) -> Section | None:
+        """The top-level section that is called like an extractor and holds its options, such as `faces:`."""
+        section = getattr(self, name, None) if name in type(self).model_fields else None
+        return section if isinstance(section, Section) else None
+
     @model_validator(mode="after")
     def _distinct_features(self) -> Self:
         names = [e.feature_name for e in self.extractors]
@@ -150,49 +147,6 @@ class RunConfig(Section):
         if twice:
             raise ValueError(f"feature {twice[0]!r} appears twice; give each its own `feature:` name")
         return self
-
-
-SectionT = TypeVar("SectionT", bound=BaseModel)
-
-
-def parse(model: type[SectionT], values: object, where: str) -> SectionT:
-    """Check plain values against a section.
-
-    Args:
-        model: The section.
-        values: Plain YAML values.
-        where: Named in errors, such as a file and key.
-
-    Raises:
-        ConfigError: One line: where, which key, what was expected, what was given.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(model, error)}") from error
-
-
-def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        valid = _valid_keys(model, first["loc"][:-1])
-        close = difflib.get_close_matches(str(first["loc"][-1]), valid, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"unknown key {key!r}; valid keys here: {', '.join(valid)}.{hint}"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    got = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r}"
-    return f"{key + ': ' if key else ''}{message}{got}"
-
-
-def _valid_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(str(part))
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if inner:
-            model = inner[0]
-    return sorted(model.model_fields)
 
 
 def named_configs() -> dict[str, Path]:

@@ -11,22 +11,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from extractors.core.base import Extractor, Options
-from extractors.core.media import Media
-from extractors.core.openface_columns import INTENSITY_AUS, PRESENCE_AUS
-from storage.au_rules import (
-    BLINK,
-    CHRONOLOGICAL_DISTANCE,
-    EMOTIONS,
-    NEUTRAL,
-    RULES,
-    Rule,
-    clip_emotion,
-    emotions_at,
-    frequent_aus,
-    peak_frame,
-)
-from storage.errors import ClipError, RunError
+from extractors.core.extractor import Extractor
+from configs.plugins import Section
+from extractors.core.media.clip_media import Media
+from storage.vocabulary.openface_columns import INTENSITY_AUS, PRESENCE_AUS
+from storage.vocabulary.action_unit_rules import BLINK, CHRONOLOGICAL_DISTANCE, EMOTIONS, NEUTRAL, RULES, Rule, clip_emotion, emotions_at, frequent_aus, peak_frame
+from storage.errors import ClipError
+from configs.errors import RunError
 from storage.records import Features, FeatureSpec
 
 _PEAK = (("row", ""), ("frame", ""), ("time", "s"), ("score", "sum of AUxx_r"))
@@ -48,7 +39,7 @@ def _columns() -> dict[str, str]:
 COLUMNS = _columns()
 
 
-class AuPeakOptions(Options):
+class AuPeakOptions(Section):
     """What to look at.
 
     Attributes:
@@ -69,7 +60,7 @@ class AuPeak(Extractor[AuPeakOptions]):
     1 for the clip's one emotion, which for `mer_factory` may be that of another picture.
     """
 
-    Options = AuPeakOptions
+    Section = AuPeakOptions
     modality: ClassVar[Literal["video"]] = "video"
 
     @property

@@ -18,13 +18,13 @@ import numpy as np
 from pydantic import model_validator
 
 from configs.schema import Weights
-from extractors.core.media import Media
-from extractors.core.network import Array, NetworkExtractor, NetworkOptions
-from extractors.core.pictures import Pixels, Scaling, resized
-from extractors.core.torch_runtime import torch_dtype
-from extractors.core.weights import seeded
-from storage.au_rules import Rule, peak_frame
-from storage.errors import RunError
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
+from extractors.core.networks.frame_network import Pixels, Scaling, resized
+from extractors.core.networks.runtime import torch_dtype
+from extractors.core.networks.weights import seeded
+from storage.vocabulary.action_unit_rules import Rule, peak_frame
+from configs.errors import RunError
 from storage.records import Features, FeatureSpec
 
 SIDE = 448

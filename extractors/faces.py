@@ -10,16 +10,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from extractors.core.base import Extractor, Options
-from extractors.core.detectors import detector
-from extractors.core.faces import FaceTrack, face_track, recipe, remember
-from extractors.core.media import Media
+from extractors.core.extractor import Extractor
+from configs.plugins import Section
+from extractors.core.faces.detectors import detector
+from extractors.core.faces.main_face import FaceTrack, face_track, recipe, remember
+from extractors.core.media.clip_media import Media
 from storage.records import Features, FeatureSpec
 
 COLUMNS = ("x1", "y1", "x2", "y2", "confidence", "track_id", "face_count", "detected", "track_count")
 
 
-class FacesOptions(Options):
+class FacesOptions(Section):
     """None of its own: the settings are the run's `faces:`."""
 
 
@@ -33,7 +34,7 @@ class FacesExtractor(Extractor[FacesOptions]):
     the row is interpolated.
     """
 
-    Options = FacesOptions
+    Section = FacesOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "libfacedetection: BSD; py-feat's RetinaFace: MIT"
 

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from extractors.core.base import Extractor, Options
-from extractors.core.media import Media
+from extractors.core.extractor import Extractor
+from configs.plugins import Section
+from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
@@ -47,7 +48,7 @@ _UNITS = {
 FeatureSetName = Literal["GeMAPSv01a", "GeMAPSv01b", "eGeMAPSv01a", "eGeMAPSv01b", "eGeMAPSv02", "ComParE_2016"]
 
 
-class GemapsOptions(Options):
+class GemapsOptions(Section):
     """Settings of openSMILE.
 
     Attributes:
@@ -63,7 +64,7 @@ class GemapsOptions(Options):
 class Gemaps(Extractor[GemapsOptions]):
     """openSMILE low-level descriptors or functionals on 16 kHz mono sound."""
 
-    Options = GemapsOptions
+    Section = GemapsOptions
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "openSMILE: audEERING research licence, non-commercial"
 

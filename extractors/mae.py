@@ -16,9 +16,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from configs.schema import Weights
-from extractors.core.media import Media
-from extractors.core.network import Array
-from extractors.core.pictures import IMAGENET, PictureNetwork, PictureOptions, Pixels
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.network_extractor import Array
+from extractors.core.networks.frame_network import IMAGENET, PictureNetwork, PictureOptions, Pixels
 from storage.records import Features, FeatureSpec
 
 FULL: dict[str, Any] = {

@@ -12,9 +12,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.base import Extractor, Options
-from extractors.core.faces import FaceTrack, face_track, recipe
-from extractors.core.media import Frame, Media
+from extractors.core.extractor import Extractor
+from configs.plugins import Section
+from extractors.core.faces.main_face import FaceTrack, face_track, recipe
+from extractors.core.media.frames import Frame
+from extractors.core.media.clip_media import Media
 from storage.records import Features, FeatureSpec
 
 SAMPLED = 16
@@ -36,7 +38,7 @@ _COLUMNS = {
 }
 
 
-class QualityOptions(Options):
+class QualityOptions(Section):
     """None of its own: faces are those of the run's `faces:`."""
 
 
@@ -58,7 +60,7 @@ class Quality(Extractor[QualityOptions]):
     - `fps`: pictures over the seconds in which they are shown, by the container's times; `duration`: those seconds.
     """
 
-    Options = QualityOptions
+    Section = QualityOptions
     modality: ClassVar[Literal["video"]] = "video"
 
     @cached_property

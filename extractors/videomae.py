@@ -16,10 +16,10 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from configs.schema import Weights
-from extractors.core.media import Media
-from extractors.core.network import Array
-from extractors.core.pictures import IMAGENET, PictureNetwork, PictureOptions, Pixels
-from storage.errors import RunError
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.network_extractor import Array
+from extractors.core.networks.frame_network import IMAGENET, PictureNetwork, PictureOptions, Pixels
+from configs.errors import RunError
 from storage.records import Features, FeatureSpec
 
 PICTURES = 16  # one pass of the model

@@ -13,14 +13,14 @@ import numpy as np
 from rich.table import Table
 
 from configs.schema import RunConfig, load_config
-from storage.errors import RunError
+from configs.errors import RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from flows.run import RunResult
     from storage.manifest import Manifest
-    from storage.store import FeatureStore
+    from storage.store.store import FeatureStore
 
 Runner = Callable[[RunConfig, "Manifest", Path, None], "RunResult"]
 NOTICE = (
@@ -41,10 +41,10 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
         The exit code.
     """
     from flows.ingest import ingest_corpus
-    from flows.show import show_ingest
+    from flows.cli.tables import show_ingest
     from flows.status import read_status
     from storage.manifest import Manifest
-    from storage.store import open_store
+    from storage.store.store import open_store
 
     begin = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import psutil
 
 from configs.schema import Cluster
-from flows.work import Job, ShardReport, extract_shard
-from storage.errors import RunError
-from storage.records import Clip
+from flows.worker import Job, ShardReport, extract_shard
+from configs.errors import RunError
+from storage.clip import Clip
 
 FEW_CLIPS = 8
 _WORKER_BYTES = 6 << 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from extractors.core.demux import probe
-from storage.corpora import IngestReport
+from extractors.core.media.demuxing import probe
+from storage.corpora._shared.report import IngestReport
 from storage.ingest import ingest
 
 

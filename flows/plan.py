@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.schema import RunConfig
-from extractors.core.base import Extractor, build_extractor, connect
-from extractors.core.detectors import detector_weights
-from storage.errors import RunError
+from extractors.core.extractor import Extractor, build_extractor, resolve_dependencies
+from extractors.core.faces.detectors import detector_weights
+from configs.errors import RunError
 from storage.manifest import Manifest
-from storage.records import Clip, Shard
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Shard
+from storage.store.store import FeatureStore
 
 FACES = "faces"
 
@@ -62,7 +63,7 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
         RunError: An extractor, option or feature that does not exist, or weights that are not on this machine.
     """
     detector_weights(config.faces)  # a wrong name is worth saying before weights that could not be found
-    built = connect(chosen_extractors(config, only))
+    built = resolve_dependencies(chosen_extractors(config, only))
     if any(FACES in extractor.spec.recipe for extractor in built):
         own = [e for e in built if is_face_stage(e)] or [build_extractor(FACES, FACES, {}, config.faces)]
         built = [*own, *(e for e in built if e not in own)]

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import RunConfig
-from extractors.core.base import Extractor
+from extractors.core.extractor import Extractor
 from flows.engine import check_engine
 from flows.plan import adopt_manifest, build_extractors, new_run_id, survey
-from flows.server import prefect_server
-from flows.work import versions
-from storage.errors import RunError
+from flows.prefect_server import prefect_server
+from flows.worker import versions
+from configs.errors import RunError
 from storage.manifest import Manifest, write_manifest
-from storage.store import FeatureStore
+from storage.store.store import FeatureStore
 
 SPARE_BYTES = 200 << 20
 
@@ -76,7 +76,7 @@ def run_extraction(
     record = _record(run, config, extractors, plan.clips, manifest)
     store.write_run(run, record)
     with prefect_server():
-        from flows.extract import extract
+        from flows.prefect_flow import extract
 
         result = extract(run, str(store.path), config.model_dump(mode="json"), names)
     store.write_run(run, record | {"finished": _now(), "state": "finished"} | result)

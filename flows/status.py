@@ -11,7 +11,7 @@ import numpy as np
 
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
-from storage.store import FeatureStore
+from storage.store.store import FeatureStore
 
 STATES = ("stored", "failed", "skipped", "missing")
 

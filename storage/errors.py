@@ -1,45 +1,49 @@
-"""The exception tree, and the reason codes a clip can fail or be skipped with.
+"""Errors of clips and stores, and the reason codes that a clip can fail or be skipped with.
 
-```
-MerflowError
-  RunError      nothing can be done at all: bad config, missing weights, wrong store. Exit code 2.
-    StoreError  a store, manifest or export that is damaged or does not fit
-  ClipError     one clip cannot give one feature. Recorded with a reason code; the run goes on.
-```
-
-Anything else that escapes is a shard's own trouble (lost worker, full disk): Prefect retries it and the
-shard stays missing until a later run.
+The tree's root and its upper part are in `configs.errors`.
 """
 
 from __future__ import annotations
 
-REASONS: dict[str, str] = {
-    "missing_file": "the media file named in the manifest does not exist",
-    "empty_file": "the media file has zero bytes",
-    "lfs_pointer": "the media file is a git-LFS pointer, not media: run `git lfs pull`",
-    "undecodable": "FFmpeg cannot open or decode the media",
-    "truncated": "the media ends well before the duration its container declares",
-    "no_audio": "the clip has no audio stream",
-    "no_channel": "the audio has fewer channels than `audio_channel` asks for",
-    "audio_gap": "the audio has a hole: its samples do not cover its timestamps",
-    "no_video": "the clip has no video stream",
-    "no_text": "the manifest has no text for the clip",
-    "too_short": "the clip is shorter than one analysis window of the feature",
-    "too_long": "the text has more tokens than the model takes",
-    "not_finite": "the extractor gave NaN or infinity where it should not",
-    "out_of_memory": "the device's memory was too small for this clip, even alone",
-    "program_failed": "an external program, such as OpenFace, failed or did not end within its time limit",
-    "bad_csv": "a CSV file of the clip's features is missing, damaged, or of another clip",
-    "crash": "the worker process died while it worked on this clip, more than once",
+from dataclasses import dataclass
+
+from configs.errors import MerflowError, RunError
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a clip has no values.
+
+    Attributes:
+        meaning: What it means, for people.
+        can_retry: Whether trying the same clip again, with the same media, can help.
+    """
+
+    meaning: str
+    can_retry: bool = False
+
+
+REASONS: dict[str, Reason] = {
+    "missing_file": Reason("the media file named in the manifest does not exist", can_retry=True),
+    "empty_file": Reason("the media file has zero bytes"),
+    "lfs_pointer": Reason("the media file is a git-LFS pointer, not media: run `git lfs pull`"),
+    "undecodable": Reason("FFmpeg cannot open or decode the media"),
+    "truncated": Reason("the media ends well before the duration its container declares"),
+    "no_audio": Reason("the clip has no audio stream"),
+    "no_channel": Reason("the audio has fewer channels than `audio_channel` asks for"),
+    "audio_gap": Reason("the audio has a hole: its samples do not cover its timestamps"),
+    "no_video": Reason("the clip has no video stream"),
+    "no_text": Reason("the manifest has no text for the clip"),
+    "too_short": Reason("the clip is shorter than one analysis window of the feature"),
+    "too_long": Reason("the text has more tokens than the model takes"),
+    "not_finite": Reason("the extractor gave NaN or infinity where it should not"),
+    "out_of_memory": Reason("the device's memory was too small for this clip, even alone", can_retry=True),
+    "program_failed": Reason(
+        "an external program, such as OpenFace, failed or did not end within its time limit", can_retry=True
+    ),
+    "bad_csv": Reason("a CSV file of the clip's features is missing, damaged, or of another clip", can_retry=True),
+    "crash": Reason("the worker process died while it worked on this clip, more than once", can_retry=True),
 }
-
-
-class MerflowError(Exception):
-    """Base of every error merflow raises on purpose."""
-
-
-class RunError(MerflowError):
-    """A run cannot start or continue; the message is one readable line for the user."""
 
 
 class StoreError(RunError):

@@ -9,10 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from storage.corpora import Ingested, IngestReport, read_corpus
-from storage.errors import RunError
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.corpora import read_corpus
+from storage.corpora._shared.corpus import CorpusListing
+from storage.corpora._shared.report import IngestReport
 from storage.manifest import write_manifest
-from storage.records import Clip
 
 Probe = Callable[[Path], float | None]
 _THREADS = 4
@@ -45,24 +47,24 @@ def ingest(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]
     """
     if not path.exists():
         raise RunError(f"{path}: no such file or folder")
-    ingested = read_corpus(corpus or ("folder" if path.is_dir() else "table"), path, options)
-    report = ingested.report
-    report.clips = write_manifest(out, _measured(ingested, probe), ingested.root, ingested.corpus)
+    listing = read_corpus(corpus or ("folder" if path.is_dir() else "table"), path, options)
+    report = listing.report
+    report.clips = write_manifest(out, _measured(listing, probe), listing.root, listing.corpus)
     return report
 
 
-def _measured(ingested: Ingested, probe: Probe) -> Iterator[Clip]:
+def _measured(listing: CorpusListing, probe: Probe) -> Iterator[Clip]:
     """The clips in order, with fingerprint and duration; files are read a little ahead in threads."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        files = _Files(ingested.root, probe, pool)
+        files = _Files(listing.root, probe, pool)
         waiting: deque[Clip] = deque()
-        for clip in ingested.clips:
+        for clip in listing.clips:
             files.start(clip)
             waiting.append(clip)
             if len(waiting) > _AHEAD:
-                yield files.measured(waiting.popleft(), ingested.report)
+                yield files.measured(waiting.popleft(), listing.report)
         while waiting:
-            yield files.measured(waiting.popleft(), ingested.report)
+            yield files.measured(waiting.popleft(), listing.report)
 
 
 class _Files:
@@ -112,4 +114,4 @@ def _look(root: Path, name: str, probe: Probe) -> _File:
     except OSError as error:
         return _File("unreadable", problem=str(error.strerror or error))
     seconds = probe(path)
-    return _File(digest, seconds, "" if seconds is not None else "its length cannot be read")
+    return _File(digest, seconds, "" if seconds is not None else "cannot read duration; file damaged or incomplete")

@@ -1,100 +1,24 @@
-"""The nouns of merflow: Clip, Shard, FeatureSpec, Features, Failure. Read this file first.
+"""The nouns of merflow beside `Clip`: Shard, FeatureSpec, Features, Failure. Read `clip.py` and this file first.
 
-Everything here is plain data: no file, model or network is touched. `Manifest`, which streams clips from
-disk, is in `storage.manifest`.
+Everything here is plain data: no file, model or network is touched. `Manifest`, which streams clips from disk, is in
+`storage.manifest`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
+from storage.clip import Clip
+from storage.digests import canonical_json, digest_of
 
 Modality = Literal["audio", "video", "text"]
 Level = Literal["frame", "utterance"]
-
-
-def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_of(value: object) -> str:
-    """First 16 hex digits of the SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One clip of a corpus: where its media is, which part of it, and what is known about it.
-
-    Attributes:
-        id: Unique over the corpus, characters `A-Za-z0-9_.-`.
-        video: Path of the video, relative to the manifest's root, or a URL; None if the clip has none.
-        audio: Path of the audio; often the same file as `video`.
-        start: Seconds into the media where the clip starts; None means from the beginning.
-        end: Seconds into the media where the clip ends; None means to the end.
-        audio_channel: 0-based channel to use; None means FFmpeg's standard down-mix to mono.
-        crop: Part of the picture to use as fractions (left, top, right, bottom) of the upright frame.
-        split: Corpus split such as `train`; None if the corpus has none.
-        text: Transcript.
-        language: BCP 47 tag of the spoken language.
-        speaker: Speaker id.
-        group: Clips of one group must not be divided between train and test.
-        label_raw: Label as the corpus spells it.
-        label: Label in merflow's vocabulary; None where the raw label has no counterpart.
-        labels: Further categorical labels by name, such as `{"audio": "positif"}`.
-        dimensions: Continuous labels by name, such as `{"valence": 3.5}`, on the corpus's own scale.
-        source_id: The corpus's own name for the clip.
-        duration: Probed seconds; None if the media could not be probed.
-        fingerprint: Digest of media, segment and text; labels are not in it.
-    """
-
-    id: str
-    video: str | None = None
-    audio: str | None = None
-    start: float | None = None
-    end: float | None = None
-    audio_channel: int | None = None
-    crop: tuple[float, float, float, float] | None = None
-    split: str | None = None
-    text: str | None = None
-    language: str | None = None
-    speaker: str | None = None
-    group: str | None = None
-    label_raw: str | None = None
-    label: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    dimensions: Mapping[str, float] = field(default_factory=dict)
-    source_id: str | None = None
-    duration: float | None = None
-    fingerprint: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse ids and segments no later step could use."""
-        if not CLIP_ID.fullmatch(self.id):
-            raise ValueError(f"clip id {self.id!r}: expected characters A-Z a-z 0-9 _ . - only")
-        if self.start is not None and self.start < 0:
-            raise ValueError(f"clip {self.id}: start is {self.start}, expected 0 or more seconds")
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise ValueError(f"clip {self.id}: end {self.end} is not after start {self.start or 0.0}")
-
-    def with_fingerprint(self, media: Mapping[str, str]) -> Clip:
-        """Return this clip with its fingerprint set.
-
-        Args:
-            media: SHA-256 of every media file's bytes by `video` and `audio`.
-        """
-        parts = [dict(media), self.start, self.end, self.audio_channel, self.crop, self.text]
-        return replace(self, fingerprint=digest_of(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +40,7 @@ class FeatureSpec:
 
     Attributes:
         name: Feature name, the folder in the store.
-        extractor: Module that makes it, such as `hubert`.
+        extractor: Name of the extractor that makes it, such as `hubert`.
         modality: `audio`, `video` or `text`.
         level: `frame` (many rows per clip) or `utterance` (one row).
         columns: Column names, in order; their number is the feature's width.
@@ -130,6 +54,7 @@ class FeatureSpec:
         source: Engine whose numbers these are, such as `openSMILE 3.0` or `py-feat`.
         synthetic: True if weights are random: such numbers mean nothing.
         dtype: Type of the values on disk; they are read as float32 whatever it is.
+        inputs: Digest of each feature that it is computed from, by the feature's name.
     """
 
     name: str
@@ -147,6 +72,7 @@ class FeatureSpec:
     source: str = ""
     synthetic: bool = False
     dtype: Literal["float32", "float16"] = "float32"
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -154,9 +80,9 @@ class FeatureSpec:
         return digest_of({k: v for k, v in self.to_dict().items() if k != "name"})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for files."""
+        """Plain JSON types, for files; `inputs` only where there are any, as files before version 0.2 have none."""
         plain: dict[str, Any] = json.loads(canonical_json({f.name: getattr(self, f.name) for f in fields(self)}))
-        return plain
+        return plain if self.inputs else {key: value for key, value in plain.items() if key != "inputs"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
@@ -239,6 +165,7 @@ class Failure:
         message: One line for a person.
         stage: `open`, `decode`, `extract` or `check`.
         state: `failed`, or `skipped` where a rule of the run configuration says that this is expected.
+        attempt: How often it was tried, from 1.
     """
 
     clip_id: str
@@ -247,3 +174,4 @@ class Failure:
     message: str
     stage: str = "extract"
     state: Literal["failed", "skipped"] = "failed"
+    attempt: int = 1

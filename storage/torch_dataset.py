@@ -20,9 +20,10 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from storage import timeline
+from storage.clip import Clip
 from storage.errors import StoreError
-from storage.records import Clip, Features
-from storage.store import FeatureStore
+from storage.records import Features
+from storage.store.store import FeatureStore
 
 Item = dict[str, Any]
 Label = str | Callable[[Clip], Any] | None

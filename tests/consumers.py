@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from storage.legacy_pickle import load_npz
+from storage.exporters._shared.legacy_pickle import load_npz
 
 Array = np.ndarray
 

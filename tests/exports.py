@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.exporters._openface import BLOCKS
+from storage.clip import Clip
 from storage.manifest import write_manifest
-from storage.records import Clip, Failure, Features, FeatureSpec
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.records import Failure, Features, FeatureSpec
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 
 
 def wide(kind: str, width: int = 1024) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ GEMAPS = FeatureSpec(
     recipe={"feature_set": "GeMAPSv01b"},
     source="openSMILE 3.0",
 )
-ACTION_UNITS = FeatureSpec("action_units", "action_units", "video", "frame", ("extra", *BLOCKS), source="py-feat 2.1")
+ACTION_UNITS = FeatureSpec("action_units", "action_units", "video", "frame", ("extra", *OPENFACE_COLUMNS), source="py-feat 2.1")
 FACES = FeatureSpec(
     "faces", "faces", "video", "frame", ("x1", "y1", "x2", "y2", "confidence", "face_count", "detected")
 )

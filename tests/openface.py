@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from extractors.core.openface_columns import INTENSITY_AUS, OPENFACE_COLUMNS
+from storage.vocabulary.openface_columns import INTENSITY_AUS, OPENFACE_COLUMNS
 
 SCRIPT = str(Path(__file__).absolute())
 LEADING = {

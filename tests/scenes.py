@@ -11,8 +11,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from extractors.core.media import FRAME_CACHE_BYTES, Media
-from storage.records import Clip
+from extractors.core.media.clip_media import FRAME_CACHE_BYTES, Media
+from storage.clip import Clip
 from tests.media import write_clip
 
 WIDTH, HEIGHT = 320, 180

@@ -1,76 +1,78 @@
 """A folder of clips: every media file below it is a clip.
 
-A video and a sound file of the same name in the same folder are one clip with its own sound file; a video alone
-brings its own sound; a sound file alone has no video. A clip's id is its file name without the suffix, or its path
+A video and an audio file of the same name in the same folder are one clip with its own audio file; a video alone
+brings its own audio; an audio file alone has no video. A clip's id is its file name without the suffix, or its path
 where two of them are the same.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import PurePosixPath
 
-from storage.corpora._base import (
-    AUDIO_SUFFIXES,
-    MEDIA_SUFFIXES,
-    VIDEO_SUFFIXES,
-    Ingested,
-    IngestReport,
-    check_options,
-    media_files,
-    unique_ids,
-)
-from storage.errors import RunError
-from storage.records import Clip
+from configs.errors import RunError
+from storage.corpora._shared.clip_builder import CorpusRow
+from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.media_finder import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES, media_files
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    file: PurePosixPath  # the video, or the sound of a clip without one
-    video: str | None
-    audio: str
+class FolderOptions(CorpusOptions):
+    """Options of the reader `folder`."""
 
 
-def read(source: Path, options: Mapping[str, str]) -> Ingested:
-    """Read a folder.
+class FolderCorpus(Corpus[FolderOptions]):
+    """Media files as clips, without labels."""
 
-    Args:
-        source: The folder.
-        options: `corpus`, the name of the corpus; default is the folder's.
+    name = "folder"
+    Options = FolderOptions
 
-    Raises:
-        RunError: If it is not a folder, or holds no media.
-    """
-    check_options(options, ["corpus"], "corpus folder")
-    if not source.is_dir():
-        raise RunError(f"{source}: expected a folder of clips, found {'a file' if source.exists() else 'nothing'}")
-    files = media_files(source)
-    if not files:
-        raise RunError(f"{source}: no media files; looked for {' '.join(MEDIA_SUFFIXES)} in it and below")
-    report = IngestReport(options.get("corpus") or source.absolute().name)
-    items = list(_items(files, report))
-    ids = unique_ids([_names(i.file) for i in items], [str(i.file) for i in items], report)
-    pairs = zip(ids, items, strict=True)
-    clips = [Clip(clip_id, video=i.video, audio=i.audio, source_id=i.file.stem) for clip_id, i in pairs]
-    return Ingested(source, clips, report)
+    def default_name(self) -> str:
+        """The folder's name."""
+        return self.source.absolute().name
 
+    @cached_property
+    def _files(self) -> list[PurePosixPath]:
+        return media_files(self.source)
 
-def _items(files: list[PurePosixPath], report: IngestReport) -> Iterator[_Item]:
-    groups: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
-    for file in files:
-        groups[file.with_suffix("")].append(file)
-    for group in groups.values():
+    def finder(self) -> None:
+        """None: rows give exact paths."""
+        return
+
+    def check(self) -> None:
+        """Look for media.
+
+        Raises:
+            RunError: If the source is not a folder, or holds no media.
+        """
+        source = self.source
+        if not source.is_dir():
+            raise RunError(f"{source}: expected a folder of clips, found {'a file' if source.exists() else 'nothing'}")
+        if not self._files:
+            raise RunError(f"{source}: no media files; looked for {' '.join(MEDIA_SUFFIXES)} in it and below")
+
+    def rows(self) -> Iterator[CorpusRow]:
+        """One row per video, and per audio file without a video of its name."""
+        groups: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+        for file in self._files:
+            groups[file.with_suffix("")].append(file)
+        self.report.extra.clear()
+        for group in groups.values():
+            yield from self._rows_of(group)
+
+    def _rows_of(self, group: list[PurePosixPath]) -> Iterator[CorpusRow]:
+        """Rows of the files of one name in one folder."""
         videos = [f for f in group if f.suffix.lower() in VIDEO_SUFFIXES]
-        sounds = sorted(set(group) - set(videos), key=lambda f: (AUDIO_SUFFIXES.index(f.suffix.lower()), f))
+        audios = sorted(set(group) - set(videos), key=lambda f: (AUDIO_SUFFIXES.index(f.suffix.lower()), f))
         if not videos:
-            yield from (_Item(sound, None, str(sound)) for sound in sounds)
-            continue
-        report.extra += [f"{sound}: {videos[0].name} has its sound from {sounds[0].name}" for sound in sounds[1:]]
-        yield from (_Item(video, str(video), str(sounds[0] if sounds else video)) for video in videos)
+            yield from (_row(audio, None, str(audio)) for audio in audios)
+            return
+        self.report.extra += [f"{audio}: {videos[0].name} has its audio from {audios[0].name}" for audio in audios[1:]]
+        yield from (_row(video, str(video), str(audios[0] if audios else video)) for video in videos)
 
 
-def _names(file: PurePosixPath) -> list[str]:
+def _row(file: PurePosixPath, video: str | None, audio: str) -> CorpusRow:
     path = str(file)
-    return [file.stem, path.removesuffix(file.suffix).replace("/", "__"), path.replace("/", "__")]
+    names = (file.stem, path.removesuffix(file.suffix).replace("/", "__"), path.replace("/", "__"))
+    return CorpusRow(path, names, key=path, video=video, audio=audio)

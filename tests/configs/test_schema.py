@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from configs.schema import ConfigError, RunConfig, Weights, load_config, named_configs, parse
-from extractors.core.base import build_extractor
-from storage.errors import RunError
+from configs.errors import ConfigError
+from configs.schema import RunConfig, Weights, load_config, named_configs
+from configs.plugins import parse
+from extractors.core.extractor import build_extractor
+from configs.errors import RunError
 
 MINIMAL = {"extractors": [{"name": "gemaps"}]}
 

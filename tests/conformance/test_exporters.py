@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import RunError, StoreError
-from storage.exporters import export, exporter_module, exporter_names
-from storage.store import FeatureStore
+from configs.errors import RunError
+from storage.errors import StoreError
+from storage.exporters import EXPORTERS, Exporter, export
+from storage.store.store import FeatureStore
 from tests.exports import CLIPS, SPECS, contents, make_store, synthetic
 
 # What each format must be told about the store of `tests.exports`; a format that is not here is told nothing.
@@ -19,7 +20,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "csd": {"dimension": "valence"},
     "mmsa": {"dimension": "valence"},
 }
-FORMATS = exporter_names()
+FORMATS = EXPORTERS.names()
 IN_ORDER = [[0, 1], [2, 3]]
 SHUFFLED = [[3], [2, 1], [0]]
 
@@ -57,17 +58,17 @@ def test_the_formats_of_the_design_are_there():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_says_what_it_is_and_what_it_can_be_told(name):
-    module = exporter_module(name)
-    assert module.__doc__
-    assert all(isinstance(text, str) and text for text in module.OPTIONS.values())
+    assert issubclass(EXPORTERS.load(name), Exporter)
+    assert EXPORTERS.summary(name)
+    assert all(option.type and option.meaning for option in EXPORTERS.options(name))
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("hdf6", {}, f"unknown format 'hdf6'; formats: {', '.join(FORMATS)}"),
-        ("merr", {"rat": "1"}, r"format merr: unknown option 'rat'; valid ones: allow_synthetic, annotation, "),
-        ("merr", {"allow_synthetic": "yes"}, "option allow_synthetic: expected false or true, got 'yes'"),
+        ("merr", {"rat": "1"}, r"format merr: unknown option 'rat'; valid options here: allow_synthetic, annotation, "),
+        ("merr", {"allow_synthetic": "yes"}, "format merr: option allow_synthetic: expected false or true, got 'yes'"),
     ],
 )
 def test_an_unknown_format_or_option_is_refused_with_the_valid_ones(store, tmp_path, name, options, message):
@@ -143,14 +144,15 @@ def test_an_error_half_way_leaves_nothing(name, store, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [n for n in FORMATS if hasattr(exporter_module(n), "check")])
+@pytest.mark.parametrize("name", FORMATS)
 def test_what_its_own_validator_refuses_is_not_published(name, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter_module(name), "check", lambda _: iter(["clip a, b: expected c, got d", "more"]))
-    with pytest.raises(StoreError, match=r"clip a, b: expected c, got d \(and 1 more problems\)"):
+    problems = staticmethod(lambda _: iter(["clip a, b: expected c, got d", "more"]))
+    monkeypatch.setattr(EXPORTERS.load(name), "validate", problems)
+    with pytest.raises(StoreError, match=r"clip a, b: expected c, got d \(and 1 more problem\)"):
         export(name, store, tmp_path / "out", OPTIONS.get(name, {}))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [n for n in FORMATS if hasattr(exporter_module(n), "check")])
+@pytest.mark.parametrize("name", FORMATS)
 def test_its_own_validator_finds_nothing_in_an_export(name, exported):
-    assert list(exporter_module(name).check(exported(name))) == []
+    assert list(EXPORTERS.load(name).validate(exported(name))) == []

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces
-from extractors.core.base import build_extractor, extractor_class, extractor_names
-from extractors.core.media import Media
+from extractors.core.extractor import build_extractor, extractor_class, extractor_names
+from extractors.core.media.clip_media import Media
 from storage.errors import REASONS
-from storage.records import Clip, Failure, Features
+from storage.clip import Clip
+from storage.records import Failure, Features
 from tests.media import tone, write_clip
 from tests.openface import command as stand_in
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import extractors.core.pictures as module
+import extractors.core.networks.frame_network as module
 from configs.schema import Faces
-from extractors.core.base import Extractor, build_extractor
-from extractors.core.faces import FaceTrack
-from extractors.core.media import Media
-from storage.records import Clip, Features
+from extractors.core.extractor import Extractor, build_extractor
+from extractors.core.faces.main_face import FaceTrack
+from extractors.core.media.clip_media import Media
+from storage.clip import Clip
+from storage.records import Features
 from tests.media import square, write_clip
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}

@@ -11,11 +11,12 @@ import transformers
 from transformers import Wav2Vec2FeatureExtractor
 
 from configs.schema import Faces
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from extractors.core.weights import seeded
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import seeded
 from extractors.hubert import FAMILY, TINY, Hubert
-from storage.records import Clip, Features
+from storage.clip import Clip
+from storage.records import Features
 from tests.media import tone, write_clip
 
 torch.set_num_threads(1)  # networks this small only lose by handing work from thread to thread

@@ -9,18 +9,21 @@ import weakref
 import numpy as np
 import pytest
 
-from configs.schema import ConfigError, Faces, Weights
+from configs.errors import ConfigError
+from configs.schema import Faces, Weights
 from extractors import action_units
-from extractors.core.base import build_extractor
-from extractors.core.face_chips import cut_face, face_square
-from extractors.core.face_network import HEADS, FaceNetwork, split_heads
-from extractors.core.faces import face_track
-from extractors.core.feat_columns import FEAT_COLUMNS
-from extractors.core.media import Media
-from extractors.core.openface_columns import OPENFACE_COLUMNS
-from extractors.core.pyfeat import feat_module, find_weights, load_network
-from storage.errors import ClipError, RunError
-from storage.records import Clip, Failure
+from extractors.core.extractor import build_extractor
+from extractors.action_units.face_crops import cut_face, face_square
+from extractors.action_units.network import HEADS, FaceNetwork, split_heads
+from extractors.core.faces.main_face import face_track
+from extractors.action_units.pyfeat_columns import FEAT_COLUMNS
+from extractors.core.media.clip_media import Media
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
+from extractors.core.networks.pyfeat import feat_module, find_weights, load_network
+from storage.errors import ClipError
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Failure
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
 CENTER = Faces(detector="center")

@@ -9,11 +9,12 @@ import pytest
 
 from configs.schema import Faces
 from extractors.au_peak import COLUMNS
-from extractors.core.base import build_extractor, connect
-from extractors.core.media import Media
-from storage.au_rules import RULES, clip_emotion, emotions_at, frequent_aus, peak_frame
-from storage.errors import RunError
-from storage.records import Clip, Failure, Features
+from extractors.core.extractor import build_extractor, resolve_dependencies
+from extractors.core.media.clip_media import Media
+from storage.vocabulary.action_unit_rules import RULES, clip_emotion, emotions_at, frequent_aus, peak_frame
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Failure, Features
 from tests.media import write_clip
 from tests.openface import command
 
@@ -23,7 +24,7 @@ TINY = {"random": {"seed": 0, "size": "tiny"}}
 def _peak(given, **options):
     """The extractor and what it needs, as a run builds them."""
     peak = build_extractor("au_peak", "au_peak", {"of": given.feature, **options}, Faces())
-    assert connect([peak, given]) == [given, peak]
+    assert resolve_dependencies([peak, given]) == [given, peak]
     return peak
 
 

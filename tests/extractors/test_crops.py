@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.crops import crop_face
-from extractors.core.pyfeat import feat_module
+from extractors.core.media.crops import crop_face
+from extractors.core.networks.pyfeat import feat_module
 from tests.scenes import decoded
 
 

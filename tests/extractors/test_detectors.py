@@ -13,12 +13,12 @@ import pytest
 from huggingface_hub import constants
 
 from configs.schema import Faces, Weights
-from extractors.core.base import build_extractor
-from extractors.core.detectors import detector, detector_names, detector_weights, libfacedetection, retinaface
-from extractors.core.faces import face_track, recipe
-from extractors.core.pyfeat import feat_module
-from extractors.core.weights import seeded, sha256_of
-from storage.errors import RunError
+from extractors.core.extractor import build_extractor
+from extractors.core.faces.detectors import detector, detector_names, detector_weights, libfacedetection, retinaface
+from extractors.core.faces.main_face import face_track, recipe
+from extractors.core.networks.pyfeat import feat_module
+from extractors.core.networks.weights import seeded, sha256_of
+from configs.errors import RunError
 from tests.scenes import decoded, pictures_of, written
 
 STOCK = {"detector": "retinaface", "detect_every": 1, "short_side": None, "min_confidence": 0.5}

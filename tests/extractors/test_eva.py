@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.models.eva import Eva
 
-from configs.schema import ConfigError
-from extractors.core.base import build_extractor, connect
-from extractors.core.media import Media
-from extractors.core.weights import seeded
+from configs.errors import ConfigError
+from extractors.core.extractor import build_extractor, resolve_dependencies
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import seeded
 from extractors.eva import CLIP_SCALE, FULL
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.records import Failure, Features, FeatureSpec
 from tests.extractors.picture_clips import CENTER, TINY, built, media_of, run, worst_of_batching
 
@@ -136,7 +136,7 @@ class Aus:
 
 def at_peak(aus: Aus, **options: Any) -> Any:
     eva = build_extractor("eva", "eva", {"weights": TINY, "picture": "peak"} | options, CENTER)
-    assert connect([eva, aus])[-1] is eva  # type: ignore[list-item]
+    assert resolve_dependencies([eva, aus])[-1] is eva  # type: ignore[list-item]
     return eva
 
 

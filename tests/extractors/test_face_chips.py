@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.face_chips import CHIP, cut_face, face_square, normalised
-from extractors.core.pyfeat import feat_module
+from extractors.action_units.face_crops import CHIP, cut_face, face_square, normalised
+from extractors.core.networks.pyfeat import feat_module
 
 SIZES = [(640, 360), (1920, 1080), (97, 33)]  # width, height
 BOXES = {  # x1, y1, x2, y2 in parts of the picture

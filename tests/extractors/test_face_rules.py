@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces
-from extractors.core import faces as stage
-from extractors.core.base import build_extractor
-from extractors.core.detectors import detector
-from extractors.core.faces import face_track, recipe
+from extractors.core.faces import main_face as stage
+from extractors.core.extractor import build_extractor
+from extractors.core.faces.detectors import detector
+from extractors.core.faces.main_face import face_track, recipe
 from tests.scenes import decoded, written
 
 

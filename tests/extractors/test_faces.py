@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces
-from extractors.core import faces as stage
-from extractors.core.base import build_extractor
-from extractors.core.faces import FaceTrack, face_track
-from extractors.core.tracks import iou
+from extractors.core.faces import main_face as stage
+from extractors.core.extractor import build_extractor
+from extractors.core.faces.main_face import FaceTrack, face_track
+from extractors.core.faces.tracking import iou
 from storage.records import Features
 from tests.scenes import HEIGHT, WIDTH, compose, decoded, pictures_of, written
 

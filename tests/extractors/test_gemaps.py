@@ -9,9 +9,10 @@ import opensmile
 import pytest
 
 from configs.schema import Faces
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from storage.records import Clip, Failure
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from storage.clip import Clip
+from storage.records import Failure
 from tests.media import write_clip
 
 

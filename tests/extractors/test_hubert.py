@@ -12,13 +12,15 @@ import torch
 import transformers
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from configs.schema import ConfigError, Faces
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from extractors.core.speech import Steps
+from configs.errors import ConfigError
+from configs.schema import Faces
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from extractors.hubert.windows import Steps
 from extractors.hubert import FAMILY, FULL, TINY
-from storage.errors import RunError
-from storage.records import Clip, Failure
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Failure
 from tests.extractors.speech_models import (
     RANDOM,
     RATE,

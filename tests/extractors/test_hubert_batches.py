@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.core import network
-from extractors.core.media import Media
+from extractors.core.networks import network_extractor
+from extractors.core.media.clip_media import Media
 from extractors.hubert import Hubert
 from storage.records import Failure, Features
 from tests.extractors.speech_models import RATE, batch_of, build, media_of, only, sound
@@ -109,11 +109,11 @@ def test_frame_and_utterance_level_share_one_model_and_one_pass(tmp_path: Path) 
 
 
 def test_a_model_leaves_memory_with_its_last_extractor() -> None:
-    before = set(network._placed)
+    before = set(network_extractor._placed)
     extractor = build({"random": {"seed": 77, "size": "tiny"}})
-    assert len(set(network._placed) - before) == 1
+    assert len(set(network_extractor._placed) - before) == 1
     del extractor
-    assert set(network._placed) == before
+    assert set(network_extractor._placed) == before
 
 
 def test_seconds_of_preparing_moving_and_computing_are_counted_apart(tmp_path: Path) -> None:

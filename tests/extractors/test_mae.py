@@ -10,10 +10,10 @@ from PIL import Image
 from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from configs.schema import Faces
-from extractors.core.base import build_extractor
-from extractors.core.crops import crop_face
-from extractors.core.media import Media
-from extractors.core.weights import seeded
+from extractors.core.extractor import build_extractor
+from extractors.core.media.crops import crop_face
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
 from tests.extractors.picture_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
 from tests.extractors.picture_clips import TINY as TINY_WEIGHTS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.demux import probe
-from extractors.core.media import Media
+from extractors.core.media.demuxing import probe
+from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
-from storage.records import Clip
+from storage.clip import Clip
 from tests.media import square, tone, write_clip
 
 

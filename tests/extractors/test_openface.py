@@ -16,15 +16,19 @@ import numpy as np
 import psutil
 import pytest
 
-from configs.schema import ConfigError, Faces
-from extractors.core import openface_columns as formulas
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from extractors.core.openface_columns import FEAT_AUS, OPENFACE_COLUMNS
-from extractors.core.openface_csv import read_openface
-from extractors.core.openface_run import clip_file
-from storage.errors import ClipError, RunError
-from storage.records import Clip, Failure, Features
+from configs.errors import ConfigError
+from configs.schema import Faces
+from extractors.action_units import openface_formulas as formulas
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from extractors.action_units.openface_formulas import FEAT_AUS
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
+from extractors.openface.csv_files import read_openface
+from extractors.openface.program import clip_file
+from storage.errors import ClipError
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Failure, Features
 from tests.media import square, write_clip
 from tests.openface import INTENSITIES, command, write_csv
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces
-from extractors.core import openface_columns as formulas
-from extractors.core.base import build_extractor
-from extractors.core.feat_columns import BLENDSHAPES, EMOTIONS, FEAT_COLUMNS
-from extractors.core.openface_columns import FEAT_AUS, OPENFACE_COLUMNS, PRESENCE_AUS
-from extractors.core.pyfeat import feat_module
+from extractors.action_units import openface_formulas as formulas
+from extractors.core.extractor import build_extractor
+from extractors.action_units.pyfeat_columns import BLENDSHAPES, EMOTIONS, FEAT_COLUMNS
+from extractors.action_units.openface_formulas import FEAT_AUS
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, PRESENCE_AUS
+from extractors.core.networks.pyfeat import feat_module
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces, Weights
-from extractors.core.base import build_extractor
-from extractors.core.face_network import FaceNetwork
-from extractors.core.pyfeat import HUB_FILE, _write_random, find_weights
-from storage.errors import RunError
+from extractors.core.extractor import build_extractor
+from extractors.action_units.network import FaceNetwork
+from extractors.core.networks.pyfeat import HUB_FILE, _write_random, find_weights
+from configs.errors import RunError
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
 

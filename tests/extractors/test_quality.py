@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from configs.schema import Faces
 from extractors import quality
-from extractors.core import faces as stage
-from extractors.core.base import build_extractor
-from extractors.core.faces import face_track
+from extractors.core.faces import main_face as stage
+from extractors.core.extractor import build_extractor
+from extractors.core.faces.main_face import face_track
 from storage.records import Features
 from tests.media import write_clip
 from tests.scenes import HEIGHT, WIDTH, compose, decoded, pictures_of, written

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.speech import Steps
+from extractors.hubert.windows import Steps
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ import torch
 from transformers import BertConfig, BertModel
 
 from configs.schema import Faces
-from extractors.core.base import build_extractor
-from extractors.core.media import Media
-from extractors.core.sentence import load_tokenizer
-from extractors.core.weights import resolve
+from extractors.core.extractor import build_extractor
+from extractors.core.media.clip_media import Media
+from extractors.text.sentence import load_tokenizer
+from extractors.core.networks.weights import resolve
 from extractors.text import TINY, TextOptions
-from storage.errors import RunError
-from storage.records import Clip, Failure, Features
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Failure, Features
 
 RANDOM = {"random": {"seed": 3, "size": "tiny"}}
 TEXTS = [

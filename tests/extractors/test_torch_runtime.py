@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.core.torch_runtime import memory_budget, prepare, run_batched, torch_dtype
+from extractors.core.networks.runtime import memory_budget, prepare, torch_dtype
+from extractors.core.networks.batching import run_batched
 from storage.errors import ClipError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.tracks import GAP, Track, Tracker, iou, main_track
+from extractors.core.faces.tracking import GAP, Track, Tracker, iou, main_track
 
 
 def face(left: float, top: float = 10.0, side: float = 30.0, confidence: float = 0.9) -> list[float]:

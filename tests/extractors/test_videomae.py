@@ -11,14 +11,15 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEImageProcessor, VideoMAEModel
 
-from configs.schema import ConfigError, Faces
-from extractors.core.base import build_extractor
-from extractors.core.crops import crop_face
-from extractors.core.media import Media
-from extractors.core.weights import seeded
+from configs.errors import ConfigError
+from configs.schema import Faces
+from extractors.core.extractor import build_extractor
+from extractors.core.media.crops import crop_face
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16
-from storage.errors import RunError
-from storage.records import Clip
+from configs.errors import RunError
+from storage.clip import Clip
 from tests.extractors.picture_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
 from tests.extractors.picture_clips import TINY as TINY_WEIGHTS
 from tests.extractors.test_pth import WIDTH, saved, videomae_state, videomae_tokens

@@ -10,10 +10,10 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from configs.schema import RandomWeights, Weights
-from extractors.core.weights import load_model, model_settings, resolve, seeded, sha256_of
-from extractors.core.weights_pull import pull
-from storage.errors import RunError
-from storage.records import canonical_json
+from extractors.core.networks.weights import load_model, model_settings, resolve, seeded, sha256_of
+from extractors.core.networks.weights_pull import pull
+from configs.errors import RunError
+from storage.digests import canonical_json
 
 REPO = "someone/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -15,10 +15,10 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from configs.schema import RandomWeights, Weights
-from extractors.core.weights import load_model, resolve, seeded
-from extractors.core.weights_pull import pull
-from extractors.core.weights_record import record_path
-from storage.errors import RunError
+from extractors.core.networks.weights import load_model, resolve, seeded
+from extractors.core.networks.weights_pull import pull
+from extractors.core.networks.weights_record import record_path
+from configs.errors import RunError
 
 REPO = "someone/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

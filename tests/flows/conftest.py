@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.server import prefect_server
+from flows.prefect_server import prefect_server
 from tests.media import write_clip
 
 TINY = "weights: {random: {seed: 0, size: tiny}}"

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from storage import open_store
-from storage.shard_file import read_index
+from storage.store.shard_writer import read_index
 
 
 def assert_equal(one: Path, other: Path) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import opensmile
 import pytest
 
-from extractors.core.media import Media
+from extractors.core.media.clip_media import Media
 from storage import open_store
 from tests.flows.stores import visible_files
 from tests.media import write_clip

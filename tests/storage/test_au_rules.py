@@ -7,17 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.au_rules import (
-    EMOTIONS,
-    MERR_LABELS,
-    RULES,
-    chronological_peaks,
-    clip_emotion,
-    emotions_at,
-    frequent_aus,
-    peak_aus,
-    peak_frame,
-)
+from storage.vocabulary.action_unit_rules import EMOTIONS, MERR_LABELS, RULES, chronological_peaks, clip_emotion, emotions_at, frequent_aus, peak_aus, peak_frame
 from storage.errors import StoreError
 from storage.records import Features
 

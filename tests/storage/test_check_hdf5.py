@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.hdf5 import check
+from storage.exporters.hdf5.validate import validate_file
 from tests.exports import CLIPS, GEMAPS, make_store
 
 FIRST = CLIPS[0].id
@@ -66,10 +66,10 @@ CLIP = f"clips/{FIRST}"
     ],
 )
 def test_the_validator_names_what_is_wrong(exported, tmp_path, change, problem):
-    assert list(check(exported)) == []
+    assert list(validate_file(exported)) == []
     shutil.copyfile(exported, tmp_path / "b.h5")
     with h5py.File(tmp_path / "b.h5", "r+") as file:
         change(file)
-    found = list(check(tmp_path / "b.h5"))
+    found = list(validate_file(tmp_path / "b.h5"))
     assert re.search(problem, found[0])
     assert FIRST in found[0] or problem.startswith("format")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.indomer import check
-from storage.legacy_pickle import dump, load
+from storage.exporters.indomer.validate import validate_tree
+from storage.exporters._shared.legacy_pickle import dump, load
 from tests.exports import make_store, problems_of
 
 
@@ -105,6 +105,6 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
     damage, message = FAULTS[fault]
-    before, problems = problems_of(check, out, tmp_path, damage)
+    before, problems = problems_of(validate_tree, out, tmp_path, damage)
     assert before == []
     assert [p for p in problems if message in p], problems

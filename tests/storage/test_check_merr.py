@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.merr import check
+from storage.exporters.merr.validate import validate_tree
 from tests.exports import make_store, problems_of
 
 
@@ -98,6 +98,6 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
     damage, message = FAULTS[fault]
-    before, problems = problems_of(check, out, tmp_path, damage)
+    before, problems = problems_of(validate_tree, out, tmp_path, damage)
     assert before == []
     assert [p for p in problems if message in p], problems

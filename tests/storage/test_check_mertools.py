@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.mertools import check
-from storage.legacy_pickle import dump_npz
+from storage.exporters.mertools.validate import validate_tree
+from storage.exporters._shared.legacy_pickle import dump_npz
 from tests.consumers import Array, labels_of
 from tests.exports import make_store, problems_of
 
@@ -122,6 +122,6 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_validator_names_clip_field_expected_and_got(out, tmp_path, fault):
     damage, message = FAULTS[fault]
-    before, problems = problems_of(check, out, tmp_path, damage)
+    before, problems = problems_of(validate_tree, out, tmp_path, damage)
     assert before == []
     assert [p for p in problems if message in p], problems

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.corpora import corpus_names, corpus_reader, read_corpus
-from storage.corpora._labels import normalise
-from storage.errors import RunError
-from storage.records import Clip
+from storage.corpora import CORPORA, read_corpus
+from storage.vocabulary.labels import normalise
+from configs.errors import RunError
+from storage.clip import Clip
 
 INDOMER = "video_name,audio_name,emotion,sentiment,text_sentiment,audio_sentiment,video_sentiment,text\r\n"
 
@@ -37,8 +37,8 @@ def refused(message: str):
 
 
 def test_readers_are_found_by_name():
-    assert {"folder", "table"} <= set(corpus_names())
-    assert all(corpus_reader(name).__doc__ for name in corpus_names())
+    assert {"folder", "indomer", "table"} <= set(CORPORA.names())
+    assert all(CORPORA.summary(name) for name in CORPORA.names())
     with refused(r"unknown corpus 'iemocup'; corpora: .*folder, .*table"):
         read_corpus("iemocup", Path(), {})
 
@@ -70,7 +70,8 @@ def test_indomer_annotations(tmp_path, mark):
     assert report.extra == ["videos/clip_9_Test_1.mp4"]
     used = "video=video_name, audio=audio_name, text=text, label=emotion, labels.sentiment=sentiment, "
     used += "labels.text=text_sentiment, labels.audio=audio_sentiment, labels.video=video_sentiment"
-    assert report.notes == [f"columns used: {used}"]
+    hint = "IndoMER's own table: --corpus indomer repairs its damaged texts and adds splits"
+    assert report.notes == [f"columns used: {used}", hint]
 
 
 def test_indomer_json(tmp_path):
@@ -79,7 +80,7 @@ def test_indomer_json(tmp_path):
     assert clips["clip_1"].labels == {"audio": "positif"}
     assert (clips["clip_1"].label_raw, clips["clip_1"].label, clips["c"].label_raw) == ("positif", None, None)
     assert clips["clip_1"].audio == "clip_1.mp4"
-    assert report.unknown_labels == ["positif: 1 clips"]
+    assert report.unknown_labels == ["positif: 1 clip"]
 
 
 def test_jsonl_keeps_numbers_as_they_are_written(tmp_path):
@@ -163,7 +164,7 @@ def test_repeated_rows(tmp_path):
         "x: row 3 repeats row 2, identical; the first one counts",
         "x: row 4 repeats row 2, with another label; the first one counts",
     ]
-    with refused("id 'x' in rows 2 and 5 names different media"):
+    with refused("id 'x' in row 2 and row 5 names different media"):
         table(tmp_path / "t.csv", rows + "x,b.mp4,sad\n")
 
 
@@ -177,7 +178,7 @@ def test_segments_of_one_file_without_ids(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("id,video\na,b.mp4\n", {"vidoe": "x"}, "unknown option 'vidoe'; valid ones: arousal, audio, .*video"),
+        ("id,video\na,b.mp4\n", {"vidoe": "x"}, "unknown option 'vidoe'; valid options here: arousal, audio, .*Did you mean 'video'?"),
         ("id,video\na,b.mp4\n", {"text": "words"}, "text=words: no such column; columns: id, video"),
         ("id,video\na,b.mp4\n", {"media": "nowhere"}, "media=nowhere: no such folder"),
         ("id,video\na,b.mp4\nc\n", {}, "row 3: expected 2 cells as in the header, got 1"),
@@ -218,7 +219,7 @@ def test_unknown_labels_are_never_neutral(tmp_path):
     rows = "id,text,label\n" + "".join(f"{i},hi,{raw}\n" for i, raw in enumerate(["A", "N", "A", "SAD ", "hate", ""]))
     clips, report = table(tmp_path / "t.csv", rows)
     assert Counter(c.label for c in clips.values()) == {None: 5, "sad": 1}
-    assert report.unknown_labels == ["A: 2 clips", "N: 1 clips", "hate: 1 clips"]
+    assert report.unknown_labels == ["A: 2 clips", "N: 1 clip", "hate: 1 clip"]
     assert normalise("KESEDIHAN") == "sad"
     assert normalise("01") is None
 

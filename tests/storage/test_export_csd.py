@@ -16,13 +16,15 @@ import h5py
 import numpy as np
 import pytest
 
-from storage.errors import RunError, StoreError
+from configs.errors import RunError
+from storage.errors import StoreError
 from storage.exporters import export
-from storage.exporters._csd_check import check
+from storage.exporters.csd.validate import validate_folder
 from storage.manifest import write_manifest
-from storage.records import Clip, Features
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Features
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 from tests.exports import contents
 from tests.storage import toy
 
@@ -384,18 +386,18 @@ BREAKS = {
 
 @pytest.mark.parametrize("message", BREAKS)
 def test_the_validator_names_clip_field_expected_and_got(folder, tmp_path, message):
-    assert not list(check(folder))
+    assert not list(validate_folder(folder))
     (tmp_path / "action_units.csd").write_bytes((folder / "action_units.csd").read_bytes())
     with h5py.File(tmp_path / "action_units.csd", "r+") as file:
         BREAKS[message](file)
-    lines = list(check(tmp_path))
+    lines = list(validate_folder(tmp_path))
     assert [line for line in lines if message in line], lines
     assert all(line.startswith("action_units.csd") for line in lines)
 
 
 def test_the_validator_names_a_file_that_is_no_hdf5(tmp_path):
     (tmp_path / "x.csd").write_text("text")
-    assert next(check(tmp_path)).startswith("x.csd: expected an HDF5 file, got what cannot be read")
+    assert next(validate_folder(tmp_path)).startswith("x.csd: expected an HDF5 file, got what cannot be read")
 
 
 def test_refusals(tmp_path):

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.exporters import export
-from storage.exporters._emobox import record_of
-from storage.exporters._emobox_check import check
-from storage.exporters._folds import equal_parts
-from storage.records import Clip
-from storage.store import FeatureStore
+from storage.exporters.emobox.lists import record_of
+from storage.exporters.emobox.validate import validate_folder
+from storage.exporters.emobox.folds import equal_parts
+from storage.clip import Clip
+from storage.store.store import FeatureStore
 from tests.exports import contents
 from tests.storage import toy
 
@@ -129,7 +129,7 @@ def test_lists_agree_and_have_emoboxs_keys(folder):
         "exc": "Happy",
         "xxx": "xxx",
     }
-    assert not list(check(folder))
+    assert not list(validate_folder(folder))
 
 
 def test_features_are_float32_with_zeros_where_not_valid(folder):
@@ -289,7 +289,7 @@ BREAKS = {
 def test_the_validator_names_clip_field_expected_and_got(folder, tmp_path, message):
     copy(folder, tmp_path)
     edited(tmp_path, *BREAKS[message])
-    assert [line for line in check(tmp_path) if message in line], list(check(tmp_path))
+    assert [line for line in validate_folder(tmp_path) if message in line], list(validate_folder(tmp_path))
 
 
 def copy(folder: Path, to: Path) -> None:
@@ -306,14 +306,14 @@ def test_the_validator_names_folds_that_leak_or_lack_something(folder, tmp_path)
     clip_id = fold(folder, 1)["test"][0]
     assert [
         x
-        for x in check(tmp_path)
+        for x in validate_folder(tmp_path)
         if f"fold_1, clip toy-{clip_id}: expected it once, in one split, got valid and test" in x
     ]
     (root / "toy_valid_fold_1.json").unlink()
-    assert "fold_1: expected toy_valid_fold_1.json and .jsonl, got none" in check(tmp_path)
+    assert "fold_1: expected toy_valid_fold_1.json and .jsonl, got none" in validate_folder(tmp_path)
     (root / "toy_test_fold_1.jsonl").unlink()
     tested = len(toy.SECONDS) - len(fold(folder, 1)["test"])
-    assert f"toy: expected every clip in the test of a fold, got {tested} of 7" in check(tmp_path)
+    assert f"toy: expected every clip in the test of a fold, got {tested} of 7" in validate_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -331,4 +331,4 @@ def test_the_validator_names_features_that_do_not_fit(folder, tmp_path, value, m
     path.unlink()
     if value is not None:
         np.save(path, value)
-    assert [line for line in check(tmp_path) if line.startswith(message)]
+    assert [line for line in validate_folder(tmp_path) if line.startswith(message)]

@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.exporters import export
 from storage.manifest import write_manifest
-from storage.records import Clip, Features
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Features
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 from storage.timeline import METHODS, align, regular_grid
 from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, features, make_store, peak_of, synthetic
 

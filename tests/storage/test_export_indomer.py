@@ -9,12 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from extractors.core.openface_columns import OPENFACE_COLUMNS
-from storage.errors import RunError, StoreError
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
+from configs.errors import RunError
+from storage.errors import StoreError
 from storage.exporters import export
-from storage.exporters._openface import ALL_BLOCKS, BLOCKS, PRESETS
-from storage.legacy_pickle import load
-from storage.records import Clip, Features
+from storage.exporters.indomer.layout import PRESETS
+from storage.vocabulary.openface_columns import ALL_BLOCKS
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
+from storage.exporters._shared.legacy_pickle import load
+from storage.clip import Clip
+from storage.records import Features
 from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, PICTURES, features, make_store, peak_of
 
 SPECS = (GEMAPS, ACTION_UNITS)
@@ -113,7 +117,7 @@ def test_the_column_manifest_names_every_column_and_its_engine(out):
 
 
 def test_blocks_are_the_columns_of_the_extractors():
-    assert BLOCKS == OPENFACE_COLUMNS
+    assert OPENFACE_COLUMNS == OPENFACE_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,7 @@ def test_every_layout_has_its_width_and_says_what_it_lacks(store, tmp_path, pres
 
 
 def test_a_confidence_of_the_engine_s_own_is_kept(tmp_path):
-    spec = replace(ACTION_UNITS, columns=("confidence", *BLOCKS), source="OpenFace 2.2")
+    spec = replace(ACTION_UNITS, columns=("confidence", *OPENFACE_COLUMNS), source="OpenFace 2.2")
     store = make_store(tmp_path / "store", specs=(GEMAPS, spec))
     export("indomer", store, tmp_path / "out", {})
     source = store.get("clip_1_Test_1", "action_units")

@@ -9,7 +9,7 @@ import pytest
 
 from storage.exporters import export, parquet
 from storage.records import Features
-from storage.store import FeatureStore
+from storage.store.store import FeatureStore
 from tests.exports import make_store, peak_of
 from tests.storage import toy
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from storage.au_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
-from storage.errors import RunError
+from storage.vocabulary.action_unit_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
+from configs.errors import RunError
 from storage.exporters import export
-from storage.records import Clip, Features
+from storage.clip import Clip
+from storage.records import Features
 from tests.consumers import EMOTIONS, lines_of, load_item
 from tests.exports import (
     ACTION_UNITS,

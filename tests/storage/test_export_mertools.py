@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.exporters import export
-from storage.exporters._mertools_check import prefix_problems
-from storage.records import Clip, Features
+from storage.exporters.mertools.validate import prefix_problems
+from storage.clip import Clip
+from storage.records import Features
 from tests.consumers import Array, labels_of, mapped, read_2023, read_later
 from tests.exports import (
     CLIPS,

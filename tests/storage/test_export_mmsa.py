@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.errors import RunError, StoreError
+from configs.errors import RunError
+from storage.errors import StoreError
 from storage.exporters import export
-from storage.exporters._mmsa import Source
-from storage.exporters._mmsa_check import check_pickle, problems
-from storage.legacy_pickle import dump, load
+from storage.exporters.mmsa.arrays import Source
+from storage.exporters.mmsa.validate import validate_pickle, split_problems
+from storage.exporters._shared.legacy_pickle import dump, load
 from storage.manifest import write_manifest
 from storage.records import Features
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 from storage.timeline import align, regular_grid
 from tests.exports import contents, peak_of
 from tests.storage import toy
@@ -168,7 +169,7 @@ def test_values_lengths_and_padding(exports):
 
 
 def check_problems(path: Path) -> list[str]:
-    return list(check_pickle(path))
+    return list(validate_pickle(path))
 
 
 def test_labels_from_a_dimension_and_from_words(exports):
@@ -393,7 +394,7 @@ def changed(key, place, value):
     ],
 )
 def test_the_validator_names_clip_field_expected_and_got(tmp_path, change, message):
-    assert not list(problems("train", good()))
+    assert not list(split_problems("train", good()))
     with (tmp_path / "unaligned.pkl").open("wb") as file:
         dump({"train": good() | change, "valid": good(), "test": good()}, file)
     lines = check_problems(tmp_path / "unaligned.pkl")

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.exporters import export, parquet
-from storage.exporters._parquet_check import check
+from storage.exporters.parquet.validate import validate_folder
 from tests.exports import contents
 from tests.storage import toy
 
@@ -116,7 +116,7 @@ def test_a_clip_is_never_divided_between_row_groups(tmp_path, monkeypatch):
         groups = [set(file.read_row_group(i)["clip_id"].to_pylist()) for i in range(file.num_row_groups)]
     assert len(groups) > 3
     assert sorted(clip_id for group in groups for clip_id in group) == sorted(toy.SECONDS)
-    assert not list(check(tmp_path / "out"))
+    assert not list(validate_folder(tmp_path / "out"))
 
 
 def test_clips_that_lack_a_feature_are_not_in_its_table(tmp_path):
@@ -183,8 +183,8 @@ BREAKS = {
 @pytest.mark.parametrize("message", BREAKS)
 def test_the_validator_names_clip_field_expected_and_got(tmp_path, message):
     export("parquet", toy.make_store(tmp_path / "s", ("words",)), tmp_path / "out", {})
-    assert not list(check(tmp_path / "out"))
+    assert not list(validate_folder(tmp_path / "out"))
     path = tmp_path / "out/words.parquet"
     table = BREAKS[message](pq.read_table(path))
     pq.write_table(table, path)
-    assert [line for line in check(tmp_path / "out") if line.startswith(message)], list(check(tmp_path / "out"))
+    assert [line for line in validate_folder(tmp_path / "out") if line.startswith(message)], list(validate_folder(tmp_path / "out"))

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extractors.core.clip_reader import ClipReader
-from extractors.core.media import Media
-from storage.errors import ClipError, RunError
+from extractors.core.media.frame_reader import ClipReader
+from extractors.core.media.clip_media import Media
+from storage.errors import ClipError
+from configs.errors import RunError
 from storage.exporters import export
-from storage.records import Clip, Features
+from storage.clip import Clip
+from storage.records import Features
 from tests.exports import ACTION_UNITS, CLIPS, FACES, HUBERT, MAE, PICTURES, VIDEOMAE, features, make_store
 from tests.media import write_clip
 

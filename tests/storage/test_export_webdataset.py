@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.exporters import export
-from storage.exporters._webdataset_check import check, key_of
+from storage.exporters.webdataset.layout import key_of
+from storage.exporters.webdataset.validate import validate_folder
 from tests.exports import contents
 from tests.storage import toy
 
@@ -175,7 +176,7 @@ def rewritten(folder: Path, to: Path, change) -> list[str]:
             tar.addfile(info, io.BytesIO(content))
     index = json.loads((folder / "shards.json").read_text()) | {"shards": {"train/000000.tar": 2}}
     (to / "shards.json").write_text(json.dumps(index))
-    return list(check(to))
+    return list(validate_folder(to))
 
 
 def with_array(name, array):
@@ -208,5 +209,5 @@ WHERE = "train/000000.tar, clip a%2E1"
     ],
 )
 def test_the_validator_names_clip_field_expected_and_got(folder, tmp_path, change, message):
-    assert not list(check(folder))
+    assert not list(validate_folder(folder))
     assert [line for line in rewritten(folder, tmp_path, change) if line.startswith(message)]

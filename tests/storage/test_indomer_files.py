@@ -6,18 +6,7 @@ import pytest
 
 from storage.corpora import read_corpus
 from storage.errors import StoreError
-from storage.indomer_files import (
-    ANNOTATION_COLUMNS,
-    CLASSES,
-    SPLIT_KEYS,
-    dump_annotations,
-    dump_split_json,
-    parse_annotations,
-    parse_split_json,
-    read_annotations,
-    repaired,
-    split_json_name,
-)
+from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS, CLASSES, SPLIT_KEYS, dump_annotations, dump_split_json, parse_annotations, parse_split_json, read_annotations, repaired, split_json_name
 
 SPLIT = (
     '[\r\n  {\r\n    "sample_id": "clip_1_Test_1",\r\n    "text": "Wah, \\"ok\\" — \u2018ya\u2019",\r\n'
@@ -103,9 +92,12 @@ def test_another_table_is_refused_by_name(tmp_path, data, message):
 
 def test_ingest_repairs_annotations_and_no_other_table(tmp_path):
     (tmp_path / "Annotations.csv").write_bytes(table("Ya.", damaged("benar\uff1f")))
-    found = read_corpus("table", tmp_path / "Annotations.csv", {})
-    assert [clip.text for clip in found.clips] == ["Ya.", "benar\uff1f"]
-    assert "1 texts had GBK punctuation read as Latin-1 and were repaired" in found.report.notes
+    listing = read_corpus("indomer", tmp_path, {})
+    assert [clip.text for clip in listing.clips] == ["Ya.", "benar\uff1f"]
+    assert "1 text of Annotations.csv had GBK punctuation read as Latin-1, repaired" in listing.report.notes
+    plain = read_corpus("table", tmp_path / "Annotations.csv", {})
+    assert [clip.text for clip in plain.clips] == ["Ya.", damaged("benar\uff1f")]
+    assert any("--corpus indomer repairs" in note for note in plain.report.notes)
     (tmp_path / "other.csv").write_bytes(table(damaged("benar\uff1f")).replace(b"emotion", b"label"))
     other = read_corpus("table", tmp_path / "other.csv", {})
     assert [clip.text for clip in other.clips] == [damaged("benar\uff1f")]

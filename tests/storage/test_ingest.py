@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.corpora import read_corpus
-from storage.errors import RunError
+from configs.errors import RunError
 from storage.ingest import ingest
 from storage.manifest import Manifest
 
@@ -83,7 +83,7 @@ def test_folder_says_which_sound_it_leaves_out(tmp_path):
     make(tmp_path, "v.mp4", "v.mp3", "v.wav")
     clips, report = folder(tmp_path)
     assert clips["v"].audio == "v.wav"
-    assert report.extra == ["v.mp3: v.mp4 has its sound from v.wav"]
+    assert report.extra == ["v.mp3: v.mp4 has its audio from v.wav"]
 
 
 def test_folder_follows_links_once(tmp_path):
@@ -101,7 +101,7 @@ def test_folder_errors(tmp_path):
         folder(make(tmp_path, "a.mp4") / "a.mp4")
     with refused(r"no media files; looked for \.mp4 .*\.wav"):
         folder(make(tmp_path / "texts", "a.txt"))
-    with refused("unknown option 'id'; valid ones: corpus"):
+    with refused("unknown option 'id'; valid options here: corpus"):
         folder(tmp_path, id="x")
 
 
@@ -130,7 +130,7 @@ def test_ingest_writes_fingerprints_and_lengths(tmp_path):
     assert report.clips == 3
     assert sorted(probe.seen) == ["a.mp4", "b.mp4", "b.wav", "bad.mp4"]
     assert {i: c.duration for i, c in clips.items()} == {"a": 4.0, "b": 4.0, "bad": None}
-    assert report.unreadable == ["bad.mp4: its length cannot be read"]
+    assert report.unreadable == ["bad.mp4: cannot read duration; file damaged or incomplete"]
     digest = hashlib.sha256(b"a.mp4").hexdigest()
     assert clips["a"] == clips["a"].with_fingerprint({"video": digest, "audio": digest})
     assert report.to_dict()["counts"]["unreadable"] == 1

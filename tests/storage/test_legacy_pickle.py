@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
-from storage.legacy_pickle import Later, dump, dump_npz, load, load_npz
+from storage.exporters._shared.legacy_pickle import Later, dump, dump_npz, load, load_npz
 
 
 def test_pickle_round_trip(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from storage.errors import StoreError
 from storage.manifest import Manifest, write_manifest
-from storage.records import Clip
+from storage.clip import Clip
 
 FULL = Clip(
     "clip_1.a-b",

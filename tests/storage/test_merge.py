@@ -11,10 +11,12 @@ import pytest
 
 from storage.errors import StoreError
 from storage.manifest import write_manifest
-from storage.merge import merge
-from storage.records import Clip, Failure, FeatureSpec
-from storage.shard_file import Entry
-from storage.store import FeatureStore, open_store
+from storage.store.merge import merge
+from storage.clip import Clip
+from storage.records import Failure, FeatureSpec
+from storage.store.shard_writer import Entry
+from storage.store.gaps import notes
+from storage.store.store import FeatureStore, open_store
 from tests.storage.small_store import SPEC, equal, features
 
 FACES = FeatureSpec("faces", "faces", "video", "frame", ("x", "y"))
@@ -46,7 +48,7 @@ def test_stores_of_two_machines_become_one(tmp_path):
     for store, ids in ((one, "ab"), (two, "c")):
         assert all(equal(joined.get(i, "gemaps"), store.get(i, "gemaps")) for i in ids)
     assert joined.failures == two.failures
-    assert (list(joined.verify()), list(joined.notes())) == ([], ["gemaps: 3 of 4 clips stored, 1 failed"])
+    assert (list(joined.verify()), list(notes(joined))) == ([], ["gemaps: 3 of 4 clips stored, 1 failed"])
     assert [r["store"] for r in joined.runs()] == ["one", "two"]
     assert joined.manifest.root.resolve() == tmp_path / "media"
     assert {p.name for p in (tmp_path / "all").rglob("*.h5")} == {"run-0.h5", "run-0_store2.h5"}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from storage.errors import ClipError
-from storage.records import Clip, Features, FeatureSpec
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec
 
 SPEC = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("a", "b"), hop=0.01, recipe={"x": {"y": 1}})
 

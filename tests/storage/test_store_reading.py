@@ -16,9 +16,10 @@ import pytest
 from storage import open_store
 from storage.errors import StoreError
 from storage.manifest import write_manifest
-from storage.records import Clip, Features
-from storage.shard_file import Entry
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Features
+from storage.store.shard_writer import Entry
+from storage.store.store import FeatureStore
 from tests.storage.small_store import SPEC, equal, features, small_store
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from storage.errors import StoreError
 from storage.records import Features
-from storage.store import FeatureStore
+from storage.store.store import FeatureStore
 from storage.timeline import align, regular_grid
 from storage.torch_dataset import ClipDataset, ClipStream, collate
 from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, make_store

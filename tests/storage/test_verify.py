@@ -11,8 +11,8 @@ import pytest
 from storage import open_store
 from storage.errors import StoreError
 from storage.records import Failure, FeatureSpec
-from storage.shard_file import Entry, write_shard_file
-from storage.verify import problems
+from storage.store.shard_writer import Entry, write_shard_file
+from storage.store.verify import problems
 from tests.storage.small_store import SPEC, features, small_store
 
 
@@ -84,11 +84,11 @@ def test_verify_finds_a_damaged_manifest(store):
 
 
 def test_notes_tell_missing_work_from_damage(store):
-    assert list(store.notes()) == ["gemaps: 2 of 3 clips stored, 1 failed"]
+    assert list(notes(store)) == ["gemaps: 2 of 3 clips stored, 1 failed"]
     faces = FeatureSpec("faces", "faces", "video", "frame", ("x", "y"))
     skipped = Failure("c", "faces", "no_video", "", state="skipped")
     store.put("run-f", faces, [Entry("a", "fa", features(3)), Entry("c", "fc", skipped)], {})
-    assert list(store.notes()) == [
+    assert list(notes(store)) == [
         "faces: 1 of 3 clips stored, 1 skipped, 1 missing",
         "gemaps: 2 of 3 clips stored, 1 failed",
         "modalities are stored for different clips: video 1, audio 2; 1 of 3 clips have all",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.records import Clip, Features, FeatureSpec
-from storage.store import FeatureStore
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec
+from storage.store.store import FeatureStore
 from tests import exports
 
 HOPS = {"gemaps": 0.01, "action_units": 0.04, "words": 0.25, "tokens": 0.2}

@@ -1,0 +1,158 @@
+"""The face stage: which part of each picture is the main face. One result per clip, shared by all that look at faces.
+
+Detection runs on every k-th picture, at a bounded size, and boxes in between are interpolated; where that could hide a
+face that enters, leaves or jumps, every picture in between is looked at too. No box depends on any network but the
+detector, so whatever runs on the crops can batch them as it likes. Pictures stream through: at most k are held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema import Faces
+from extractors.core.faces.detectors import detector, detector_weights
+from extractors.core.media.frames import Frame
+from extractors.core.media.clip_media import Media
+from extractors.core.faces.tracking import GAP, LINK_IOU, Track, Tracker, iou, main_track
+from extractors.core.networks.weights import resolve
+
+__all__ = ["FACE_RULE", "FaceTrack", "Track", "face_track", "iou", "recipe", "remember"]
+
+FACE_RULE = f"""Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
+Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are
+not linked. If every face of both pictures links, or neither has one, the pictures in between are not looked at: each
+track has boxes and confidence interpolated linearly over time. Else every picture in between is looked at and linked to
+the one before it, so that tracks begin and end at the very picture.
+Gap: a face without a partner in the picture before goes on with a track that at most {GAP} pictures in a row do not
+show, if IoU >= {LINK_IOU} with its last box. Those rows stay empty: nothing is filled in.
+Track ids: 0, 1, ... by first appearance, then from left to right, then from top to bottom.
+Main track, one per clip: shown by most pictures; of equal ones the largest (median area), then the most central (median
+distance of its centre from the picture's), then the lowest id."""
+
+_RULES = {
+    "version": 2,
+    "link": f"iou>={LINK_IOU}, best sum",
+    "between": "linear in time",
+    "unlinked": "detect all",
+    "gap": GAP,
+    "main_track": "pictures, median area, median distance to centre, id",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceTrack:
+    """The main track of a clip, a row per picture, and what else was seen.
+
+    Attributes:
+        boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the upright full-size picture; may reach over its edge; NaN
+            where the main track is absent, whoever else is there.
+        confidence: (T,) float32 of the detector, 0..1; NaN where the main track is absent.
+        count: (T,) int32 faces in the picture, of any track; -1 where a stored result does not tell.
+        detected: (T,) bool, True where the detector looked at the picture, False where its boxes are interpolated (or
+            a stored result does not tell).
+        track_id: Id of the main track; None if the clip has no face.
+        track_count: Tracks of the clip.
+        others: The other tracks, by id; empty where a stored result does not tell.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    count: npt.NDArray[np.int32]
+    detected: npt.NDArray[np.bool_]
+    track_id: int | None = None
+    track_count: int = 0
+    others: tuple[Track, ...] = ()
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """(T,) bool, True where the main track is present."""
+        return ~np.isnan(self.confidence)
+
+
+def recipe(config: Faces) -> dict[str, Any]:
+    """Everything of the face stage that can change a box; belongs into the spec of whatever looks at faces.
+
+    Raises:
+        RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
+    """
+    made = config.model_dump(exclude={"weights"}) | {"rules": _RULES}
+    weights = detector_weights(config)
+    if weights is not None:
+        made["weights"] = dict(resolve(weights, needs=()).identity)
+    return made | {"detector_version": detector(config.detector).version()}
+
+
+def face_track(media: Media, config: Faces) -> FaceTrack:
+    """The main face of every picture, by `FACE_RULE`; computed once per clip and settings.
+
+    Raises:
+        ClipError: If the clip has no pictures.
+        RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
+    """
+    return media.once(("faces", config), lambda: _detect_and_link(media, config))
+
+
+def remember(media: Media, config: Faces, track: FaceTrack) -> None:
+    """Have `face_track` give this track, such as one from a store, instead of detecting."""
+    media.once(("faces", config), lambda: track)
+
+
+def _detect_and_link(media: Media, config: Faces) -> FaceTrack:
+    times, detect = media.frame_times(), detector(config.detector).build(config)
+    tracker, detected, size = Tracker(times[:, 0]), np.zeros(len(times), np.bool_), (0, 0)
+    waiting: list[Frame] = []
+
+    def follow(frame: Frame, faces: npt.NDArray[np.float64]) -> None:
+        tracker.follow(frame.index, faces)
+        detected[frame.index] = True
+
+    def look(frame: Frame) -> npt.NDArray[np.float64]:
+        pixels = frame.rgb(config.short_side)
+        return _usable(np.array(detect(pixels), np.float64).reshape(-1, 5), pixels.shape, frame.size, config)
+
+    for frame in media.frames():
+        size = size if frame.index else frame.size
+        if frame.index % config.detect_every and frame.index != len(times) - 1:
+            waiting.append(frame)
+            continue
+        faces = look(frame)
+        if not tracker.continues(faces):
+            for between in waiting:
+                follow(between, look(between))
+        follow(frame, faces)
+        waiting.clear()
+    return _settled(tracker.tracks(), detected, size)
+
+
+def _usable(
+    found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], config: Faces
+) -> npt.NDArray[np.float64]:
+    """Faces x1, y1, x2, y2, confidence in pixels of the full-size picture, from what was found on a copy of `shape`."""
+    x1, y1, x2, y2, confidence = found.T
+    faces: npt.NDArray[np.float64] = found[(confidence >= config.min_confidence) & (x2 > x1) & (y2 > y1)]
+    faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
+    return faces
+
+
+def _settled(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_], size: tuple[int, int]) -> FaceTrack:
+    table = np.full((len(detected), 5), np.nan, dtype=np.float32)
+    count = np.zeros(len(detected), dtype=np.int32)
+    main = main_track(tracks, size)
+    for track in tracks:
+        count[track.pictures] += 1
+    if main is not None:
+        table[main.first : main.last + 1] = np.column_stack([main.boxes, main.confidence])
+    others = tuple(track for track in tracks if track is not main)
+    return FaceTrack(
+        boxes=table[:, :4],
+        confidence=table[:, 4],
+        count=count,
+        detected=detected,
+        track_id=None if main is None else main.id,
+        track_count=len(tracks),
+        others=others,
+    )

@@ -1,0 +1,230 @@
+"""Pictures as an image network takes them: which of a clip's, the face in them or all of it, at what size and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from extractors.core.media.crops import FACE_EXPAND, crop_face
+from extractors.core.faces.main_face import face_track, recipe
+from extractors.core.media.frames import Frame
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
+from extractors.core.networks.pth import PthCheckpoint, build_pth, read_pth
+from extractors.core.networks.runtime import torch_dtype
+from extractors.core.networks.weights import ResolvedWeights, load_model, load_scaler, resolve
+from configs.errors import RunError
+from storage.records import Features
+
+if TYPE_CHECKING:
+    import torch
+
+GPU_PICTURES = 512  # most in one batch: more fill a GPU no better and only take memory
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+Pixels = npt.NDArray[np.uint8]
+Preprocessing = Literal["checkpoint", "merr", "imagenet"]
+
+
+class PictureOptions(NetworkOptions):
+    """Settings of networks that look at pictures.
+
+    Attributes:
+        input: `main_face` looks at crops of the clip's main face, `frame` at whole pictures.
+        preprocessing: How pixels are sized and scaled. `checkpoint`: as the weights' own `preprocessor_config.json`
+            says; a `.pth` file, which has none, is taken for one of MERR's. `merr`: 224 x 224 (aspect not kept), 0..1.
+            `imagenet`: the same, then ImageNet's mean and deviation, as MAE's and VideoMAE's own code does.
+        level: `frame` gives the network's rows, `utterance` their mean. Two features that differ in nothing else share
+            one pass of the network.
+    """
+
+    input: Literal["main_face", "frame"] = "main_face"
+    preprocessing: Preprocessing = "checkpoint"
+    level: Literal["frame", "utterance"] = "frame"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """From pixels to a network's input: `fit` here, the rest on the network's device.
+
+    Attributes:
+        fit: From (H, W, 3) RGB to (3, side, side), both uint8.
+        factor: What 0..255 is multiplied with.
+        mean: What is then subtracted, one number for each of R, G and B.
+        deviation: What is then divided by, likewise.
+    """
+
+    fit: Callable[[Pixels], Pixels]
+    factor: float
+    mean: Sequence[float]
+    deviation: Sequence[float]
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(..., 3, H, W) float32 of the same shape in uint8."""
+        scaled = pixels.float() * self.factor
+        mean, deviation = (scaled.new_tensor(list(v)).view(3, 1, 1) for v in (self.mean, self.deviation))
+        return (scaled - mean) / deviation
+
+
+def resized(rgb: Pixels, side: int, *, bicubic: bool = False) -> Pixels:
+    """(3, side, side) of (H, W, 3), as Pillow resizes (smoothed first); the aspect is not kept.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        side: Side of the result in pixels.
+        bicubic: Bicubic instead of bilinear.
+    """
+    from PIL import Image
+
+    how = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
+    return np.ascontiguousarray(np.asarray(Image.fromarray(rgb).resize((side, side), how)).transpose(2, 0, 1))
+
+
+def plain_scaling(name: Preprocessing, side: int) -> Scaling:
+    """The scaling `merr` or `imagenet`."""
+    mean, deviation = IMAGENET if name == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
+    return Scaling(lambda rgb: resized(rgb, side), 1 / 255, mean, deviation)
+
+
+def processor_scaling(processor: Any) -> Scaling:
+    """The scaling of one of transformers' image processors."""
+
+    def fit(rgb: Pixels) -> Pixels:
+        found = processor([rgb], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
+        return np.asarray(found, dtype=np.uint8).reshape(3, *found.shape[-2:])
+
+    normal = processor.do_normalize
+    mean, deviation = (processor.image_mean, processor.image_std) if normal else ((0.0,) * 3, (1.0,) * 3)
+    return Scaling(fit, processor.rescale_factor if processor.do_rescale else 1.0, mean, deviation)
+
+
+PictureT = TypeVar("PictureT", bound=PictureOptions)
+
+
+class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
+    """A network of transformers on pictures, from Hugging Face's layout or a `.pth` file.
+
+    Units are (..., 3, side, side) uint8: a quarter of the memory of scaled pictures, and of what goes to the device.
+
+    Attributes:
+        model_class: Class of transformers.
+        processor_class: Class of transformers that sizes and scales.
+        processor_defaults: Its settings for random weights.
+    """
+
+    setting_keys: ClassVar[tuple[str, ...]] = ("hidden_size", "image_size", "patch_size")
+    cost_bytes = 64  # a pixel's share of ViT-L's hidden states in float32, by computation
+    model_class: ClassVar[str]
+    processor_class: ClassVar[str]
+    processor_defaults: ClassVar[Mapping[str, Any]]
+
+    @cached_property
+    def _pth(self) -> PthCheckpoint | None:
+        """The `.pth` file, mapped rather than loaded; None for weights in another layout."""
+        layout = self._given.format
+        if layout == "hf":
+            return None
+        found = resolve(self._given)  # compares hashes, so before anything is unpickled
+        return read_pth(Path(found.folder or "", found.identity["file"]), layout)
+
+    @cached_property
+    def _weights(self) -> ResolvedWeights:
+        found = super()._weights
+        return found if self._pth is None else replace(found, identity={**found.identity, "epoch": self._pth.epoch})
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings if self._pth is None else dict(self._pth.settings)
+
+    @property
+    def _side(self) -> int:
+        side = self._settings["image_size"]
+        return int(side if isinstance(side, int) else side[0])
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        chosen = self.options.preprocessing
+        return "merr" if chosen == "checkpoint" and self._pth is not None else chosen
+
+    def picture_recipe(self) -> dict[str, Any]:
+        """The settings of `PictureOptions` that can change a number; weights and level are not among them."""
+        options = self.options
+        settings: dict[str, Any] = {"input": options.input, "preprocessing": self._preprocessing}
+        if options.input == "main_face":
+            settings |= {"faces": recipe(self.faces), "face_expand": FACE_EXPAND}
+        return settings
+
+    def load_pictures(self, device: str, change: Callable[[Any], Any] = lambda model: model, variant: str = "") -> None:
+        """Load the network and what sizes and scales its pictures.
+
+        Args:
+            device: A torch device.
+            change: Makes the network what this extractor runs.
+            variant: Names what `change` does, if it depends on the options.
+
+        Raises:
+            RunError: If the weights are missing, damaged or of another model.
+        """
+        import transformers
+
+        model_class = getattr(transformers, self.model_class)
+        self._model = self.place(lambda: change(self._built(model_class)), device, variant=variant)
+        self.budget = min(self.budget, GPU_PICTURES * 3 * self._side**2)
+        self._scaling = self._own_scaling(getattr(transformers, self.processor_class))
+        expected = (3, self._side, self._side)
+        found = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
+        if found != expected:
+            raise RunError(f"{self.feature}: preprocessing gives pictures of {found}, the model takes {expected}")
+
+    def _built(self, model_class: Any) -> Any:
+        if self._pth is not None:
+            return build_pth(self._pth, model_class)
+        return load_model(self._weights, model_class, self._settings)
+
+    def _own_scaling(self, processor_class: Any) -> Scaling:
+        if self._preprocessing == "checkpoint":
+            return processor_scaling(load_scaler(self._weights, processor_class, self.processor_defaults))
+        return plain_scaling(self._preprocessing, self._side)
+
+    def boxes(self, media: Media) -> npt.NDArray[np.float32] | None:
+        """(T, 4) boxes of the main face in every picture, NaN where there is none; None to look at whole pictures.
+
+        Raises:
+            ClipError: If the clip has no pictures.
+        """
+        return face_track(media, self.faces).boxes if self.options.input == "main_face" else None
+
+    def pixels(self, media: Media, wanted: Iterable[int], boxes: npt.NDArray[np.float32] | None) -> dict[int, Pixels]:
+        """(3, side, side) uint8 of some pictures by index: sized at once, so that no full-size picture is kept."""
+        chosen = set(wanted)
+        return {f.index: self._fitted(f, boxes) for f in media.frames() if f.index in chosen}
+
+    def _fitted(self, frame: Frame, boxes: npt.NDArray[np.float32] | None) -> Pixels:
+        rgb = frame.rgb()
+        if boxes is not None:
+            rgb = crop_face(rgb, boxes[frame.index], size=self._side, expand=FACE_EXPAND)
+        return self._scaling.fit(rgb)
+
+    def stacked(self, units: Sequence[Pixels]) -> torch.Tensor:
+        """The units as the network's input, on its device and in its precision."""
+        pixels = self.tensor(np.stack(units))
+        with self.timed("transfer"):
+            return self._scaling(pixels).to(torch_dtype(self.options.precision))
+
+    def without_face(self, media: Media, rows: int) -> Features:
+        """Rows that are NaN and not valid, whose times tile the clip."""
+        stamps = media.frame_times()
+        edges = np.linspace(stamps[0, 0], stamps[-1, 1], rows + 1)
+        values = np.full((rows, self._settings["hidden_size"]), np.nan)
+        return self.checked(values, np.stack([edges[:-1], edges[1:]], axis=1), np.zeros(rows, np.bool_))
+
+    def mean_of(self, media: Media, values: Array) -> Features:
+        """One row, the mean of (T, D) values, stamped with the clip."""
+        stamps = media.frame_times()
+        mean = values.mean(axis=0, keepdims=True, dtype=np.float64)
+        return self.checked(mean, [[stamps[0, 0], stamps[-1, 1]]], [True])

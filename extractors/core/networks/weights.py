@@ -1,0 +1,254 @@
+"""Where a model's weights are, what exactly they are, and how they become a model. Offline at run time.
+
+`resolve` finds and hashes, `load_model` builds; neither ever uses the network (`weights_pull.py` does). A file that
+differs from the record of what was pulled stops the run. Weights are read as safetensors, or by torch's unpickler for
+tensors only (`weights_only`): a file cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from configs.schema import RandomWeights, Weights
+from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
+from configs.errors import RunError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
+SETTING_FILES = ("config.json", "preprocessor_config.json")
+ModelT = TypeVar("ModelT")
+_HINT = "; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedWeights:
+    """Weights that are on this machine, or a seed that makes some.
+
+    Attributes:
+        kind: `hub`, `local` or `random`.
+        folder: Folder of the weights file, `identity["file"]`; in Hugging Face's layout unless the identity names
+            another format. None for random.
+        identity: Goes into `FeatureSpec.weights`: equal identities mean equal weights. No path of this machine.
+        synthetic: True for random.
+    """
+
+    kind: Literal["hub", "local", "random"]
+    folder: Path | None
+    identity: Mapping[str, Any]
+    synthetic: bool
+
+
+def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedWeights:
+    """Find weights on this machine and hash them.
+
+    Args:
+        weights: Where they should come from.
+        needs: Files that the folder must hold beside the weights.
+
+    Raises:
+        RunError: What is missing, and how to get it; or the file that does not have the hash it should have.
+    """
+    if weights.random is not None:
+        return _random(weights)
+    if weights.local is not None:
+        found = _local(weights.local, needs) if weights.format == "hf" else _single_file(weights.local, weights.format)
+    else:
+        found = _hub(str(weights.hub), weights.revision, needs)
+    verify(weights, found)
+    return found
+
+
+def verify(weights: Weights, found: ResolvedWeights) -> None:
+    """Compare files with what `weights` and the record of `merflow weights pull` say; for `hub` and `local`.
+
+    Raises:
+        RunError: The file that differs, what was expected, what was found.
+    """
+    folder, file = found.folder or Path(), str(found.identity["file"])
+    if weights.sha256 not in {None, found.identity["sha256"]}:
+        what = f"{weights.hub}@{weights.revision}" if weights.hub else str(weights.local)
+        raise mismatch(what, file, str(weights.sha256), str(found.identity["sha256"]))
+    if weights.hub is not None:
+        recorded = recorded_files(weights.hub, folder.name)
+        used = [n for n in recorded if (n == file or n not in WEIGHT_FILES) and (folder / n).is_file()]
+        check_recorded(weights.hub, folder.name, {n: sha256_of(folder / n) for n in used})
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes in hex; computed once per process while size and time of change stay the same."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+def model_settings(
+    weights: ResolvedWeights,
+    model_types: Sequence[str],
+    architectures: Mapping[str, Mapping[str, Any]],
+    keys: Sequence[str],
+) -> dict[str, Any]:
+    """A model's settings without loading its weights: its `config.json`, or the architecture a seed will fill.
+
+    Args:
+        weights: The weights.
+        model_types: What `config.json` may say that it is, such as `hubert`; one of these.
+        architectures: Settings by size, for random weights.
+        keys: Settings that must be there.
+
+    Raises:
+        RunError: If `config.json` is of another model, lacks a setting or is not JSON.
+    """
+    if weights.folder is None:
+        return dict(architectures[weights.identity["size"]])
+    path = weights.folder / "config.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    if settings.get("model_type") not in model_types:
+        expected = " or ".join(map(repr, model_types))
+        raise RunError(f"{path}: expected model_type {expected}, got {settings.get('model_type')!r}")
+    missing = [key for key in keys if key not in settings]
+    if missing:
+        raise RunError(f"{path}: no setting {', '.join(missing)}")
+    return settings
+
+
+def load_model(
+    weights: ResolvedWeights, model_class: Any, settings: Mapping[str, Any], unused: Sequence[str] = ()
+) -> Any:
+    """Build a transformers model in float32 on the CPU, with every parameter from the weights file or the seed.
+
+    Args:
+        weights: The weights.
+        model_class: Class of `transformers`, such as `HubertModel`.
+        settings: What `model_settings` gave; used for random weights.
+        unused: Parameters that the file may lack because inference never reads them.
+
+    Raises:
+        RunError: If the file is damaged or does not fit the model. transformers alone would fill parameters that
+            the file lacks with random numbers.
+    """
+    if weights.folder is None:
+        return seeded(weights.identity["seed"], lambda: model_class(model_class.config_class(**settings)))
+    model, info = _from_pretrained(model_class, weights.folder)
+    missing = sorted(set(info["missing_keys"]) - set(unused))
+    if missing:
+        raise RunError(f"{weights.folder}: the weights lack {len(missing)} parameters, first {missing[0]}")
+    return model
+
+
+def load_scaler(weights: ResolvedWeights, scaler_class: Any, defaults: Mapping[str, Any]) -> Any:
+    """Build what scales a model's input: by the folder's `preprocessor_config.json`, or by defaults for random weights.
+
+    Args:
+        weights: The weights.
+        scaler_class: Class of `transformers`, such as `Wav2Vec2FeatureExtractor`.
+        defaults: Settings for random weights.
+    """
+    if weights.folder is None:
+        return scaler_class(**defaults)
+    return scaler_class.from_pretrained(str(weights.folder), local_files_only=True)
+
+
+def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
+    """Build something random, on the CPU, from the seed only; the process's own random state stays as it was."""
+    import torch
+
+    # Seeding all of torch would also reseed every GPU.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def _random(weights: Weights) -> ResolvedWeights:
+    given = weights.random or RandomWeights()
+    if weights.sha256 is not None:
+        raise RunError("weights: sha256 is for `hub` and `local`; random weights are known by their seed")
+    return ResolvedWeights("random", None, {"kind": "random", "seed": given.seed, "size": given.size}, True)
+
+
+def _single_file(path: Path, layout: str) -> ResolvedWeights:
+    if not path.is_file():
+        raise RunError(f"weights: local: {path} is not a file; format {layout} is a single checkpoint file")
+    identity = {"kind": "local", "format": layout, "file": path.name, "sha256": sha256_of(path)}
+    return ResolvedWeights("local", path.parent, identity, False)
+
+
+def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
+    if not folder.is_dir():
+        raise RunError(f"weights: local: {folder} is not a folder; expected one in Hugging Face's layout")
+    file = _check_complete(folder, needs, str(folder))
+    # A hub commit pins the settings too; a local folder has only its files to tell.
+    settings = "".join(sha256_of(folder / name) for name in needs)
+    identity = {"kind": "local", "file": file.name, "sha256": sha256_of(file)}
+    identity["settings_sha256"] = hashlib.sha256(settings.encode()).hexdigest()
+    return ResolvedWeights("local", folder, identity, False)
+
+
+def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
+    from huggingface_hub import snapshot_download
+
+    try:
+        # Asking for one file only: the cache also counts files that `pull` leaves out as missing.
+        found = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+    except (OSError, ValueError) as error:
+        raise RunError(f"weights {repo}@{revision}: not in the Hugging Face cache{_HINT}") from error
+    folder = Path(found)
+    file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
+    # The commit, not the branch that was asked for: the same weights must give the same digest.
+    identity = {"kind": "hub", "repo": repo, "commit": folder.name}
+    return ResolvedWeights("hub", folder, identity | {"file": file.name, "sha256": sha256_of(file)}, False)
+
+
+def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
+    missing = [name for name in needs if not (folder / name).is_file()]
+    found = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    if missing or not found:
+        missing += [] if found else [" or ".join(WEIGHT_FILES)]
+        raise RunError(f"weights {what}: {', '.join(missing)} missing{hint}")
+    return found[0]
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size and time are the cache's key
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
+    import torch
+    from safetensors import SafetensorError
+
+    broken = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+    with quiet_transformers():
+        try:
+            model, info = model_class.from_pretrained(
+                str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+        except broken as error:
+            raise RunError(f"{folder}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
+    return model, info
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bar, and no report of parameters that other heads of the same checkpoint use."""
+    from transformers.utils import logging
+
+    log: Any = logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()

@@ -1,0 +1,106 @@
+"""One clip through an outside program: its pictures as a file, a private folder, a time limit.
+
+Programs run without a shell, in a process group of their own that is ended as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from extractors.core.media.clip_media import Media
+from storage.errors import ClipError
+from configs.errors import RunError
+
+_GRACE = 5.0  # seconds between asking a program to end and making it
+
+
+def find_program(name: str, how_to_get: str) -> str:
+    """Absolute path of a program.
+
+    Raises:
+        RunError: If there is none that can be run, with `how_to_get`.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise RunError(f"no program {name} on this machine. {how_to_get}")
+    return str(Path(found).absolute())  # links are kept: a virtual environment's Python is one
+
+
+def run(command: Sequence[str], folder: Path, limit: float) -> tuple[int, str]:
+    """Run a program in a folder of its own.
+
+    Returns:
+        Its exit status and the end of what it printed.
+
+    Raises:
+        ClipError: `program_failed` if it cannot be started or takes longer than `limit` seconds. Whatever happens, it
+            and all that it started have ended.
+    """
+    log, program = folder / "log.txt", Path(command[0]).name
+    options: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    with log.open("wb") as printed:
+        try:
+            process = subprocess.Popen(command, stdout=printed, start_new_session=True, **options)
+        except OSError as error:
+            raise ClipError("program_failed", f"{program}: cannot be started: {error.strerror}") from error
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise ClipError("program_failed", f"{program}: not done after {limit:g} s (time_limit)") from None
+        finally:
+            _end_group(process)
+    return status, " ".join(log.read_text(errors="replace")[-400:].split()) or "it printed nothing"
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program's whole group: politely first, so that a container's client can stop its container."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE)
+        except (ProcessLookupError, PermissionError):  # the latter is macOS's word for a group that has ended
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def clip_file(media: Media, scratch: Path) -> Path:
+    """A video file in `scratch` whose pictures are the clip's.
+
+    It is a copy of the clip's file, so that the program's own decoder sees what it would see without merflow. Where
+    the clip is a part of its file, is cropped, or must be turned upright, it is the clip's pictures, losslessly coded.
+
+    Raises:
+        ClipError: If the clip has no pictures.
+    """
+    clip, source = media.clip, media.video_path
+    media.frame_times()  # raises what is wrong with the clip
+    turned = round(next(media.frames()).picture.rotation / 90) % 4
+    if source is None or clip.start or clip.end is not None or clip.crop is not None or turned:
+        return _write_pictures(media, scratch / "clip.avi")
+    return Path(shutil.copyfile(source, scratch / f"clip{source.suffix}"))
+
+
+def _write_pictures(media: Media, path: Path) -> Path:
+    times = media.frame_times()
+    rate = Fraction(len(times) / float(times[-1, 1] - times[0, 0])).limit_denominator(1001)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=rate)
+        stream.width, stream.height = next(media.frames()).size
+        stream.pix_fmt = "bgr0"
+        for frame in media.frames():
+            picture = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
+            picture.pts = frame.index
+            picture.time_base = 1 / rate
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    return path

@@ -1,0 +1,189 @@
+"""Text: what a sentence encoder or any BERT-like model makes of a clip's transcript.
+
+Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP 2019; Devlin et al.,
+"BERT", NAACL 2019. The default weights are a multilingual sentence encoder. The recipe `merbench` gives what the
+feature script of MERBench (Lian et al., arXiv:2401.03429) gives: the last four layers summed, without special tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema import Weights
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
+from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
+from extractors.core.networks.weights import load_model
+from storage.errors import ClipError
+from configs.errors import RunError
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec
+
+MODELS = {  # by model_type: the class in transformers
+    "bert": "BertModel",
+    "roberta": "RobertaModel",
+    "xlm-roberta": "XLMRobertaModel",
+    "camembert": "CamembertModel",
+    "mpnet": "MPNetModel",
+    "electra": "ElectraModel",
+    "deberta-v2": "DebertaV2Model",
+}
+SUMMED = 4  # last layers that `merbench` sums
+FULL: dict[str, Any] = {
+    "vocab_size": BYTE_VOCABULARY,
+    "hidden_size": 384,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 4096,
+}
+TINY = FULL | {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+
+Tokens = npt.NDArray[np.int64]
+
+
+class TextOptions(NetworkOptions):
+    """Settings of the text encoder.
+
+    Attributes:
+        weights: A sentence encoder or a BERT-like model in Hugging Face's layout.
+        recipe: `merflow`: last layer; the sentence vector as the model's own files say, else the mean over all tokens.
+            `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
+        level: `utterance` gives one row, `token` a row per token of the text, special tokens left out.
+        too_long: What becomes of a text with more tokens than the model takes: `fail`, or `cut` at the end.
+    """
+
+    weights: Weights = Weights(hub="sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
+    recipe: Literal["merflow", "merbench"] = "merflow"
+    level: Literal["utterance", "token"] = "utterance"
+    too_long: Literal["fail", "cut"] = "fail"
+
+
+class Text(NetworkExtractor[TextOptions, Tokens]):
+    """Hidden states of the transcript's tokens, or one vector for all of it.
+
+    Nobody knows when in the clip a token is spoken, so every row is stamped with the whole clip; where the manifest
+    does not know how long the clip is, with its first second.
+    """
+
+    Options = TextOptions
+    modality: ClassVar[Literal["text"]] = "text"
+    licence = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2: Apache 2.0"
+    model_types = tuple(MODELS)
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    setting_keys = ("hidden_size", "num_hidden_layers", "max_position_embeddings")
+    setting_files = ("config.json",)
+    cost_bytes = 1 << 18  # a token: hidden states of all layers, and its share of the attention
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """Width comes from `config.json`.
+
+        Raises:
+            RunError: If the weights are not on this machine, are of another model, or want another pooling.
+        """
+        options = self.options
+        recipe: dict[str, Any] = {"recipe": options.recipe, "too_long": options.too_long, "longest": self._longest}
+        if options.recipe == "merflow":
+            recipe["sentence"] = asdict(self._sentence)
+        elif self._settings["num_hidden_layers"] < SUMMED:
+            layers = self._settings["num_hidden_layers"]
+            raise RunError(f"{self.feature}: merbench sums {SUMMED} layers, the model has {layers}")
+        return self.network_spec(
+            modality="text",
+            level="utterance" if options.level == "utterance" else "frame",
+            columns=tuple(f"text_{i}" for i in range(self._settings["hidden_size"])),
+            recipe=recipe | {"tokenizer": tokenizer_digest(self._weights)},
+            source=f"{self._settings.get('model_type', 'bert')} (transformers)",
+        )
+
+    @cached_property
+    def _sentence(self) -> Sentence:
+        return read_sentence(self._weights)
+
+    @property
+    def _longest(self) -> int:
+        """Most tokens of a text; RoBERTa and its relatives lose two positions to padding."""
+        positions = int(self._settings["max_position_embeddings"])
+        if self._settings.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
+            positions -= 2
+        return min(positions, self._sentence.longest or positions)
+
+    def load(self, device: str) -> None:
+        """Load the model and its tokenizer.
+
+        Raises:
+            RunError: If the weights are missing, damaged or of another model.
+        """
+        import transformers
+
+        model_class = getattr(transformers, MODELS[self._settings.get("model_type", "bert")])
+        unused = ("pooler.dense.weight", "pooler.dense.bias")
+        self._model = self.place(lambda: load_model(self._weights, model_class, self._settings, unused), device)
+        self._tokenizer = load_tokenizer(self._weights)
+
+    def units(self, media: Media) -> list[Tokens]:
+        """The transcript's token ids, special tokens included.
+
+        Raises:
+            ClipError: `no_text`, or `too_long` where the model takes fewer tokens.
+        """
+        tokens, _ = self._encoded(media)
+        if tokens.size > self._longest:
+            raise ClipError("too_long", f"{tokens.size} tokens of text, the model takes {self._longest}")
+        return [tokens]
+
+    def _encoded(self, media: Media) -> tuple[Tokens, npt.NDArray[np.bool_]]:
+        """(T,) token ids and (T,) True for those that stand for text."""
+        text = (media.clip.text or "").strip()
+        if not text:
+            raise ClipError("no_text", f"the manifest has no text for clip {media.clip.id}")
+        cut = {"truncation": True, "max_length": self._longest} if self.options.too_long == "cut" else {}
+        written = text.lower() if self._sentence.lower else text
+        given = self._tokenizer(written, verbose=False, return_special_tokens_mask=True, **cut)
+        return np.array(given["input_ids"], np.int64), ~np.array(given["special_tokens_mask"], np.bool_)
+
+    def forward(self, units: list[Tokens]) -> list[Array]:
+        """(T, D) of each text, without padding, special tokens included."""
+        lengths = [unit.size for unit in units]
+        ids = np.full((len(units), max(lengths)), self._tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, unit in enumerate(units):
+            ids[row, : unit.size], mask[row, : unit.size] = unit, 1
+        tokens, heard = self.tensor(ids), self.tensor(mask)
+        summed = self.options.recipe == "merbench"
+        with self.running():
+            given = self._model(input_ids=tokens, attention_mask=heard, output_hidden_states=summed)
+            states = sum(given.hidden_states[-SUMMED:]) if summed else given.last_hidden_state
+        return [row[:length] for row, length in zip(self.array(states), lengths, strict=True)]
+
+    def features(self, media: Media, outputs: list[Array]) -> Features:
+        """One row, or one per token.
+
+        Raises:
+            ClipError: `no_text` if nothing but special tokens is left of a text.
+        """
+        (states,) = outputs
+        _, spoken = self._encoded(media)
+        if not spoken.any():
+            raise ClipError("no_text", f"the text of clip {media.clip.id} has no tokens")
+        if self.options.level == "token":
+            return self._stamped(media, states[spoken])
+        whole = states[spoken].mean(axis=0, dtype=np.float64)
+        return self._stamped(media, (whole if self.options.recipe == "merbench" else self._sentence.pool(states))[None])
+
+    def _stamped(self, media: Media, values: npt.NDArray[Any]) -> Features:
+        times = np.tile([0.0, _seconds(media.clip)], (len(values), 1))
+        return self.checked(values, times, np.ones(len(values), np.bool_))
+
+
+def _seconds(clip: Clip) -> float:
+    if clip.end is not None:
+        return clip.end - (clip.start or 0.0)
+    return clip.duration or 1.0

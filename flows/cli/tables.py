@@ -1,0 +1,85 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from flows.status import Counts, Inspection, Status, by_clip, reasons
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from storage.corpora._shared.report import IngestReport
+    from storage.records import Failure
+
+FEW = 20
+
+
+def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
+    """Say what was found, and everything that does not fit together."""
+    console.print(f"{report.clips} clips of {report.corpus} -> {out}")
+    for title, items in report.findings().items():
+        if items:
+            console.print("notes" if items is report.notes else f"[yellow]{len(items)} {title}[/]")
+            _some(console, items)
+
+
+def _some(console: Console, items: Sequence[str]) -> None:
+    for item in items[:FEW]:
+        console.print(f"  {item}", markup=False)
+    if len(items) > FEW:
+        console.print(f"  ... and {len(items) - FEW} more")
+
+
+def show_status(console: Console, status: Status, store: Path, *, brief: bool) -> None:
+    """Counts per feature, and every clip that failed with its reason; `brief` shows only the first few."""
+    table = Table("feature", "planned", "stored", "failed", "skipped", "missing")
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, counts in status.features.items():
+        mark = " (synthetic)" if name in status.synthetic else ""
+        table.add_row(name + mark, *_numbers(counts))
+    table.add_section()
+    table.add_row("clips", *_numbers(status.clips))
+    console.print(table)
+    _show_failures(console, status.failures, store, brief=brief)
+    if status.synthetic:
+        console.print(f"[yellow]synthetic[/] (random weights, not meaningful): {', '.join(status.synthetic)}")
+    if status.exit_code == 0:
+        console.print("[green]complete[/]: everything planned is stored or skipped by rule")
+
+
+def _numbers(counts: Counts) -> list[str]:
+    return [str(n) for n in (counts.planned, counts.stored, counts.failed, counts.skipped, counts.missing)]
+
+
+def _show_failures(console: Console, failures: Sequence[Failure], store: Path, *, brief: bool) -> None:
+    failed = [f for f in failures if f.state == "failed"]
+    skipped = [f for f in failures if f.state == "skipped"]
+    lines = list(by_clip(failed))
+    for clip_id, reason, message, features in lines[: FEW if brief else None]:
+        console.print(f"[red]failed[/] {clip_id}: {reason}: ", end="")
+        console.print(f"{message} ({', '.join(features)})", markup=False)
+    if brief and len(lines) > FEW:
+        console.print(f"  ... and {len(lines) - FEW} more: merflow status {store}")
+    if skipped:
+        counts = ", ".join(f"{reason} {n}" for reason, n in reasons(skipped).items())
+        console.print(f"skipped by rule: {counts}")
+
+
+def show_inspection(console: Console, clip: str, rows: Sequence[Inspection], failures: Sequence[Failure]) -> None:
+    """Every feature of one clip, one line each."""
+    table = Table("feature", "shape", "seconds", "valid", "mean", "std", "min", "max", "source", title=clip)
+    for row in rows:
+        numbers = ["-" if n is None else f"{n:.4g}" for n in (row.mean, row.deviation, row.low, row.high)]
+        span = f"{row.begin:.3f}-{row.end:.3f}"
+        source = row.source + (" (synthetic)" if row.synthetic else "")
+        table.add_row(row.feature, f"{row.shape[0]} x {row.shape[1]}", span, f"{row.valid:.0%}", *numbers, source)
+    console.print(table)
+    for failure in failures:
+        console.print(f"{failure.state} {failure.feature}: {failure.reason}: {failure.message}", markup=False)

@@ -1,0 +1,221 @@
+"""The one local Prefect server.
+
+Where `PREFECT_API_URL` names a server, it is used and left alone. Otherwise merflow starts one for this machine,
+quietly and with analytics off, shares it between runs, and stops it when its last user has gone, even one that was
+killed: a small keeper process owns the server and watches its users.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from configs.home import home
+from storage.store.atomic import write_text
+from configs.errors import RunError
+
+START_SECONDS = 180.0
+_QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+_started: list[subprocess.Popen[bytes]] = []  # the keeper this process started, to be reaped by it
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Make sure a Prefect server answers, and point Prefect at it; call before importing prefect.
+
+    Yields:
+        The server's API address.
+
+    Raises:
+        RunError: If a server named by `PREFECT_API_URL` does not answer, or none could be started.
+    """
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        if not _healthy(given):
+            raise RunError(f"PREFECT_API_URL is {given}, but no Prefect server answers there; start it, or unset it")
+        os.environ.update({k: v for k, v in _QUIET.items() if k not in os.environ})
+        yield given
+        return
+    added = {k: v for k, v in _QUIET.items() if k not in os.environ}
+    folder = home() / "prefect"
+    state = None
+    with _registered(folder):
+        url = _running(folder) or _start(folder)
+        os.environ.update(added | {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)})
+        try:
+            yield url
+        finally:
+            for name in (*added, "PREFECT_API_URL", "PREFECT_HOME"):
+                os.environ.pop(name, None)
+            state = _state(folder)
+    _await_end(folder, state)
+
+
+@contextmanager
+def _registered(folder: Path) -> Iterator[None]:
+    users = folder / "users"
+    users.mkdir(parents=True, exist_ok=True)
+    me = users / f"{os.getpid()}.json"
+    with _lock(folder):
+        me.write_text(json.dumps({"created": psutil.Process().create_time()}), encoding="utf-8")
+    try:
+        yield
+    finally:
+        me.unlink(missing_ok=True)
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / "lock", timeout=START_SECONDS)
+
+
+def _running(folder: Path) -> str | None:
+    state = _state(folder)
+    if state is None or not _alive(state["keeper"], state["created"]):
+        return None
+    deadline = time.monotonic() + START_SECONDS
+    while _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
+        if _healthy(state["url"]):
+            return str(state["url"])
+        time.sleep(0.2)
+    return None
+
+
+def _start(folder: Path) -> str:
+    with _lock(folder):
+        state = _state(folder)
+        if state is None or not _alive(state["keeper"], state["created"]):
+            log = (folder / "server.log").open("ab")
+            with log:
+                _started[:] = [
+                    subprocess.Popen(
+                        [sys.executable, "-m", "flows.server", str(folder), str(_free_port())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,  # Ctrl-C in the terminal must not reach it before its users are done
+                    )
+                ]
+            _await_state(folder, state)
+    url = _running(folder)
+    if url is None:
+        raise RunError(f"the local Prefect server did not start; its log is {folder / 'server.log'}")
+    return url
+
+
+def _await_state(folder: Path, old: dict[str, object] | None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while _state(folder) in (None, old) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _await_end(folder: Path, state: dict[str, object] | None) -> None:
+    """Wait for the keeper to stop the server, unless others still use it."""
+    deadline = time.monotonic() + 30
+    while state is not None and _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
+        if _users(folder):
+            return
+        time.sleep(0.1)
+    for keeper in _started:
+        keeper.poll()
+
+
+def _state(folder: Path) -> dict[str, object] | None:
+    try:
+        loaded: dict[str, object] = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return loaded
+
+
+def _alive(pid: object, created: object) -> bool:
+    try:
+        process = psutil.Process(int(str(pid)))
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(str(created))) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _users(folder: Path) -> list[int]:
+    living = []
+    for file in (folder / "users").glob("*.json"):
+        try:
+            created = json.loads(file.read_text(encoding="utf-8"))["created"]
+        except (FileNotFoundError, ValueError):
+            continue
+        if _alive(file.stem, created):
+            living.append(int(file.stem))
+        else:
+            file.unlink(missing_ok=True)
+    return living
+
+
+def _healthy(url: object) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # the user's own setting
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def keep(folder: Path, port: int) -> None:
+    """Run a Prefect server until nobody uses it any more; the body of the keeper process."""
+    environment = os.environ | _QUIET | {"PREFECT_HOME": str(folder)}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen([*command, "--no-services"], env=environment)
+    try:
+        created = psutil.Process().create_time()
+        state = {"keeper": os.getpid(), "created": created, "url": f"http://127.0.0.1:{port}/api"}
+        write_text(folder / "server.json", json.dumps(state))
+        while server.poll() is None:
+            time.sleep(0.5)
+            with _lock(folder):
+                if not _users(folder):
+                    (folder / "server.json").unlink(missing_ok=True)
+                    break
+    finally:
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    family = (
+        [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]
+        if server.poll() is None
+        else []
+    )
+    for process in family:
+        process.terminate()
+    _, stubborn = psutil.wait_procs(family, timeout=10)
+    for process in stubborn:
+        process.kill()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), int(sys.argv[2]))

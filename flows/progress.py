@@ -1,0 +1,154 @@
+"""Who hears how a run goes: a progress bar in a terminal, plain lines in a log, nobody in a schedule."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from flows.plan import Plan
+    from flows.worker import ShardReport
+    from storage.clip import Clip
+
+LOG_SECONDS = 30.0
+
+
+class Listener:
+    """Hears how a run goes; this one stays silent."""
+
+    def begin(self, plan: Plan, engine: str) -> None:
+        """The run starts to work."""
+
+    def clip_done(self, clip: Clip, failed: bool) -> None:
+        """A clip is done, heard only from the engine of this process."""
+
+    def shard_done(self, report: ShardReport) -> None:
+        """A shard is published."""
+
+    def end(self) -> None:
+        """The run stops working, for whatever reason."""
+
+
+class _Counting(Listener):
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = 0
+        self._by_clip = False
+        self._begin = time.monotonic()
+
+    def begin(self, plan: Plan, engine: str) -> None:
+        self.total = plan.todo
+        self._begin = time.monotonic()
+
+    def clip_done(self, clip: Clip, failed: bool) -> None:
+        self._by_clip = True
+        self._count(1, int(failed))
+
+    def shard_done(self, report: ShardReport) -> None:
+        if not self._by_clip:
+            self._count(report.clips, report.failed_clips)
+
+    def _count(self, clips: int, failed: int) -> None:
+        self.done += clips
+        self.failed += failed
+        self.show()
+
+    def show(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def rate(self) -> float:
+        """Clips per second since the start."""
+        return self.done / max(1e-9, time.monotonic() - self._begin)
+
+    @property
+    def left(self) -> str:
+        """Time left at this rate, or `?`."""
+        if not self.done:
+            return "?"
+        seconds = round((self.total - self.done) / self.rate)
+        return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+
+
+class Lines(_Counting):
+    """Plain lines for a log file: at the start, every 30 s, and at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = 0.0
+
+    def begin(self, plan: Plan, engine: str) -> None:
+        """Say how much there is to do and where."""
+        super().begin(plan, engine)
+        self._line(f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}")
+
+    def show(self) -> None:
+        """Say how far the run is, not more often than every 30 s."""
+        if time.monotonic() - self._shown >= LOG_SECONDS or self.done == self.total:
+            self._line(
+                f"{self.done}/{self.total} clips, {self.failed} failed, {self.rate:.2f} clips/s, {self.left} left"
+            )
+
+    def _line(self, text: str) -> None:
+        self._shown = time.monotonic()
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stderr.flush()
+
+
+class Bar(_Counting):
+    """A live progress bar: clips done, failed, rate, time left."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        super().__init__()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("clips, {task.fields[failed]} failed, {task.fields[rate]}, {task.fields[left]} left"),
+            console=console,
+        )
+        self._task = self._progress.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?")
+
+    def begin(self, plan: Plan, engine: str) -> None:
+        """Show the bar."""
+        super().begin(plan, engine)
+        self._progress.console.print(
+            f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}"
+        )
+        self._progress.update(self._task, total=plan.todo)
+        self._progress.start()
+
+    def show(self) -> None:
+        """Move the bar."""
+        rate = f"{self.rate:.2f} clips/s"
+        self._progress.update(self._task, completed=self.done, failed=self.failed, rate=rate, left=self.left)
+
+    def end(self) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+
+_listener: ContextVar[Listener] = ContextVar("merflow_listener")
+
+
+def current_listener() -> Listener:
+    """Who listens to the run in this context."""
+    return _listener.get(Listener())
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have `listener` hear the runs of this block."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        listener.end()
+        _listener.reset(token)

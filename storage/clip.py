@@ -1,0 +1,76 @@
+"""Clip: one clip of a corpus. Read this file first, then `records.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from storage.digests import digest_of
+
+CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip of a corpus: where its media is, which part of it, and what is known about it.
+
+    Attributes:
+        id: Unique over the corpus, characters `A-Za-z0-9_.-`.
+        video: Path of the video, relative to the manifest's root, or a URL; None if the clip has none.
+        audio: Path of the audio; often the same file as `video`.
+        start: Seconds into the media where the clip starts; None means from the beginning.
+        end: Seconds into the media where the clip ends; None means to the end.
+        audio_channel: 0-based channel to use; None means FFmpeg's standard down-mix to mono.
+        crop: Part of the picture to use as fractions (left, top, right, bottom) of the upright frame.
+        split: Corpus split such as `train`; None if the corpus has none.
+        text: Transcript.
+        language: BCP 47 tag of the spoken language.
+        speaker: Speaker id.
+        group: Clips of one group must not be divided between train and test.
+        label_raw: Label as the corpus spells it.
+        label: Label in merflow's vocabulary; None where the raw label has no counterpart.
+        labels: Further categorical labels by name, such as `{"audio": "positif"}`.
+        dimensions: Continuous labels by name, such as `{"valence": 3.5}`, on the corpus's own scale.
+        source_id: The corpus's own name for the clip.
+        duration: Probed seconds; None if the media could not be probed.
+        fingerprint: Digest of media, segment and text; labels are not in it.
+    """
+
+    id: str
+    video: str | None = None
+    audio: str | None = None
+    start: float | None = None
+    end: float | None = None
+    audio_channel: int | None = None
+    crop: tuple[float, float, float, float] | None = None
+    split: str | None = None
+    text: str | None = None
+    language: str | None = None
+    speaker: str | None = None
+    group: str | None = None
+    label_raw: str | None = None
+    label: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, float] = field(default_factory=dict)
+    source_id: str | None = None
+    duration: float | None = None
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse ids and segments no later step could use."""
+        if not CLIP_ID.fullmatch(self.id):
+            raise ValueError(f"clip id {self.id!r}: expected characters A-Z a-z 0-9 _ . - only")
+        if self.start is not None and self.start < 0:
+            raise ValueError(f"clip {self.id}: start is {self.start}, expected 0 or more seconds")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise ValueError(f"clip {self.id}: end {self.end} is not after start {self.start or 0.0}")
+
+    def with_fingerprint(self, media: Mapping[str, str]) -> Clip:
+        """Return this clip with its fingerprint set.
+
+        Args:
+            media: SHA-256 of every media file's bytes by `video` and `audio`.
+        """
+        parts = [dict(media), self.start, self.end, self.audio_channel, self.crop, self.text]
+        return replace(self, fingerprint=digest_of(parts))

@@ -1,0 +1,127 @@
+"""Rows of a table file as text: CSV (comma or tab), JSONL, or a JSON list of objects."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from configs.errors import RunError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".json")
+_ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")  # the last one reads anything
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table file; its rows are parsed afresh by each loop.
+
+    Attributes:
+        path: The file.
+        columns: Names of the columns, in order.
+        encoding: How the file's bytes were read: `utf-8-sig` (UTF-8 with or without a mark), `cp1252` or `latin-1`.
+    """
+
+    path: Path
+    columns: list[str]
+    encoding: str
+
+    @classmethod
+    def open(cls, path: Path) -> TableFile:
+        """Read a table file once, for its columns and encoding.
+
+        Raises:
+            RunError: If the file is missing, has an unknown suffix, has no rows, or cannot be parsed; names the row.
+        """
+        if not path.is_file():
+            raise RunError(f"{path}: expected a table file, found {'a folder' if path.is_dir() else 'nothing'}")
+        if path.suffix.lower() not in SUFFIXES:
+            raise RunError(f"{path}: expected a table: {' '.join(SUFFIXES)}")
+        file = cls(path, [], _encoding(path))
+        columns: dict[str, None] = {}
+        for _, cells in file.rows():
+            columns.update(dict.fromkeys(cells))
+        if not columns:
+            raise RunError(f"{path}: no rows")
+        return cls(path, list(columns), file.encoding)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Line number (for a JSON list: item number, from 1) and cells of each row.
+
+        Every cell stays text: leading zeros carry meaning. A cell that is absent or null is empty.
+
+        Raises:
+            RunError: If a row cannot be parsed; names it.
+        """
+        parse = {".jsonl": _jsonl, ".json": _json}.get(self.path.suffix.lower(), _csv)
+        try:
+            with self.path.open(encoding=self.encoding, newline="") as file:
+                yield from parse(file)
+        except ValueError as error:
+            raise RunError(f"{self.path}: {' '.join(str(error).split())}") from error
+
+
+def _encoding(path: Path) -> str:
+    """The first encoding that reads the whole file."""
+    for encoding in _ENCODINGS[:-1]:
+        try:
+            with path.open(encoding=encoding, newline="") as file:
+                while file.read(1 << 20):
+                    pass
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return _ENCODINGS[-1]
+
+
+def _csv(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
+    header = file.readline()
+    file.seek(0)
+    delimiter = "\t" if header.count("\t") > header.count(",") else ","
+    lines = csv.reader(file, delimiter=delimiter, strict=True)
+    try:
+        columns = [name.strip() for name in next(lines, [])]
+        twice = [name for name in columns if columns.count(name) > 1]
+        if twice:
+            raise ValueError(f"column {twice[0]!r} occurs twice")
+        for cells in filter(None, lines):
+            if len(cells) != len(columns):
+                raise ValueError(f"expected {len(columns)} cells as in the header, got {len(cells)}")
+            yield lines.line_num, dict(zip(columns, cells, strict=True))
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"row {lines.line_num}: {error}") from error
+
+
+def _jsonl(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield number, _cells(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"row {number}: {error}") from error
+
+
+def _json(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
+    items = json.load(file)
+    if not isinstance(items, list):
+        raise ValueError(f"expected a list of objects, got {type(items).__name__}")  # noqa: TRY004
+    for number, item in enumerate(items, 1):
+        try:
+            yield number, _cells(item)
+        except ValueError as error:
+            raise ValueError(f"row {number}: {error}") from error
+
+
+def _cells(item: object) -> dict[str, str]:
+    if not isinstance(item, dict):
+        raise ValueError(f"expected an object, got {type(item).__name__}")  # noqa: TRY004
+    return {str(name): _text(value) for name, value in item.items()}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

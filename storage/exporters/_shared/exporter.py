@@ -1,0 +1,156 @@
+"""What an export format is: the extension point, and the one function that runs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from configs.errors import RunError
+from configs.plugins import Flag, Registry, Section, parse
+from storage.exporters._shared.provenance import describe_provenance
+from storage.exporters._shared.validation import refuse_invalid
+from storage.store.atomic import publish
+
+if TYPE_CHECKING:
+    from storage.exporters._shared.frames import FrameReader
+    from storage.store.store import FeatureStore
+
+
+class ExportOptions(Section):
+    """Options of every format.
+
+    Attributes:
+        allow_synthetic: Whether features made with random weights may be exported; their numbers mean nothing.
+    """
+
+    allow_synthetic: Flag = False
+
+
+OptionsT = TypeVar("OptionsT", bound=ExportOptions)
+
+
+class Exporter(ABC, Generic[OptionsT]):
+    """Writes one export of one store.
+
+    A format is a folder (or module) of `storage.exporters` that defines one subclass. It states `name` and `Options`,
+    says which features it needs, writes them, and validates what was written.
+
+    Args:
+        store: Where the features are.
+        options: The format's options.
+
+    Attributes:
+        name: Name of the format, as its folder is called.
+        Options: Class of its options.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[ExportOptions]]
+
+    def __init__(self, store: FeatureStore, options: OptionsT) -> None:
+        self.store, self.options = store, options
+
+    @abstractmethod
+    def features(self) -> list[str]:
+        """Names of the features that the export is made of, each of which the store has.
+
+        Raises:
+            RunError: If the store lacks one, or an option does not fit the store.
+        """
+
+    @abstractmethod
+    def write(self, destination: Path, provenance: str) -> list[str]:
+        """Write everything to a path that does not exist yet.
+
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
+        Returns:
+            Lines that tell a person what was written and what was left out.
+
+        Raises:
+            RunError: If a clip lacks something and no option says what to do.
+        """
+
+    def write_frames(self, destination: Path, reader: FrameReader | None) -> list[str]:
+        """Add video frames to what `write` wrote; for the few formats with options that ask for them.
+
+        Args:
+            destination: What `write` made.
+            reader: Decodes clips; None where nothing was given to read media with.
+
+        Returns:
+            Lines that tell a person what was written.
+
+        Raises:
+            RunError: If frames are asked for and cannot be read.
+        """
+        return []
+
+    @staticmethod
+    @abstractmethod
+    def validate(path: Path) -> Iterator[str]:
+        """Re-read an export.
+
+        Args:
+            path: What `write` made.
+
+        Yields:
+            One line per problem: file, clip, field, what was expected, what was found.
+        """
+
+
+EXPORTERS: Registry[Exporter[ExportOptions]] = Registry("storage.exporters", "format", "formats", "Exporter")
+
+
+def export(
+    name: str,
+    store: FeatureStore,
+    destination: Path,
+    options: Mapping[str, str],
+    reader: FrameReader | None = None,
+) -> list[str]:
+    """Write a store in another format, validated, whole or not at all.
+
+    Args:
+        name: Export format.
+        store: Where the features are.
+        destination: File or folder to make; must not exist.
+        options: The format's own options as text; see `merflow formats NAME`.
+        reader: Decodes clips, for options that need video frames.
+
+    Returns:
+        Lines that tell a person what was written and what was left out.
+
+    Raises:
+        RunError: If the format, an option or a feature does not exist, the destination does, a feature is synthetic
+            and that was not allowed, or the format's own rules are not met. Nothing is written then.
+        StoreError: If the validator finds fault with what was written; nothing is left of it.
+    """
+    exporter_class = EXPORTERS.load(name)
+    checked = parse(exporter_class.Options, dict(options), f"format {name}", "option")
+    if destination.exists():
+        raise RunError(f"{destination}: exists already; an export never overwrites, choose a new name")
+    exporter = exporter_class(store, checked)
+    features = exporter.features()
+    if not features:
+        raise RunError(f"{store.path}: holds no features to export")
+    if not checked.allow_synthetic:
+        _refuse_synthetic(store, features)
+    with publish(destination) as temporary:
+        lines = exporter.write(temporary, describe_provenance(name, store, features, options))
+        lines += exporter.write_frames(temporary, reader)
+        refuse_invalid(exporter.validate(temporary), name)
+        return lines
+
+
+def _refuse_synthetic(store: FeatureStore, features: Sequence[str]) -> None:
+    synthetic = [name for name in features if store.specs[name].synthetic]
+    if synthetic:
+        raise RunError(
+            f"{store.path}: {', '.join(synthetic)}: made with random weights, such numbers mean nothing; "
+            f"to export them all the same: --opt allow_synthetic=true"
+        )

@@ -1,0 +1,126 @@
+"""The clock of each clip in an aligned export, as the options say, and features on that clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from configs.errors import RunError
+from storage import timeline
+from storage.clip import Clip
+from storage.exporters._shared.selection import abbreviate, spec_of
+from storage.exporters.hdf5.intervals import Intervals, read_intervals
+from storage.exporters.hdf5.options import ClockOptions
+from storage.records import Features
+from storage.timeline import Aligned, Keep, Method, Side, Times, fit_length, fit_slices, latest_end, regular_grid
+
+if TYPE_CHECKING:
+    from storage.store.store import FeatureStore
+
+_NONE = Intervals(np.empty((0, 2)), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How clips are laid out.
+
+    Attributes:
+        clock: What the clock is, for people: `rate 25`, `like hubert` or `intervals words.csv`.
+        rate: Intervals per second of a regular clock; None for others.
+        method: How features are put on the clock.
+        length: Rows of every clip; None for each its own.
+        side: Where padding goes.
+        keep: Which rows stay of a clip that is too long.
+        fill: Value of rows whose mask is False.
+    """
+
+    clock: str
+    rate: float | None
+    method: Method
+    length: int | None
+    side: Side
+    keep: Keep
+    fill: float
+
+    def align(self, features: Features, grid: Times) -> Aligned:
+        """A feature on a clip's clock, cut or padded.
+
+        Args:
+            features: The feature of one clip.
+            grid: (N, 2) seconds, the clip's intervals.
+        """
+        aligned = timeline.align(features, grid, self.method)
+        if self.length is None and math.isnan(self.fill):
+            return aligned
+        return fit_length(*aligned, self._length(grid), self.side, self.fill, self.keep)
+
+    def intervals(self, clip: Intervals) -> Intervals:
+        """A clip's clock, cut or padded; NaN and no label in padding."""
+        length = self._length(clip.times)
+        source, target = fit_slices(len(clip.times), length, self.side, self.keep)
+        times = np.full((length, 2), np.nan)
+        times[target] = clip.times[source]
+        labels = [""] * length
+        labels[target] = clip.labels[source]
+        return Intervals(times, tuple(labels) if clip.labels else ())
+
+    def _length(self, grid: Times) -> int:
+        return len(grid) if self.length is None else self.length
+
+
+def read_layout(options: ClockOptions) -> Layout:
+    """The layout that an export's options ask for.
+
+    Raises:
+        RunError: If two clocks are given.
+    """
+    stated = [name for name in ("rate", "like", "intervals") if name in options.model_fields_set]
+    if len(stated) > 1:
+        raise RunError(f"options {' and '.join(stated)}: each is a clock; expected one of them")
+    kind = stated[0] if stated else "rate"
+    rate = options.rate if kind == "rate" else None
+    return Layout(
+        clock=f"{kind} {f'{rate:g}' if rate else Path(str(getattr(options, kind))).name}",
+        rate=rate,
+        method=options.method,
+        length=options.length,
+        side=options.side,
+        keep=options.keep,
+        fill=options.fill,
+    )
+
+
+Clock = Callable[[Clip, Mapping[str, Features]], Intervals]
+
+
+def read_clock(store: FeatureStore, options: ClockOptions, layout: Layout) -> Clock:
+    """The function that gives a clip's intervals, from the clip and its features.
+
+    Args:
+        store: Where the features are.
+        options: The export's options.
+        layout: What they ask for.
+
+    Raises:
+        RunError: If the feature to follow is not in the store, or the file of intervals does not fit.
+    """
+    if (like := options.like) is not None:
+        spec_of(store, like)
+        return lambda clip, _: Intervals(store.get(clip.id, like).times, ()) if store.has(clip.id, like) else _NONE
+    if options.intervals is not None:
+        return _clock_of_file(store, options.intervals)
+    rate = layout.rate or 0.0
+    return lambda _, features: Intervals(regular_grid(latest_end(features.values()), rate), ())
+
+
+def _clock_of_file(store: FeatureStore, path: Path) -> Clock:
+    by_clip = read_intervals(path)
+    unknown_clips = sorted(by_clip.keys() - {clip.id for clip in store.clips()})
+    if unknown_clips:
+        raise RunError(f"{path}: {len(unknown_clips)} clips that the store does not know: {abbreviate(unknown_clips)}")
+    return lambda clip, _: by_clip.get(clip.id, _NONE)

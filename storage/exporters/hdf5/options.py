@@ -1,0 +1,41 @@
+"""Validated options of the HDF5 exporter."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from pydantic import Field
+
+from configs.plugins import Section
+from storage.exporters._shared.exporter import ExportOptions
+from storage.exporters._shared.selection import SelectedFeatures
+from storage.timeline import Keep, Method, Side
+
+
+class ClockOptions(Section):
+    """The clock that all features of a clip are put on.
+
+    Attributes:
+        rate: Intervals per second of a regular clock.
+        like: Feature whose rows are the clock, instead of a rate.
+        intervals: CSV or JSON file of clip_id, start, end and perhaps label, such as words: the clock, not a rate.
+        method: How features are put on the clock.
+        length: Rows of every clip, by cutting and padding; each its own where not given.
+        side: Where padding goes.
+        keep: Which rows stay of a clip that is too long.
+        fill: Value of rows whose mask is False, and of padding.
+    """
+
+    rate: float = Field(default=25.0, gt=0, allow_inf_nan=False)
+    like: str | None = None
+    intervals: Path | None = None
+    method: Method = "overlap"
+    length: int | None = Field(default=None, ge=1)
+    side: Side = "end"
+    keep: Keep = "first"
+    fill: float = math.nan
+
+
+class Hdf5Options(ClockOptions, SelectedFeatures, ExportOptions):
+    """Options of the format `hdf5`."""

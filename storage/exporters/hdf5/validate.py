@@ -1,0 +1,65 @@
+"""Validates an aligned HDF5 export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED
+
+
+def validate_file(path: Path) -> Iterator[str]:
+    """Re-read an export.
+
+    Yields:
+        One line per problem: wrong format, a feature that is neither there nor listed as missing, times, types, shapes
+        or masks that do not fit, numbers that are not finite where the mask is True.
+    """
+    import h5py
+
+    with h5py.File(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            yield f"format: expected {FORMAT}, got {file.attrs.get('format')}"
+            return
+        widths = {name: columns.shape[0] for name, columns in file["columns"].items()}
+        missing = {name: set(ids.asstr()[...]) for name, ids in file["missing"].items()}
+        for clip_id, clip in file["clips"].items():
+            yield from _times_problems(clip["times"], f"clip {clip_id}, times")
+            for name in set(clip) - set(RESERVED) - set(widths):
+                yield f"clip {clip_id}, {name}: expected a feature of /columns"
+            for name, width in widths.items():
+                where, absent = f"clip {clip_id}, {name}", clip_id in missing.get(name, ())
+                if (name in clip) == absent:
+                    got = "both" if absent else "neither"
+                    yield f"{where}: expected values or an entry in /missing, got {got}"
+                elif not absent:
+                    yield from _feature_problems(clip, name, width, where)
+
+
+def _times_problems(dataset: Any, where: str) -> Iterator[str]:
+    times = dataset[...]
+    if times.ndim != 2 or times.shape[1] != 2 or times.dtype != np.float64:
+        yield f"{where}: expected (N, 2) float64, got {times.shape} {times.dtype}"
+        return
+    kept = times[~np.isnan(times).all(axis=1)]
+    if not np.isfinite(kept).all() or (kept[:, 1] < kept[:, 0]).any() or (np.diff(kept[:, 0]) < 0).any():
+        yield f"{where}: expected finite intervals in order of start"
+
+
+def _feature_problems(clip: Mapping[str, Any], name: str, width: int, where: str) -> Iterator[str]:
+    values, expected = clip[name][...], (clip["times"].shape[0], width)
+    if values.shape != expected or values.dtype != np.float32:
+        yield f"{where}: expected {expected} float32, got {values.shape} {values.dtype}"
+        return
+    if name not in clip[MASK]:
+        yield f"{where}: expected a mask, got none"
+        return
+    mask = clip[MASK][name][...]
+    if mask.shape != expected[:1] or mask.dtype != np.bool_:
+        yield f"{where}: expected a mask of {expected[:1]} bool, got {mask.shape} {mask.dtype}"
+    elif not np.isfinite(values[mask]).all():
+        bad = values[mask][~np.isfinite(values[mask])]
+        yield f"{where}: expected finite numbers where the mask is True, got {bad.size} others, first {bad[0]}"

@@ -1,0 +1,142 @@
+"""The tree that Emotion-LLaMA loads: one 1024-wide vector per clip of HuBERT, MAE and VideoMAE, and MERR's annotation.
+
+```
+MERR_coarse_grained.txt                 <clip> <number of pictures> <emotion>, single spaces, one of nine emotions
+HL-UTT/<clip>.npy                       HuBERT, (1024,) float32
+mae_340_UTT/<clip>.npy                  MAE
+maeV_399_UTT/<clip>.npy                 VideoMAE
+MERR_coarse_grained.json                {clip: {AU_list, peak_index, peak_AU_list, pseu_emotion, text}}
+MERR_fine_grained.json                  empty: the loader opens it, and merflow writes no descriptions
+transcription_en_all.csv                name,sentence
+images/<first|middle|peak>/<clip>.png   upright full-size pictures for EVA, if asked for
+missing.json, provenance.json           clips that lack something; where the numbers come from
+```
+
+A feature with a row per frame is averaged over its valid rows. 340 and 399 are epochs of the original checkpoints, not
+sizes. `peak_index` counts pictures from 0 and is text, as in the published file. Its keys that somebody has to write
+(`caption`, `visual_prior_list`, `audio_prior_list`) are left out. The rules of the peak and of `pseu_emotion` are in
+`storage.au_rules`; a clip without a face has no keys made of action units. Cheng et al., "Emotion-LLaMA", NeurIPS 2024.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.exporters._shared.exporter import Exporter
+from storage.exporters._shared.files import write_json, write_records
+from storage.exporters._shared.frames import frames_at, require_reader, write_png
+from storage.exporters._shared.labels import require_labels
+from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
+from storage.exporters.merr.layout import FINE, JSON, LABELS, TRANSCRIPT
+from storage.exporters.merr.options import MerrOptions, Sources, find_sources
+from storage.exporters.merr.tree import Tree
+from storage.exporters.merr.validate import validate_tree
+from storage.wording import counted, having
+
+if TYPE_CHECKING:
+    from storage.clip import Clip
+    from storage.exporters._shared.frames import FrameReader
+
+
+class MerrExporter(Exporter[MerrOptions]):
+    """Three vectors per clip, the annotation, transcripts and, if asked for, frames."""
+
+    name = "merr"
+    Options = MerrOptions
+
+    @cached_property
+    def _sources(self) -> Sources:
+        return find_sources(self.store, self.options)
+
+    def features(self) -> list[str]:
+        """The three features, the one that counts frames and the one with action units, if any.
+
+        Raises:
+            RunError: If the store lacks a feature, or one of the three is not 1024 wide.
+        """
+        return self._sources.features
+
+    def write(self, destination: Path, provenance: str) -> list[str]:
+        """Write the tree, one clip in memory at a time.
+
+        Raises:
+            RunError: If a clip lacks something and no option says what to do.
+        """
+        store, options = self.store, self.options
+        refuse_missing(clips_without(store, self.features()), options.missing, "leaves them out")
+        if options.emotion == "label" and options.labels == "error":
+            require_labels(
+                store, LABELS, "--opt labels=omit leaves them out, emotion=pseudo names them by action units"
+            )
+        destination.mkdir()
+        tree = Tree(store, destination, options, self._sources)
+        for clip in store.clips():
+            tree.add(clip)
+        lines = "".join(f"{line}\n" for line in tree.lines)
+        (destination / options.annotation).write_text(lines, encoding="utf-8", newline="")
+        write_json(destination / JSON, tree.entries)
+        write_json(destination / FINE, {})
+        with (destination / TRANSCRIPT).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("name", "sentence"), *tree.sentences])
+        write_records(destination, {**tree.without, **tree.partial}, provenance)
+        return [*self._remarks(tree)]
+
+    def write_frames(self, destination: Path, reader: FrameReader | None) -> list[str]:
+        """Write the frames that the option `images` names: the first, number N // 2 of N (counted from 0), the peak.
+
+        Args:
+            destination: The tree.
+            reader: Decodes clips.
+
+        Raises:
+            RunError: If nothing was given to read media with, or a clip's media cannot be read.
+        """
+        if not self.options.frames:
+            return []
+        reader, root = require_reader(reader, "images"), self.store.manifest.root
+        written = dict.fromkeys(self.options.frames, 0)
+        lines = (destination / self.options.annotation).read_text(encoding="utf-8").splitlines()
+        counts = {name: int(count) for name, count, _ in (line.split(" ") for line in lines)}
+        entries = json.loads((destination / JSON).read_text(encoding="utf-8"))
+        for clip in self.store.clips():
+            if clip.id in counts:
+                peak = entries[clip.id].get("peak_index")
+                numbers = {"first": 0, "middle": counts[clip.id] // 2, "peak": -1 if peak is None else int(peak)}
+                chosen = {which: numbers[which] for which in self.options.frames if numbers[which] >= 0}
+                _write_images(destination, reader, root, clip, chosen)
+                for which in chosen:
+                    written[which] += 1
+        return [f"images/{which}: {number} of {counted(len(counts), 'clip')}" for which, number in written.items()]
+
+    @staticmethod
+    def validate(path: Path) -> Iterator[str]:
+        """Re-read the tree; see `validate_tree`."""
+        return validate_tree(path)
+
+    def _remarks(self, tree: Tree) -> Iterator[str]:
+        sources, rule = self._sources, self.options.rule
+        yield f"{self.options.annotation}: {counted(len(tree.lines), 'clip')}"
+        for slot, name in sources.slots.items():
+            recipe = self.store.specs[name].recipe.get("recipe")
+            # The published features were most likely made with the last layer; the same width hides another recipe.
+            unlike = ", unlike the published features, most likely" if recipe == "merbench" else ""
+            yield f"{slot}: {name}" + (f", recipe {recipe}{unlike}" if recipe else "")
+        if sources.action_units is None:
+            yield f"{JSON}: no action units, so only text"
+        else:
+            yield f"{JSON}: action units of {sources.action_units.source}, rule {rule}; no captions"
+        for what, ids in tree.without.items():
+            yield f"{what}: {counted(len(ids), 'clip')} left out: {abbreviate(ids)}"
+        for key, ids in tree.partial.items():
+            yield f"{JSON}, {key}: {having(len(ids), 'clip')} none: {abbreviate(ids)}"
+
+
+def _write_images(folder: Path, reader: FrameReader, root: Path, clip: Clip, numbers: Mapping[str, int]) -> None:
+    for index, frame in frames_at(reader, clip, root, set(numbers.values())):
+        for which in (which for which, at in numbers.items() if at == index):
+            write_png(folder / "images" / which / f"{clip.id}.png", frame)

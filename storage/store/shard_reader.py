@@ -1,0 +1,195 @@
+"""Reading one shard file: its index, and the rows of its clips. The layout is documented in `docs/store_format.md`.
+
+h5py reads the index. Rows lie contiguous and uncompressed at locations the index gives, so they are read from there
+directly: h5py would cost more per clip than the reading itself.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from storage.errors import StoreError
+from storage.records import Failure, Features, FeatureSpec
+from storage.store.files import open_binary, open_hdf5
+from storage.store.layout import SHARD_FORMAT
+
+ARRAYS = ("values", "times", "valid")
+FAILURE_TEXTS = tuple(f.name for f in fields(Failure) if f.name != "attempt")
+
+
+class ArrayLocation(NamedTuple):
+    """Where one array lies in its file.
+
+    Attributes:
+        offset: Bytes before its first row.
+        dtype: Type of its numbers.
+        shape: Of all rows.
+    """
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardContents:
+    """What a shard file holds, without its arrays.
+
+    Attributes:
+        path: The file.
+        spec: What the values are.
+        arrays: Where `values`, `times` and `valid` lie.
+        rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
+        failures: Clips without values, with their fingerprints.
+    """
+
+    path: Path
+    spec: FeatureSpec
+    arrays: Mapping[str, ArrayLocation]
+    rows: Mapping[str, tuple[int, int, str]]
+    failures: tuple[tuple[Failure, str], ...]
+
+    @property
+    def clip_ids(self) -> list[str]:
+        """The clips with values, then those without."""
+        return [*self.rows, *(failure.clip_id for failure, _ in self.failures)]
+
+
+def open_shard_file(path: Path) -> h5py.File:
+    """Open for reading, without file locks (network file systems).
+
+    Raises:
+        StoreError: If it is not a whole shard file of a known format.
+    """
+    file = open_hdf5(path)
+    found = file.attrs.get("format")
+    if found != SHARD_FORMAT:
+        file.close()
+        raise StoreError(f"{path}: expected shard file format {SHARD_FORMAT}, got {found}")
+    return file
+
+
+def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
+    """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store."""
+    dataset = h5py.h5d.open(group.id, name.encode())
+    found = np.empty(dataset.shape, dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
+    return found
+
+
+def texts(group: h5py.Group, name: str) -> list[str]:
+    """A dataset of text."""
+    return [value.decode() for value in read_dataset(group, name)]
+
+
+def read_contents(path: Path) -> ShardContents:
+    """Read what a shard file holds, without its arrays.
+
+    Raises:
+        StoreError: If it is not a whole shard file, or its arrays have other types or shapes than the format's, or do
+            not lie contiguous and uncompressed.
+    """
+    with closing(open_shard_file(path)) as file:
+        offsets = read_dataset(file, "offsets").tolist()
+        clips = zip(texts(file, "clip_ids"), texts(file, "fingerprints"), strict=True)
+        rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
+        spec = _spec(texts(file, "spec")[0])
+        locations = {name: _location(path, file, name) for name in ARRAYS}
+        _check_locations(path, locations, offsets[-1], len(spec.columns))
+        return ShardContents(path, spec, locations, rows, _failures(file))
+
+
+@lru_cache(maxsize=64)
+def _spec(text: str) -> FeatureSpec:
+    # Shards of one feature have one spec, and parsing a thousand columns a thousand times takes seconds.
+    return FeatureSpec.from_dict(json.loads(text))
+
+
+def _failures(file: h5py.File) -> tuple[tuple[Failure, str], ...]:
+    ids = texts(file, "failures/clip_id")
+    columns = [texts(file, f"failures/{name}") for name in (*FAILURE_TEXTS, "fingerprint")] if ids else []
+    # Files of merflow 0.1 do not say how often a clip was tried.
+    attempts = read_dataset(file, "failures/attempt").tolist() if "attempt" in file["failures"] else [1] * len(ids)
+    rows = zip(*columns, strict=True)
+    return tuple((Failure(*row[:-1], attempt=n), row[-1]) for row, n in zip(rows, attempts, strict=True))
+
+
+def _location(path: Path, file: h5py.File, name: str) -> ArrayLocation:
+    dataset = h5py.h5d.open(file.id, name.encode())
+    shape, dtype, offset = dataset.shape, dataset.dtype, dataset.get_offset()
+    if shape[0] and (offset is None or not dtype.isnative):
+        raise StoreError(f"{path}: {name}: expected contiguous, uncompressed, little-endian numbers")
+    return ArrayLocation(offset or 0, dtype, shape)
+
+
+def _check_locations(path: Path, locations: Mapping[str, ArrayLocation], n_rows: int, width: int) -> None:
+    kinds = {"values": ("f", (n_rows, width)), "times": ("f", (n_rows, 2)), "valid": ("b", (n_rows,))}
+    for name, (kind, shape) in kinds.items():
+        if locations[name].dtype.kind != kind or locations[name].shape != shape:
+            found = f"{locations[name].shape} {locations[name].dtype}"
+            raise StoreError(f"{path}: {name}: expected {shape} {'bool' if kind == 'b' else 'float'}, got {found}")
+
+
+class ShardReader:
+    """An open shard file. Threads may share one; processes may not.
+
+    Args:
+        path: The file.
+        locations: From its index.
+
+    Attributes:
+        close: Closes the file; so does forgetting the reader.
+
+    Raises:
+        StoreError: If the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, locations: Mapping[str, ArrayLocation]) -> None:
+        self._path, self._locations = path, locations
+        self._file = open_binary(path)
+        self.close = weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+
+    def arrays(self, start: int, stop: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Values, times and mask of some rows, in the types on disk.
+
+        Raises:
+            StoreError: If the file ends before them.
+        """
+        values, times, valid = (self._read(self._locations[name], start, stop) for name in ARRAYS)
+        return values, times, valid
+
+    def rows(self, start: int, stop: int) -> Features:
+        """The rows of one clip, as they were checked when they were written.
+
+        Raises:
+            StoreError: If the file ends before them.
+        """
+        values, times, valid = self.arrays(start, stop)
+        # `Features(...)` would look at every number again: that takes as long as reading them, at each reading.
+        features = object.__new__(Features)
+        for name, array in zip(ARRAYS, (values.astype(np.float32, copy=False), times, valid), strict=True):
+            object.__setattr__(features, name, array)
+        return features
+
+    def _read(self, location: ArrayLocation, start: int, stop: int) -> npt.NDArray[Any]:
+        rows = np.empty((stop - start, *location.shape[1:]), location.dtype)
+        row_bytes = rows.nbytes // max(stop - start, 1)
+        with self._lock:
+            self._file.seek(location.offset + start * row_bytes)
+            got = self._file.readinto(rows.reshape(-1).view(np.uint8).data)
+        if stop > location.shape[0] or got != rows.nbytes:
+            raise StoreError(f"{self._path}: ends before row {stop}")
+        return rows

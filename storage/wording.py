@@ -1,0 +1,29 @@
+"""Words for people: counts that read well."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which gets an `s` unless there is one of it.
+
+    Args:
+        number: How many.
+        noun: The noun in the singular.
+
+    >>> counted(1, "clip"), counted(0, "clip")
+    ('1 clip', '0 clips')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def having(number: int, noun: str) -> str:
+    """A number with its noun and the verb `have`.
+
+    Args:
+        number: How many.
+        noun: The noun in the singular.
+
+    >>> having(1, "clip"), having(2, "clip")
+    ('1 clip has', '2 clips have')
+    """
+    return f"{counted(number, noun)} {'has' if number == 1 else 'have'}"
