@@ -11,14 +11,25 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from extractors.core.extractor import Extractor
-from configs.plugins import Section
-from extractors.core.media.clip_media import Media
-from storage.vocabulary.openface_columns import INTENSITY_AUS, PRESENCE_AUS
-from storage.vocabulary.action_unit_rules import BLINK, CHRONOLOGICAL_DISTANCE, EMOTIONS, NEUTRAL, RULES, Rule, clip_emotion, emotions_at, frequent_aus, peak_frame
-from storage.errors import ClipError
 from configs.errors import RunError
+from configs.plugins import Section
+from extractors.core.extractor import Extractor
+from extractors.core.media.clip_media import Media
+from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
+from storage.vocabulary.action_unit_rules import (
+    BLINK,
+    CHRONOLOGICAL_DISTANCE,
+    EMOTIONS,
+    NEUTRAL,
+    RULES,
+    Rule,
+    clip_emotion,
+    emotions_at,
+    frequent_aus,
+    peak_frame,
+)
+from storage.vocabulary.openface_columns import INTENSITY_AUS, PRESENCE_AUS
 
 _PEAK = (("row", ""), ("frame", ""), ("time", "s"), ("score", "sum of AUxx_r"))
 _SEEN = tuple(au for au in PRESENCE_AUS if au != BLINK)
@@ -27,20 +38,20 @@ _ACTIVE: dict[Rule, tuple[str, ...]] = {"documented": _SEEN, "mer_factory": INTE
 
 def _columns() -> dict[str, str]:
     """Columns and their units."""
-    found = {f"frequent_{au}": "0/1" for au in _SEEN}
+    columns = {f"frequent_{au}": "0/1" for au in _SEEN}
     for rule in RULES:
-        found |= {f"{rule}_{name}": unit for name, unit in _PEAK}
-        found |= {f"{rule}_{au}": "0/1" for au in _ACTIVE[rule]}
-        found |= {f"{rule}_{word}": "0..5" for word in EMOTIONS[rule]}
-        found |= {f"{rule}_is_{word}": "0/1" for word in (*EMOTIONS[rule], NEUTRAL)}
-    return found
+        columns |= {f"{rule}_{name}": unit for name, unit in _PEAK}
+        columns |= {f"{rule}_{au}": "0/1" for au in _ACTIVE[rule]}
+        columns |= {f"{rule}_{word}": "0..5" for word in EMOTIONS[rule]}
+        columns |= {f"{rule}_is_{word}": "0/1" for word in (*EMOTIONS[rule], NEUTRAL)}
+    return columns
 
 
 COLUMNS = _columns()
 
 
 class AuPeakOptions(Section):
-    """What to look at.
+    """Which action units, and how peaks are told apart.
 
     Attributes:
         of: The feature with the action units: `action_units`, or the name of one made by `openface`.
@@ -60,7 +71,8 @@ class AuPeak(Extractor[AuPeakOptions]):
     1 for the clip's one emotion, which for `mer_factory` may be that of another picture.
     """
 
-    Section = AuPeakOptions
+    name = "au_peak"
+    Options = AuPeakOptions
     modality: ClassVar[Literal["video"]] = "video"
 
     @property
@@ -75,22 +87,23 @@ class AuPeak(Extractor[AuPeakOptions]):
         Raises:
             RunError: If that feature lacks OpenFace's AU columns.
         """
-        given = self.inputs[self.options.of]
+        source = self.inputs[self.options.of]
         wanted = (*(f"{au}_r" for au in INTENSITY_AUS), *(f"{au}_c" for au in PRESENCE_AUS))
-        missing = [name for name in wanted if name not in given.columns]
-        if missing or given.level != "frame":
+        missing = [name for name in wanted if name not in source.columns]
+        if missing or source.level != "frame":
             problem = f"has no column {missing[0]}" if missing else "is not frame-level"
             raise RunError(f"feature {self.feature}: {self.options.of!r} {problem}; `of:` must name action units")
         return FeatureSpec(
             name=self.feature,
-            extractor="au_peak",
+            extractor=self.name,
             modality="video",
             level="utterance",
             columns=tuple(COLUMNS),
             units=tuple(COLUMNS.values()),
-            recipe={"of": given.digest, "distance": self.options.distance},
-            source=given.source,
-            synthetic=given.synthetic,
+            recipe={"distance": self.options.distance},
+            source=source.source,
+            synthetic=source.synthetic,
+            inputs=self.input_digests,
         )
 
     def load(self, device: str) -> None:
@@ -102,17 +115,17 @@ class AuPeak(Extractor[AuPeakOptions]):
         Raises:
             ClipError: Why the clip has no action units.
         """
-        given, columns = media.given(self.options.of), self.inputs[self.options.of].columns
-        if not len(given.times):
+        units, columns = media.feature(self.options.of), self.inputs[self.options.of].columns
+        if not len(units.times):
             raise ClipError("too_short", f"{self.options.of} has no rows")
-        times = np.array([[given.times[0, 0], given.times[:, 1].max()]])
-        found = {f"frequent_{au}": 1.0 for au in frequent_aus(given, columns)}
+        times = np.array([[units.times[0, 0], units.times[:, 1].max()]])
+        row: dict[str, float] = {f"frequent_{au}": 1.0 for au in frequent_aus(units, columns)}
         for rule in RULES:
-            peak = peak_frame(given, columns, rule)
+            peak = peak_frame(units, columns, rule)
             if peak is None:
                 return self.checked(np.full((1, len(COLUMNS)), np.nan), times, [False])
-            shown = {emotion.word: emotion.score for emotion in emotions_at(given, columns, peak.row, rule)}
-            label = f"is_{clip_emotion(given, columns, rule, self.options.distance)}"
+            shown = {emotion.word: emotion.score for emotion in emotions_at(units, columns, peak.row, rule)}
+            label = f"is_{clip_emotion(units, columns, rule, self.options.distance)}"
             at_peak = {"row": peak.row, "frame": peak.frame, "time": peak.time, "score": peak.score, label: 1.0}
-            found |= {f"{rule}_{name}": v for name, v in (at_peak | shown | dict.fromkeys(peak.aus, 1.0)).items()}
-        return self.checked([[found.get(name, 0.0) for name in COLUMNS]], times, [True])
+            row |= {f"{rule}_{name}": v for name, v in (at_peak | shown | dict.fromkeys(peak.aus, 1.0)).items()}
+        return self.checked([[row.get(name, 0.0) for name in COLUMNS]], times, [True])

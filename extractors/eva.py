@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -17,15 +17,15 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.frame_network import Pixels, Scaling, resized
+from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.weights import seeded
-from storage.vocabulary.action_unit_rules import Rule, peak_frame
-from configs.errors import RunError
 from storage.records import Features, FeatureSpec
+from storage.vocabulary.action_unit_rules import Rule, peak_frame
 
 SIDE = 448
 GROUP = 4  # neighbouring patches, in reading order, that Emotion-LLaMA puts side by side in one row
@@ -66,6 +66,7 @@ class EVAOptions(NetworkOptions):
 class EVA(NetworkExtractor[EVAOptions, Pixels]):
     """Tokens of one whole picture, resized to 448 x 448 (bicubic, aspect not kept)."""
 
+    name = "eva"
     Options = EVAOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "timm/eva_giant_patch14_clip_224.laion400m: MIT"
@@ -100,13 +101,17 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
     def _peak_recipe(self) -> dict[str, Any]:
         if self.options.picture != "peak":
             return {}
-        found = self.inputs[self.options.peak_of]
-        nothing = Features(np.zeros((0, len(found.columns)), np.float32), np.zeros((0, 2)), np.zeros(0, np.bool_))
-        peak_frame(nothing, found.columns, self.options.peak_rule)  # says now which columns it lacks
-        return {"peak_of": found.digest, "peak_rule": self.options.peak_rule}
+        peak_of = self.inputs[self.options.peak_of]
+        nothing = Features(np.zeros((0, len(peak_of.columns)), np.float32), np.zeros((0, 2)), np.zeros(0, np.bool_))
+        peak_frame(nothing, peak_of.columns, self.options.peak_rule)  # says now which columns it lacks
+        return {"peak_of": self.options.peak_of, "peak_rule": self.options.peak_rule}
 
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
+    def read_settings(self) -> dict[str, Any]:
+        """timm's `config.json`, or the architecture that a seed will fill.
+
+        Raises:
+            RunError: If they are of another model.
+        """
         if self._weights.folder is None:
             return dict(self.architectures[self._weights.identity["size"]])
         path = self._weights.folder / "config.json"
@@ -133,7 +138,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        self._model = self.place(self._build, device, variant=self.options.recipe)
+        self._model = self.load_shared(self._build, device, variant=self.options.recipe)
         self._scaling = Scaling(lambda rgb: resized(rgb, SIDE, bicubic=True), 1 / 255, *self._scale)
 
     def _build(self) -> Any:
@@ -183,14 +188,14 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         model.load_state_dict({k: given[k] for k in wanted})
         return model
 
-    def units(self, media: Media) -> list[Pixels]:
+    def units(self, media: Media) -> Iterator[Pixels]:
         """(3, 448, 448) of the picture; none if there is no peak.
 
         Raises:
             ClipError: `no_video`, why the file could not be read, or why there are no AUs.
         """
         chosen = self._chosen(media)
-        return [self._scaling.fit(f.rgb()) for f in media.frames() if f.index == chosen]
+        yield from (self._scaling.fit(frame.rgb()) for frame in media.frames() if frame.index == chosen)
 
     def _chosen(self, media: Media) -> int | None:
         """Index of the picture."""
@@ -198,7 +203,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         if self.options.picture != "peak":
             return 0 if self.options.picture == "first" else len(stamps) // 2
         feature = self.options.peak_of
-        peak = peak_frame(media.given(feature), self.inputs[feature].columns, self.options.peak_rule)
+        peak = peak_frame(media.feature(feature), self.inputs[feature].columns, self.options.peak_rule)
         return None if peak is None else int(np.abs(stamps[:, 0] - peak.time).argmin())
 
     def forward(self, units: list[Pixels]) -> list[Array]:

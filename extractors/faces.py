@@ -1,6 +1,6 @@
-"""The face stage's own result as a feature: where the main face is, picture by picture.
+"""Where the main face is, frame by frame, as a feature that others are computed from.
 
-Stored so that what is extracted later, and reports, need not detect again. Rules: `extractors.core.faces.FACE_RULE`.
+Stored, so that nothing that is extracted later has to detect again. Rules: `extractors.core.faces.main_face.FACE_RULE`.
 """
 
 from __future__ import annotations
@@ -10,33 +10,45 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from configs.schema import Faces, Weights
 from extractors.core.extractor import Extractor
-from configs.plugins import Section
-from extractors.core.faces.detectors import detector
-from extractors.core.faces.main_face import FaceTrack, face_track, recipe, remember
+from extractors.core.faces.detector import detector_weights, load_detector
+from extractors.core.faces.main_face import face_recipe, find_main_face
 from extractors.core.media.clip_media import Media
 from storage.records import Features, FeatureSpec
-
-COLUMNS = ("x1", "y1", "x2", "y2", "confidence", "track_id", "face_count", "detected", "track_count")
-
-
-class FacesOptions(Section):
-    """None of its own: the settings are the run's `faces:`."""
+from storage.vocabulary.face_columns import FACE_COLUMNS, FACE_UNITS, FACES
 
 
-class FacesExtractor(Extractor[FacesOptions]):
+class FacesExtractor(Extractor[Faces]):
     """Box of the clip's main face, the detector's confidence, and how many faces and tracks there are.
 
-    One row per picture, valid where the main track is present; any other row is NaN throughout, whether the picture
-    shows nobody or others only. Boxes are in pixels of the upright full-size picture and may reach over its edge.
+    One row per frame, valid where the main track is present; any other row is NaN throughout, whether the frame
+    shows nobody or others only. Boxes are in pixels of the upright full-size frame and may reach over its edge.
     `track_id` (the main track's) and `track_count` (tracks of the clip) are the same in every valid row. `face_count`
-    counts the faces of the picture, of any track. `detected` is 1 where the detector looked at the picture and 0 where
+    counts the faces of the frame, of any track. `detected` is 1 where the detector looked at the frame and 0 where
     the row is interpolated.
+
+    Args:
+        feature: Name of the feature in the store.
+        options: The run's `faces:`.
+
+    Raises:
+        RunError: Unknown detector, or weights that do not fit it.
     """
 
-    Section = FacesOptions
+    name = FACES
+    Options = Faces
     modality: ClassVar[Literal["video"]] = "video"
     licence = "libfacedetection: BSD; py-feat's RetinaFace: MIT"
+
+    def __init__(self, feature: str, options: Faces) -> None:
+        super().__init__(feature, options)
+        detector_weights(options)  # a wrong name is worth saying before weights that could not be found
+
+    @property
+    def weights(self) -> Weights | None:
+        """The detector's weights; None if it loads none."""
+        return detector_weights(self.options)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -45,24 +57,24 @@ class FacesExtractor(Extractor[FacesOptions]):
         Raises:
             RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
         """
-        stage = recipe(self.faces)
+        recipe = face_recipe(self.options)
         return FeatureSpec(
             name=self.feature,
-            extractor="faces",
+            extractor=self.name,
             modality="video",
             level="frame",
-            columns=COLUMNS,
-            units=("px", "px", "px", "px", "0..1", "", "", "0/1", ""),
-            recipe={"faces": stage},
-            weights=stage.get("weights", {}),
+            columns=FACE_COLUMNS,
+            units=FACE_UNITS,
+            recipe={"faces": recipe},
+            weights=recipe.get("weights", {}),
             code=2,
-            source=f"{stage['detector']} ({stage['detector_version']})",
+            source=f"{recipe['detector']} ({recipe['detector_version']})",
         )
 
     @property
-    def runs_beside(self) -> bool:
-        """True but for detectors that are networks: libfacedetection is called without Python's lock."""
-        return detector(self.faces.detector).WEIGHTS is None
+    def releases_gil(self) -> bool:
+        """True but for detectors that are networks: libfacedetection is called without the GIL."""
+        return load_detector(self.options.detector).default_weights is None
 
     def load(self, device: str) -> None:
         """Make the detector ready.
@@ -70,7 +82,7 @@ class FacesExtractor(Extractor[FacesOptions]):
         Raises:
             RunError: If its weights are damaged or do not fit.
         """
-        detector(self.faces.detector).build(self.faces)
+        load_detector(self.options.detector).build(self.options)
 
     def extract_clip(self, media: Media) -> Features:
         """The clip's main track, a row per picture, with the pictures' times.
@@ -78,26 +90,11 @@ class FacesExtractor(Extractor[FacesOptions]):
         Raises:
             ClipError: If the clip has no pictures.
         """
-        track = face_track(media, self.faces)
-        values = np.full((len(track.valid), len(COLUMNS)), np.nan, dtype=np.float32)
+        track = find_main_face(media, self.options)
+        values = np.full((len(track.valid), len(FACE_COLUMNS)), np.nan, dtype=np.float32)
         values[:, :4], values[:, 4] = track.boxes, track.confidence
         if track.track_id is not None:
             values[:, 5], values[:, 6], values[:, 7] = track.track_id, track.count, track.detected
             values[:, 8] = track.track_count
         values[~track.valid] = np.nan
         return self.checked(values, media.frame_times(), track.valid)
-
-    def remember(self, media: Media, features: Features) -> None:
-        """Have `face_track` give what was stored; rows without the main face do not tell who else was there."""
-        values, valid = features.values, features.valid
-        known = np.where(valid[:, None], values, -1 if valid.any() else 0)  # a clip without main track has no face
-        track_id, track_count = known[valid.argmax(), [5, 8]].astype(int).tolist()
-        track = FaceTrack(
-            boxes=values[:, :4].copy(),
-            confidence=values[:, 4].copy(),
-            count=known[:, 6].astype(np.int32),
-            detected=known[:, 7] == 1,
-            track_id=track_id if valid.any() else None,
-            track_count=track_count,
-        )
-        remember(media, self.faces, track)

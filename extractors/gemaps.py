@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from extractors.core.extractor import Extractor
 from configs.plugins import Section
+from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
@@ -64,7 +64,8 @@ class GemapsOptions(Section):
 class Gemaps(Extractor[GemapsOptions]):
     """openSMILE low-level descriptors or functionals on 16 kHz mono sound."""
 
-    Section = GemapsOptions
+    name = "gemaps"
+    Options = GemapsOptions
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "openSMILE: audEERING research licence, non-commercial"
 
@@ -76,7 +77,7 @@ class Gemaps(Extractor[GemapsOptions]):
         frame_level = self.options.level == "lld"
         return FeatureSpec(
             name=self.feature,
-            extractor="gemaps",
+            extractor=self.name,
             modality="audio",
             level="frame" if frame_level else "utterance",
             columns=tuple(self._smile.feature_names),
@@ -88,8 +89,8 @@ class Gemaps(Extractor[GemapsOptions]):
         )
 
     @property
-    def runs_beside(self) -> bool:
-        """True: openSMILE is C code without Python's lock."""
+    def releases_gil(self) -> bool:
+        """True: openSMILE is C code that releases the GIL."""
         return True
 
     @property
@@ -124,10 +125,10 @@ class Gemaps(Extractor[GemapsOptions]):
             ClipError: `too_short` under 60 ms, where openSMILE would give one row of NaN.
         """
         audio = media.audio()
-        if audio.samples.size < round(SHORTEST * audio.rate):
-            raise ClipError(
-                "too_short", f"{audio.samples.size / audio.rate * 1000:.0f} ms of sound, openSMILE needs 60 ms"
-            )
+        least = round(SHORTEST * audio.rate)
+        if audio.samples.size < least:
+            found = f"{audio.samples.size} samples of audio at {audio.rate} Hz"
+            raise ClipError("too_short", f"{found}, openSMILE needs {least} ({SHORTEST * 1000:.0f} ms)")
         table = self._smile.process_signal(audio.samples, audio.rate)
         stamps = [table.index.get_level_values(side).total_seconds() for side in ("start", "end")]
         times = np.stack(stamps, axis=1) + audio.start

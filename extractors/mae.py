@@ -7,7 +7,7 @@ features are called `mae_340`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -17,8 +17,8 @@ from pydantic import Field
 
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.frame_network import IMAGENET, FrameNetwork, FrameOptions, Pixels
 from extractors.core.networks.network_extractor import Array
-from extractors.core.networks.frame_network import IMAGENET, PictureNetwork, PictureOptions, Pixels
 from storage.records import Features, FeatureSpec
 
 FULL: dict[str, Any] = {
@@ -32,7 +32,7 @@ FULL: dict[str, Any] = {
 TINY = FULL | {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
-class MAEOptions(PictureOptions):
+class MAEOptions(FrameOptions):
     """Settings of MAE.
 
     Attributes:
@@ -44,9 +44,10 @@ class MAEOptions(PictureOptions):
     every: int = Field(default=1, ge=1)
 
 
-class MAE(PictureNetwork[MAEOptions]):
+class MAE(FrameNetwork[MAEOptions]):
     """The class token after the last norm, of the whole picture: nothing is masked."""
 
+    name = "mae"
     Options = MAEOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "facebook/vit-mae-large: Apache 2.0; MAE's own code and checkpoints: CC BY-NC 4.0, non-commercial"
@@ -74,7 +75,7 @@ class MAE(PictureNetwork[MAEOptions]):
             modality="video",
             level=self.options.level,
             columns=tuple(f"mae_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=self.picture_recipe() | {"every": self.options.every, "token": "class"},
+            recipe=self.frame_recipe() | {"every": self.options.every, "token": "class"},
             source="MAE (transformers)",
         )
 
@@ -84,18 +85,18 @@ class MAE(PictureNetwork[MAEOptions]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        self.load_pictures(device, _unmasked)
+        self.load_frames(device, _unmasked)
 
-    def units(self, media: Media) -> list[Pixels]:
-        """(3, side, side) of every picture looked at that shows the main face.
+    def units(self, media: Media) -> Iterator[Pixels]:
+        """(3, side, side) of every frame looked at that shows the main face.
 
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
         boxes = self.boxes(media)
         seen = self._seen(media, boxes)
-        pixels = self.pixels(media, np.flatnonzero(seen) * self.options.every, boxes)
-        return [pixels[i] for i in sorted(pixels)]
+        for _, pixels in self.fitted(media, (np.flatnonzero(seen) * self.options.every).tolist(), boxes):
+            yield pixels
 
     def _seen(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.bool_]:
         """Of the pictures looked at, those that show the main face."""

@@ -12,16 +12,17 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.extractor import Extractor
 from configs.plugins import Section
-from extractors.core.faces.main_face import FaceTrack, face_track, recipe
-from extractors.core.media.frames import Frame
+from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
+from extractors.core.media.frames import Frame
 from storage.records import Features, FeatureSpec
+from storage.vocabulary.face_columns import FACE_COLUMNS, FACES, main_face_boxes
 
 SAMPLED = 16
 GREY_SIDE = 128
 OVER, UNDER = 240, 15  # grey values of 0..255 from which on, and up to which, a pixel counts as blown out or black
+_FACE_COUNT, _TRACK_COUNT = FACE_COLUMNS.index("face_count"), FACE_COLUMNS.index("track_count")
 _COLUMNS = {
     "face_share": "0..1",
     "track_count": "",
@@ -39,7 +40,7 @@ _COLUMNS = {
 
 
 class QualityOptions(Section):
-    """None of its own: faces are those of the run's `faces:`."""
+    """None of its own: faces are those of the feature `faces`."""
 
 
 class Quality(Extractor[QualityOptions]):
@@ -60,8 +61,14 @@ class Quality(Extractor[QualityOptions]):
     - `fps`: pictures over the seconds in which they are shown, by the container's times; `duration`: those seconds.
     """
 
-    Section = QualityOptions
+    name = "quality"
+    Options = QualityOptions
     modality: ClassVar[Literal["video"]] = "video"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The faces."""
+        return (FACES,)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -73,12 +80,13 @@ class Quality(Extractor[QualityOptions]):
         settings = {"sampled": SAMPLED, "grey_side": GREY_SIDE, "over": OVER, "under": UNDER}
         return FeatureSpec(
             name=self.feature,
-            extractor="quality",
+            extractor=self.name,
             modality="video",
             level="utterance",
             columns=tuple(_COLUMNS),
             units=tuple(_COLUMNS.values()),
-            recipe=settings | {"faces": recipe(self.faces)},
+            recipe=settings,
+            inputs=self.input_digests,
             source="merflow",
         )
 
@@ -91,35 +99,39 @@ class Quality(Extractor[QualityOptions]):
         Raises:
             ClipError: If the clip has no pictures.
         """
-        track, times = face_track(media, self.faces), media.frame_times()
-        size, looks = _look(media, track)
+        times = media.frame_times()
+        faces = media.feature(FACES)
+        size, looks = _look(media, faces)
         seconds = times[-1, 1] - times[0, 0]
-        row = [*_face_flags(track, min(size)), *looks, *size, len(times) / seconds, seconds]
+        row = [*_face_flags(faces, min(size)), *looks, *size, len(times) / seconds, seconds]
         return self.checked([row], [[times[0, 0], times[-1, 1]]], [True])
 
 
-def _face_flags(track: FaceTrack, short_side: int) -> tuple[float, ...]:
+def _face_flags(faces: Features, short_side: int) -> tuple[float, ...]:
     """Share, tracks, most faces, size and drift of the main face."""
-    if not track.valid.any():
-        return (0.0, track.track_count, 0.0, 0.0, 0.0)
-    boxes = track.boxes[track.valid].astype(np.float64)
+    if not faces.valid.any():
+        return (0.0, 0.0, 0.0, 0.0, 0.0)
+    rows = faces.values[faces.valid]
+    boxes = rows[:, :4].astype(np.float64)
     sides = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     side = float(np.median(sides))
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     wandered = np.linalg.norm(centres - centres.mean(axis=0), axis=1)
     drift = float(np.sqrt(np.mean(wandered**2))) / side
-    return (track.valid.mean(), track.track_count, track.count[track.valid].max(), side / short_side, drift)
+    tracks, most = rows[0, _TRACK_COUNT], rows[:, _FACE_COUNT].max()
+    return (faces.valid.mean(), tracks, most, side / short_side, drift)
 
 
-def _look(media: Media, track: FaceTrack) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
-    """Size of the pictures, and sharpness and exposure averaged over some of them."""
-    shown = np.flatnonzero(track.valid) if track.valid.any() else np.arange(len(track.valid))
+def _look(media: Media, faces: Features) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
+    """Size of the frames, and sharpness and exposure averaged over some of them."""
+    shown = np.flatnonzero(faces.valid) if faces.valid.any() else np.arange(len(faces.valid))
     chosen = set(shown[np.linspace(0, len(shown) - 1, min(SAMPLED, len(shown))).round().astype(int)].tolist())
+    boxes = main_face_boxes(faces)
     size, looks = (0, 0), []
     for frame in media.frames():
         size = size if frame.index else frame.size
         if frame.index in chosen:
-            looks.append(_sharpness_and_exposure(_grey(frame, track.boxes[frame.index])))
+            looks.append(_sharpness_and_exposure(_grey(frame, boxes[frame.index])))
     return size, np.mean(looks, axis=0)
 
 

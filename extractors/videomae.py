@@ -7,7 +7,7 @@ arXiv:2401.03429), `eight_pairs` that of MERR's `maeV` scripts (Cheng et al., "E
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.frame_network import IMAGENET, FrameNetwork, FrameOptions, Pixels
 from extractors.core.networks.network_extractor import Array
-from extractors.core.networks.frame_network import IMAGENET, PictureNetwork, PictureOptions, Pixels
-from configs.errors import RunError
 from storage.records import Features, FeatureSpec
 
-PICTURES = 16  # one pass of the model
+FRAMES = 16  # one pass of the model
 TUBELET = 2  # pictures in one row
-ROWS = PICTURES // TUBELET
+ROWS = FRAMES // TUBELET
 STRIDE = 4  # pictures between those that `two_segment` takes
 FULL: dict[str, Any] = {
     "hidden_size": 768,
@@ -33,14 +33,14 @@ FULL: dict[str, Any] = {
     "intermediate_size": 3072,
     "image_size": 224,
     "patch_size": 16,
-    "num_frames": PICTURES,
+    "num_frames": FRAMES,
     "tubelet_size": TUBELET,
     "use_mean_pooling": False,
 }
 TINY = FULL | {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
-class VideoMAEOptions(PictureOptions):
+class VideoMAEOptions(FrameOptions):
     """Settings of VideoMAE.
 
     Attributes:
@@ -56,7 +56,7 @@ class VideoMAEOptions(PictureOptions):
 
     weights: Weights = Weights(hub="MCG-NJU/videomae-base")
     sampling: Literal["uniform16", "two_segment", "sliding", "eight_pairs"] = "uniform16"
-    stride: int = Field(default=PICTURES, ge=1)
+    stride: int = Field(default=FRAMES, ge=1)
     last_norm: Literal["model", "none"] = "model"
 
     @model_validator(mode="after")
@@ -66,15 +66,16 @@ class VideoMAEOptions(PictureOptions):
         return self
 
 
-class VideoMAE(PictureNetwork[VideoMAEOptions]):
+class VideoMAE(FrameNetwork[VideoMAEOptions]):
     """VideoMAE's last hidden state, averaged over the patches of each pair of pictures."""
 
+    name = "videomae"
     Options = VideoMAEOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "MCG-NJU/videomae-base: CC BY-NC 4.0, non-commercial"
     model_types = ("videomae",)
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
-    setting_keys = (*PictureNetwork.setting_keys, "num_frames", "tubelet_size")
+    setting_keys = (*FrameNetwork.setting_keys, "num_frames", "tubelet_size")
     weight_formats = ("videomae-pth", "hf")
     model_class = "VideoMAEModel"
     processor_class = "VideoMAEImageProcessor"
@@ -99,17 +100,19 @@ class VideoMAE(PictureNetwork[VideoMAEOptions]):
             modality="video",
             level=options.level,
             columns=tuple(f"videomae_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=self.picture_recipe() | {"sampling": options.sampling, "last_norm": options.last_norm} | stride,
+            recipe=self.frame_recipe() | {"sampling": options.sampling, "last_norm": options.last_norm} | stride,
             source="VideoMAE (transformers)",
         )
 
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        settings = super()._settings
-        for key, value in (("num_frames", PICTURES), ("tubelet_size", TUBELET)):
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a VideoMAE of other than 16 frames in tubelets of 2.
+
+        Raises:
+            RunError: Which setting differs.
+        """
+        for key, value in (("num_frames", FRAMES), ("tubelet_size", TUBELET)):
             if settings[key] != value:
                 raise RunError(f"videomae: {key} is {settings[key]}, expected {value}")
-        return settings
 
     def load(self, device: str) -> None:
         """Load the model and what sizes and scales its pictures.
@@ -118,27 +121,34 @@ class VideoMAE(PictureNetwork[VideoMAEOptions]):
             RunError: If the weights are missing, damaged or of another model.
         """
         if self.options.last_norm == "model":
-            self.load_pictures(device)
+            self.load_frames(device)
         else:
-            self.load_pictures(device, _without_norm, variant="no last norm")
+            self.load_frames(device, _without_norm, variant="no last norm")
 
-    def units(self, media: Media) -> list[Pixels]:
-        """(16, 3, side, side) of each window; none without a face.
+    def units(self, media: Media) -> Iterator[Pixels]:
+        """(16, 3, side, side) of each window; none without a face. Frames are held while a window needs them.
 
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
         boxes = self.boxes(media)
         windows = self._windows(media, boxes)
-        pixels = self.pixels(media, windows.ravel().tolist(), boxes)
-        return [np.stack([pixels[int(i)] for i in window]) for window in windows]
+        held: dict[int, Pixels] = {}
+        done = 0
+        for index, pixels in self.fitted(media, set(windows.ravel().tolist()), boxes):
+            held[index] = pixels
+            while done < len(windows) and windows[done].max() <= index:
+                yield np.stack([held[int(i)] for i in windows[done]])
+                done += 1
+                needed = windows[done].min() if done < len(windows) else index + 1
+                held = {i: kept for i, kept in held.items() if i >= needed}
 
     def _windows(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.intp]:
         """(windows, 16) indices of the pictures taken: of all, or of those that show the main face."""
         count = len(media.frame_times())
         usable = np.arange(count) if boxes is None else np.flatnonzero(np.isfinite(boxes).all(axis=1))
         picked = self._sampled(usable.size) if usable.size else []
-        return usable[np.array(picked, np.intp)].reshape(-1, PICTURES)
+        return usable[np.array(picked, np.intp)].reshape(-1, FRAMES)
 
     def _sampled(self, count: int) -> list[int]:
         if self.options.sampling == "sliding":
@@ -179,26 +189,26 @@ def _without_norm(model: Any) -> Any:
 
 def uniform16(count: int) -> list[int]:
     """Indices of 16 pictures spread evenly over `count`; under 16, all of them and then the last one again."""
-    picked = [int(k * max(count / PICTURES, 1.0)) for k in range(min(count, PICTURES))]
-    return picked + picked[-1:] * (PICTURES - len(picked))
+    picked = [int(k * max(count / FRAMES, 1.0)) for k in range(min(count, FRAMES))]
+    return picked + picked[-1:] * (FRAMES - len(picked))
 
 
 def two_segment(count: int) -> list[int]:
     """32 indices: of every 4th of `count` pictures the first 16, then the last 16; the last one fills up."""
     picked = list(range(0, count, STRIDE))
-    picked += picked[-1:] * (PICTURES - len(picked))
-    return picked[:PICTURES] + picked[-PICTURES:]
+    picked += picked[-1:] * (FRAMES - len(picked))
+    return picked[:FRAMES] + picked[-FRAMES:]
 
 
-def sliding(count: int, stride: int = PICTURES) -> list[int]:
+def sliding(count: int, stride: int = FRAMES) -> list[int]:
     """16 indices for each window, `stride` pictures apart; the last window ends with the last picture.
 
     The last window may therefore overlap the one before more than the others do. Under 16 pictures there is one window,
     all of them and then the last one again.
     """
-    last = max(count - PICTURES, 0)
+    last = max(count - FRAMES, 0)
     starts = [*range(0, last, stride), last]
-    return [min(start + k, count - 1) for start in starts for k in range(PICTURES)]
+    return [min(start + k, count - 1) for start in starts for k in range(FRAMES)]
 
 
 def eight_pairs(count: int) -> list[int]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from configs.schema import RunConfig, load_config
 from configs.errors import RunError
+from configs.schema import RunConfig, load_config
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +40,8 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     Returns:
         The exit code.
     """
-    from flows.ingest import ingest_corpus
     from flows.cli.tables import show_ingest
+    from flows.ingest import ingest_corpus
     from flows.status import read_status
     from storage.manifest import Manifest
     from storage.store.store import open_store

@@ -1,6 +1,6 @@
 """Where shards run: in this process, on local Dask workers, or on a Dask cluster elsewhere.
 
-All engines run the same plain function, `flows.work.extract_shard`, and give the same store.
+All engines run the same plain function, `flows.worker.extract_shard`, and give the same store.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 import psutil
 
-from configs.schema import Cluster
-from flows.worker import Job, ShardReport, extract_shard
 from configs.errors import RunError
+from configs.schema import Cluster
+from flows.job import Job, ShardReport
+from flows.worker import extract_shard
 from storage.clip import Clip
 
 FEW_CLIPS = 8
@@ -202,7 +203,7 @@ def open_engine(cluster: Cluster, clips: int, on_clip: Callable[[Clip, bool], No
 _DASK_SETTINGS = {
     # Give a worker its next shard when it has finished one: shards are long.
     "distributed.scheduler.worker-saturation": 1.0,
-    # A shard that saw two workers die is taken apart, see flows.extract.
+    # The clips of a shard that saw two workers die are retried one by one, see flows.prefect_flow.
     "distributed.scheduler.allowed-failures": 1,
 }
 

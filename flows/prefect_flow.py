@@ -1,7 +1,7 @@
 """The extraction flow: one Prefect task per shard, run in this process, each handing its shard to an engine.
 
 Workers never import Prefect; results are small reports; what is done is asked of the store, never of Prefect.
-Import this module only inside `flows.server.prefect_server`: Prefect reads its settings when it is imported.
+Import this module only inside `flows.prefect_server.prefect_server`: Prefect reads its settings when it is imported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from configs.schema import RunConfig
-from flows.engine import Engine, StoppedError, WorkerLostError, open_engine
-from flows.progress import current_listener
-from flows.plan import build_extractors, make_shards, missing_features, shard_seconds, survey
-from flows.worker import Job, ShardReport, versions
 from configs.errors import RunError
+from configs.schema import Cluster
+from flows.engine import Engine, StoppedError, WorkerLostError, open_engine
+from flows.job import Job, RunContext, ShardReport, versions
+from flows.plan import Plan, missing_features, shard_seconds
+from flows.progress import current_progress
 from storage.clip import Clip
 from storage.records import Failure, Shard
 from storage.store.shard_writer import Entry
@@ -47,63 +47,61 @@ def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
     persist_result=False,
 )
 def shard_task(engine: Engine, job: Job) -> ShardReport:
-    """Run one shard on an engine and wait for it."""
+    """Run one shard on an engine and wait for it.
+
+    Args:
+        engine: Where it runs.
+        job: The shard and what to do with it.
+    """
     return engine.run(job)
 
 
-@flow(
-    name="merflow-extract",
-    flow_run_name="{run}",
-    task_runner=cast("Any", ThreadPoolTaskRunner(max_workers=256)),  # the window below is the real bound
-    validate_parameters=False,
-    persist_result=False,
-)
-def extract(run: str, store: str, config: dict[str, Any], features: list[str]) -> dict[str, Any]:
-    """Extract what the clips of a store's manifest still miss.
+def run_shards(config: Cluster, plan: Plan, context: RunContext, store: FeatureStore) -> dict[str, Any]:
+    """Extract what the clips of a store's manifest still miss, as one Prefect flow run.
 
     Args:
-        run: Id of the run.
-        store: Folder of the store; its manifest says which clips there are.
-        config: The run configuration as plain values.
-        features: Names of the features to extract.
+        config: Where shards run.
+        plan: What each clip misses.
+        context: What the shards have in common.
+        store: The store; its manifest says which clips there are.
 
     Returns:
         `outcomes` (pairs by state), `seconds` (wall seconds by stage, summed over workers), `errors` (one line per
         shard that could not be finished).
     """
-    return _Extraction(run, FeatureStore(store), RunConfig.model_validate(config), tuple(features)).go()
+
+    @flow(
+        name="merflow-extract",
+        flow_run_name="{run}",
+        task_runner=cast("Any", ThreadPoolTaskRunner(max_workers=256)),  # the window below is the real bound
+        validate_parameters=False,
+        persist_result=False,
+    )
+    def extract(run: str, store: str, features: list[str]) -> dict[str, Any]:  # noqa: ARG001  # shown in Prefect
+        return extraction.go()
+
+    extraction = _Extraction(config, plan, context, store)
+    result: dict[str, Any] = extract(context.run, context.store, list(plan.features))
+    return result
 
 
 class _Extraction:
-    def __init__(self, run: str, store: FeatureStore, config: RunConfig, features: tuple[str, ...]) -> None:
-        self.run = run
-        self.store = store
-        self.config = config
-        self.features = features
-        self.listener = current_listener()
+    def __init__(self, config: Cluster, plan: Plan, context: RunContext, store: FeatureStore) -> None:
+        self.config, self.plan, self.context, self.store = config, plan, context, store
+        self.progress = current_progress()
         self.outcomes: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.decoded_again = 0
         self.errors: list[str] = []
 
     def go(self) -> dict[str, Any]:
-        plan = survey(self.store, self.store.manifest, list(self.features))
-        with open_engine(self.config.cluster, plan.todo, self.listener.clip_done) as engine:
-            self.listener.begin(plan, engine.name)
-            size = shard_seconds(plan, engine.workers, self.config.cluster.shard_seconds)
-            shards = make_shards(self.store.clips(), self.run, self._misses_something, size)
-            unfinished = self._run_all(engine, (self._job(s) for s in shards))
-            self._take_apart(engine, unfinished)
+        with open_engine(self.config, self.plan.todo, self.progress.clip_done) as engine:
+            self.progress.begin(self.plan, engine.name)
+            size = shard_seconds(self.plan, engine.workers, self.config.shard_seconds)
+            unfinished = self._run_all(engine, self.plan.jobs(self.store.clips(), self.context, size))
+            self._retry_clips_individually(engine, unfinished)
         counted = {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds)}
         return counted | {"decoded_again": self.decoded_again, "errors": self.errors}
-
-    def _misses_something(self, clip: Clip) -> bool:
-        return bool(missing_features(self.store, clip, self.features))
-
-    def _job(self, shard: Shard) -> Job:
-        # Absolute: workers of another scheduler have another current folder.
-        root, store = self.store.manifest.root.absolute(), self.store.path.absolute()
-        return Job(shard, str(root), str(store), self.config, self.features, self.run)
 
     def _run_all(self, engine: Engine, jobs: Iterator[Job]) -> list[tuple[Job, BaseException]]:
         """Run jobs through a bounded window; return those that could not be finished."""
@@ -131,14 +129,16 @@ class _Extraction:
         self.outcomes.update(report.outcomes)
         self.seconds.update(report.seconds)
         self.decoded_again += report.decoded_again
-        self.listener.shard_done(report)
+        self.progress.shard_done(report)
 
-    def _take_apart(self, engine: Engine, unfinished: list[tuple[Job, BaseException]]) -> None:
+    def _retry_clips_individually(self, engine: Engine, unfinished: list[tuple[Job, BaseException]]) -> None:
         """Run the clips of unfinished shards one by one, so that one bad clip cannot hold back its neighbours."""
+        self.store.refresh()
         singles = (
-            self._job(Shard(f"{job.shard.id}-{number:03d}", (clip,)))
+            Job(Shard(f"{job.shard.id}-{number:03d}", (clip,)), {clip.id: todo}, self.context)
             for job, _ in unfinished
             for number, clip in enumerate(job.shard.clips)
+            if (todo := self._still_missing(clip, job))
         )
         for job, error in self._run_all(engine, singles):
             if isinstance(error, WorkerLostError):
@@ -146,15 +146,19 @@ class _Extraction:
             else:
                 self.errors.append(f"clip {job.shard.clips[0].id}: {type(error).__name__}: {error}")
 
+    def _still_missing(self, clip: Clip, job: Job) -> dict[str, int]:
+        """What a shard's files that were published before it broke off do not hold of a clip."""
+        missing = missing_features(self.store, clip, job.todo[clip.id])
+        return {name: job.todo[clip.id][name] for name in missing}
+
     def _record_crash(self, job: Job) -> None:
         (clip,) = job.shard.clips
         self.store.refresh()
         message = "its worker process died twice with other clips around it, and twice alone"
-        for extractor in build_extractors(self.config):
-            if extractor.feature in missing_features(self.store, clip, self.features):
-                failure = Failure(clip.id, extractor.feature, "crash", message)
-                entry = Entry(clip.id, clip.fingerprint, failure)
-                attributes = {"run": self.run, "versions": versions()}
-                self.store.put(f"{job.shard.id}-crash", extractor.spec, [entry], attributes)
-                self.outcomes["failed"] += 1
-        self.listener.shard_done(ShardReport(job.shard.id, 1, failed_clips=1))
+        attributes = {"run": self.context.run, "versions": versions()}
+        for feature, attempt in self._still_missing(clip, job).items():
+            failure = Failure(clip.id, feature, "crash", message, attempt=attempt)
+            entry = Entry(clip.id, clip.fingerprint, failure)
+            self.store.put(f"{job.shard.id}-crash", self.context.specs[feature], [entry], attributes)
+            self.outcomes["failed"] += 1
+        self.progress.shard_done(ShardReport(job.shard.id, 1, failed_clips=1))

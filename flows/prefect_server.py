@@ -22,9 +22,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from configs.errors import RunError
 from configs.home import home
 from storage.store.atomic import write_text
-from configs.errors import RunError
 
 START_SECONDS = 180.0
 _QUIET = {
@@ -109,7 +109,7 @@ def _start(folder: Path) -> str:
             with log:
                 _started[:] = [
                     subprocess.Popen(
-                        [sys.executable, "-m", "flows.server", str(folder), str(_free_port())],
+                        [sys.executable, "-m", "flows.prefect_server", str(folder), str(_free_port())],
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=log,
@@ -126,6 +126,8 @@ def _start(folder: Path) -> str:
 def _await_state(folder: Path, old: dict[str, object] | None) -> None:
     deadline = time.monotonic() + START_SECONDS
     while _state(folder) in (None, old) and time.monotonic() < deadline:
+        if _started and _started[0].poll() is not None:
+            return  # it ended at once: its log says why
         time.sleep(0.05)
 
 

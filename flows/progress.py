@@ -1,4 +1,4 @@
-"""Who hears how a run goes: a progress bar in a terminal, plain lines in a log, nobody in a schedule."""
+"""Progress reporting: a bar in a terminal, plain lines in a log, nothing in a schedule."""
 
 from __future__ import annotations
 
@@ -12,21 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flows.job import ShardReport
     from flows.plan import Plan
-    from flows.worker import ShardReport
     from storage.clip import Clip
 
 LOG_SECONDS = 30.0
 
 
-class Listener:
-    """Hears how a run goes; this one stays silent."""
+class Progress:
+    """Reports how a run goes; this one stays silent."""
 
     def begin(self, plan: Plan, engine: str) -> None:
-        """The run starts to work."""
+        """The run starts to work.
+
+        Args:
+            plan: What there is to do.
+            engine: Where shards run, for people.
+        """
 
     def clip_done(self, clip: Clip, failed: bool) -> None:
-        """A clip is done, heard only from the engine of this process."""
+        """A clip is done; told by the engine of this process only.
+
+        Args:
+            clip: The clip.
+            failed: Whether it failed for at least one feature.
+        """
 
     def shard_done(self, report: ShardReport) -> None:
         """A shard is published."""
@@ -35,7 +45,7 @@ class Listener:
         """The run stops working, for whatever reason."""
 
 
-class _Counting(Listener):
+class _Counting(Progress):
     def __init__(self) -> None:
         self.total = self.done = self.failed = 0
         self._by_clip = False
@@ -104,51 +114,50 @@ class Bar(_Counting):
     """A live progress bar: clips done, failed, rate, time left."""
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
 
         super().__init__()
-        self._progress = Progress(
+        self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("clips, {task.fields[failed]} failed, {task.fields[rate]}, {task.fields[left]} left"),
             console=console,
         )
-        self._task = self._progress.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?")
+        self._task = self._bar.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?")
 
     def begin(self, plan: Plan, engine: str) -> None:
         """Show the bar."""
         super().begin(plan, engine)
-        self._progress.console.print(
-            f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}"
-        )
-        self._progress.update(self._task, total=plan.todo)
-        self._progress.start()
+        self._bar.console.print(f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}")
+        self._bar.update(self._task, total=plan.todo)
+        self._bar.start()
 
     def show(self) -> None:
         """Move the bar."""
         rate = f"{self.rate:.2f} clips/s"
-        self._progress.update(self._task, completed=self.done, failed=self.failed, rate=rate, left=self.left)
+        self._bar.update(self._task, completed=self.done, failed=self.failed, rate=rate, left=self.left)
 
     def end(self) -> None:
         """Leave the bar as it is."""
-        self._progress.stop()
+        self._bar.stop()
 
 
-_listener: ContextVar[Listener] = ContextVar("merflow_listener")
+_progress: ContextVar[Progress] = ContextVar("merflow_progress")
 
 
-def current_listener() -> Listener:
-    """Who listens to the run in this context."""
-    return _listener.get(Listener())
+def current_progress() -> Progress:
+    """What reports the progress of runs in this context."""
+    return _progress.get(Progress())
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Have `listener` hear the runs of this block."""
-    token = _listener.set(listener)
+def reporting(progress: Progress) -> Iterator[None]:
+    """Have `progress` report the runs of this block."""
+    token = _progress.set(progress)
     try:
         yield
     finally:
-        listener.end()
-        _listener.reset(token)
+        progress.end()
+        _progress.reset(token)

@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from configs.errors import RunError
 from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
 from flows.engine import check_engine
-from flows.plan import adopt_manifest, build_extractors, new_run_id, survey
+from flows.job import versions
+from flows.plan import Plan, adopt_manifest, build_extractors, make_context, new_run_id
 from flows.prefect_server import prefect_server
-from flows.worker import versions
-from configs.errors import RunError
 from storage.manifest import Manifest, write_manifest
+from storage.store.files import exists
+from storage.store.layout import manifest_path, marker_path
 from storage.store.store import FeatureStore
 
 SPARE_BYTES = 200 << 20
@@ -61,24 +63,23 @@ def run_extraction(
     """
     check_engine(config.cluster)
     extractors = build_extractors(config, features)
-    names = [e.feature for e in extractors]
     _check_root(manifest)
     _check_space(store_path)
-    store = _check_store(store_path, extractors, manifest)
-    store.sweep()
-    write_manifest(
-        store.path / "manifest.parquet", adopt_manifest(store, manifest), root=manifest.root, corpus=manifest.corpus
-    )
-    plan = survey(store, store.manifest, names)
+    store = _open_store(store_path, extractors, manifest)
+    plan = Plan(tuple(e.feature for e in extractors))
+    clips = plan.follow(store, adopt_manifest(store, manifest))
+    write_manifest(manifest_path(store.path), clips, root=manifest.root, corpus=manifest.corpus)
     if not plan.todo:
         return RunResult("", 0)
     run = new_run_id()
+    # Absolute: workers of another scheduler have another current folder.
+    context = make_context(run, config, store, str(manifest.root.absolute()), extractors)
     record = _record(run, config, extractors, plan.clips, manifest)
     store.write_run(run, record)
     with prefect_server():
-        from flows.prefect_flow import extract
+        from flows.prefect_flow import run_shards
 
-        result = extract(run, str(store.path), config.model_dump(mode="json"), names)
+        result = run_shards(config.cluster, plan, context, store)
     store.write_run(run, record | {"finished": _now(), "state": "finished"} | result)
     return RunResult(run, plan.todo, result["outcomes"], result["seconds"], result["errors"])
 
@@ -95,17 +96,17 @@ def _check_space(store_path: Path) -> None:
         raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {SPARE_BYTES >> 20} MiB")
 
 
-def _check_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest) -> FeatureStore:
-    """Check an existing store before anything is written; make one if there is none."""
-    if (path / "store.json").exists():
-        store = FeatureStore(path)
-        for extractor in extractors:
-            store.require(extractor.spec)
-        survey(store, manifest, [e.feature for e in extractors])
-        return store
-    if not len(manifest):
-        raise RunError("the manifest holds no clips")
-    return FeatureStore.create(path)
+def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest) -> FeatureStore:
+    """Open a store into which these features may go; make one if there is none."""
+    if not exists(marker_path(path)):
+        if not len(manifest):
+            raise RunError("the manifest holds no clips")
+        return FeatureStore.create(path)
+    store = FeatureStore(path)
+    for extractor in extractors:
+        store.require(extractor.spec)
+    store.sweep()
+    return store
 
 
 def _now() -> str:

@@ -1,276 +1,170 @@
-"""One shard, from media to published shard files: a plain function, without Prefect or Dask.
+"""One shard, from media to published shard files: plain code, without Prefect or Dask.
 
-Two stages overlap: a helper thread decodes the next clips and runs the extractors that need no model thread
+A worker is made once per process from the context of a run, and keeps its networks loaded from shard to shard and from
+run to run. Two stages overlap: a helper thread decodes the next clips and runs the extractors that release the GIL
 (openSMILE, face detection), while this thread runs the networks on the current ones: one clip at a time on a CPU, as
 many as the extractors can use at once on a GPU. Files are written once per shard and feature, which takes milliseconds.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.schema import RunConfig
-from extractors.core.extractor import Extractor
-from extractors.core.media.clip_media import Media
-from flows.plan import FACES, build_extractors, is_face_stage, missing_features
 from configs.errors import RunError
-from storage.clip import Clip
-from storage.records import Failure, Features, Shard
+from extractors.core.extractor import EXTRACTORS, Extractor
+from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, versions
+from flows.shard_work import ReadyClip, ShardWork, timed
+from storage.records import Failure
+from storage.store.files import exists
+from storage.store.layout import shard_path
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
 
-VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "h5py")
-GROUP_BYTES = 1 << 30
-_SKIP_RULES = {"no_audio": "no_audio", "no_channel": "no_audio", "no_video": "no_video", "no_text": "no_text"}
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A shard and everything a worker must know to extract it; travels to the worker.
-
-    Attributes:
-        shard: The clips.
-        root: Folder that the clips' media paths start from.
-        store: The store's folder.
-        config: The run configuration.
-        features: Names of the features to extract.
-        run: Id of the run.
-    """
-
-    shard: Shard
-    root: str
-    store: str
-    config: RunConfig
-    features: tuple[str, ...]
-    run: str
-
-
-@dataclass(slots=True)
-class ShardReport:
-    """What became of a shard; small enough for Prefect.
-
-    Attributes:
-        shard: The shard's id.
-        clips: Clips in it.
-        failed_clips: Clips that failed for at least one feature.
-        outcomes: How many (clip, feature) pairs were `stored`, `failed`, `skipped`, or found `already` stored.
-        seconds: Wall seconds by stage: `decode`, `write`, each feature's name, and its parts as `feature.part`.
-        decoded_again: Passes over pictures beyond the first, of clips whose pictures do not fit in memory.
-    """
-
-    shard: str
-    clips: int
-    failed_clips: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    decoded_again: int = 0
-
-
-@dataclass(slots=True)
-class _Ready:
-    """A decoded clip on its way through the extractors."""
-
-    clip: Clip
-    media: Media
-    outcomes: dict[str, Features | Failure] = field(default_factory=dict)
-
-
-@lru_cache(maxsize=1)
-def _extractors(config_json: str, features: tuple[str, ...]) -> dict[str, Extractor[Any]]:
-    # Cached per process: weights stay loaded from shard to shard.
-    config = RunConfig.model_validate_json(config_json)
-    wanted = [e.feature_name for e in config.extractors if e.feature_name in features]
-    return {e.feature: e for e in build_extractors(config, wanted) if e.feature in features}
-
-
-def _load(extractors: Sequence[Extractor[Any]], threads: int) -> None:
-    fresh = [e for e in extractors if not e.loaded]
-    device = "cpu"
-    if any(not e.runs_beside for e in fresh):
-        from extractors.core.networks.runtime import choose_device, set_threads
-
-        set_threads(threads)
-        device = choose_device()
-    for extractor in fresh:
-        extractor.load(device)
-        extractor.loaded = True
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that can change a number, for the shard file."""
-    return {name: version(name) for name in VERSIONS}
-
-
-def extract_shard(job: Job, on_clip: Callable[[Clip, bool], None] | None = None) -> ShardReport:
-    """Extract what a shard's clips still miss, and publish it.
-
-    What is already in the store is found here, in the worker, so that a shard that Dask runs twice costs nothing.
+class Worker:
+    """Extracts shards of one run.
 
     Args:
-        job: The shard and its surroundings.
+        context: The run.
+        previous: The worker of the run before; extractors that both use stay loaded, its others are closed.
+
+    Raises:
+        RunError: If a feature's numbers would differ from what the planner said, such as for other weights here.
+    """
+
+    def __init__(self, context: RunContext, previous: Worker | None = None) -> None:
+        self.context = context
+        self._store = FeatureStore(context.store)
+        kept = {} if previous is None else dict(previous._extractors)
+        self._extractors = {plan.feature: _take_over(plan, kept) for plan in context.features}
+        for unused in kept.values():
+            unused.close()
+
+    def extract(self, job: Job, on_clip: OnClip | None = None) -> ShardReport:
+        """Extract what a shard's clips still miss, and publish it.
+
+        A feature whose file was published before is left out, so that a shard that Dask runs twice costs nothing.
+
+        Args:
+            job: The shard and what to do with it.
+            on_clip: Called after each clip with whether it failed; only for engines in this process.
+
+        Raises:
+            RunError: If the media folder is gone: recording every clip as failed would be wrong.
+        """
+        report = ShardReport(job.shard.id, len(job.shard.clips))
+        specs = self.context.specs
+        published = {n for n, s in specs.items() if exists(shard_path(self._store.path, s, job.shard.id))}
+        todo = {clip.id: [n for n in specs if n in job.todo[clip.id]] for clip in job.shard.clips}
+        report.outcomes["already"] = sum(n in published for names in todo.values() for n in names)
+        todo = {clip_id: [n for n in names if n not in published] for clip_id, names in todo.items()}
+        wanted = {name for names in todo.values() for name in names}
+        extractors = {name: e for name, e in self._extractors.items() if name in wanted}
+        self._load(list(extractors.values()))
+        entries: dict[str, list[Entry]] = {name: [] for name in extractors}
+        work = ShardWork(Path(self.context.root), self._stored_inputs(todo), self._extractors, todo, report)
+        for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
+            failed = self._record(ready, job.todo[ready.clip.id], entries, report)
+            report.failed_clips += failed
+            if on_clip is not None:
+                on_clip(ready.clip, failed)
+        with timed(report, "write"):
+            attributes = {"run": self.context.run, "versions": versions()}
+            for name in extractors:
+                self._store.put(job.shard.id, specs[name], entries[name], attributes)
+        return report
+
+    def close(self) -> None:
+        """Free everything that was loaded."""
+        for extractor in self._extractors.values():
+            extractor.close()
+
+    def _load(self, extractors: Sequence[Extractor[Any]]) -> None:
+        fresh = [e for e in extractors if not e.loaded]
+        device = "cpu"
+        if any(not e.releases_gil for e in fresh):
+            from extractors.core.networks.runtime import choose_device, set_threads
+
+            set_threads(self.context.threads)
+            device = choose_device()
+        for extractor in fresh:
+            extractor.load(device)
+            extractor.loaded = True
+
+    def _stored_inputs(self, todo: Mapping[str, Sequence[str]]) -> FeatureStore:
+        """The store, read afresh if it may hold a feature that another one is computed from."""
+        extracted_alone = ({n for n in names} for names in todo.values())
+        if any(need not in names for names in extracted_alone for n in names for need in self._extractors[n].needs):
+            self._store.refresh()
+        return self._store
+
+    def _record(
+        self, ready: ReadyClip, attempts: Mapping[str, int], entries: dict[str, list[Entry]], report: ShardReport
+    ) -> bool:
+        """Keep a clip's outcomes for the shard files; give whether it failed."""
+        has_failed = False
+        for name, outcome in ready.outcomes.items():
+            state = "stored"
+            if isinstance(outcome, Failure):
+                state = "skipped" if outcome.reason in self.context.skipped_reasons else "failed"
+                outcome = replace(outcome, state=state, attempt=attempts[name])
+            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, outcome))
+            report.outcomes[state] += 1
+            has_failed = has_failed or state == "failed"
+        return has_failed
+
+
+def _take_over(plan: FeaturePlan, kept: dict[str, Extractor[Any]]) -> Extractor[Any]:
+    """The extractor of a feature: one of the run before, taken out of `kept`, or a new one."""
+    extractor = kept.get(plan.feature)
+    if extractor is not None and (extractor.name, extractor.options) == (plan.extractor, plan.options):
+        if extractor.spec == plan.spec:
+            return kept.pop(plan.feature)
+    extractor = EXTRACTORS.load(plan.extractor)(plan.feature, plan.options)
+    extractor.inputs |= plan.inputs
+    if extractor.spec.digest != plan.spec.digest:
+        difference = plan.spec.first_difference(extractor.spec)
+        raise RunError(f"feature {plan.feature}: this worker would give other numbers than planned: {difference}")
+    return extractor
+
+
+class WorkerProcess:
+    """Holds the one worker of a process."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def worker(self, context: RunContext) -> Worker:
+        """The worker of a run; made anew when the run is another one.
+
+        Raises:
+            RunError: If a feature's numbers would differ from what the planner said.
+        """
+        if self._worker is None or self._worker.context != context:
+            self._worker = Worker(context, self._worker)
+        return self._worker
+
+    def close(self) -> None:
+        """Free the worker."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+PROCESS = WorkerProcess()
+
+
+def extract_shard(job: Job, on_clip: OnClip | None = None) -> ShardReport:
+    """Extract a shard with this process's worker; what engines run.
+
+    Args:
+        job: The shard and what to do with it.
         on_clip: Called after each clip with whether it failed; only for engines in this process.
 
     Raises:
-        RunError: If the media folder is gone: recording every clip as failed would be wrong.
+        RunError: If the media folder is gone, or a feature's numbers would differ from what the planner said.
     """
-    report = ShardReport(job.shard.id, len(job.shard.clips))
-    store = _store(job.store, job.run)
-    store.refresh()
-    todo = {c.id: missing_features(store, c, job.features) for c in job.shard.clips}
-    report.outcomes["already"] = sum(len(job.features) - len(m) for m in todo.values())
-    wanted = {f for missing in todo.values() for f in missing}
-    built = _extractors(job.config.model_dump_json(), job.features)
-    extractors = {name: e for name, e in built.items() if name in wanted}
-    _load(list(extractors.values()), job.config.cluster.threads)
-    entries: dict[str, list[Entry]] = {name: [] for name in extractors}
-    work = _Work(job, store, built, todo, report)
-    for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
-        failed = _record(ready.clip, ready.outcomes, job.config, entries, report)
-        report.failed_clips += failed
-        if on_clip is not None:
-            on_clip(ready.clip, failed)
-    with _timed(report, "write"):
-        attributes = {"run": job.run, "versions": versions()}
-        for name, extractor in extractors.items():
-            store.put(job.shard.id, extractor.spec, entries[name], attributes)
-    return report
-
-
-@lru_cache(maxsize=1)
-def _store(path: str, run: str) -> FeatureStore:  # noqa: ARG001  # opened afresh for every run
-    return FeatureStore(path)
-
-
-def _record(
-    clip: Clip,
-    outcomes: dict[str, Features | Failure],
-    config: RunConfig,
-    entries: dict[str, list[Entry]],
-    report: ShardReport,
-) -> bool:
-    failed = False
-    for name, outcome in outcomes.items():
-        settled = _by_rule(outcome, config)
-        entries[name].append(Entry(clip.id, clip.fingerprint, settled))
-        state = settled.state if isinstance(settled, Failure) else "stored"
-        report.outcomes[state] += 1
-        failed = failed or state == "failed"
-    return failed
-
-
-def _by_rule(outcome: Features | Failure, config: RunConfig) -> Features | Failure:
-    if isinstance(outcome, Failure):
-        rule = _SKIP_RULES.get(outcome.reason)
-        if rule is not None and getattr(config, rule) == "skip":
-            return replace(outcome, state="skipped")
-    return outcome
-
-
-class _Work:
-    """The clips of one shard on their way through decoding and extractors."""
-
-    def __init__(
-        self,
-        job: Job,
-        store: FeatureStore,
-        built: dict[str, Extractor[Any]],
-        todo: dict[str, list[str]],
-        report: ShardReport,
-    ) -> None:
-        self._job, self._store, self._built, self._todo, self._report = job, store, built, todo, report
-
-    def run(self, clips: Sequence[Clip]) -> Iterator[_Ready]:
-        """Every clip with its outcomes, in order.
-
-        Raises:
-            RunError: If the media folder is gone.
-        """
-        if not Path(self._job.root).is_dir():
-            raise RunError(f"{self._job.root}: the media folder is not there")
-        wanted = {name for clip in clips for name in self._todo[clip.id]}
-        networks = [e for name, e in self._built.items() if name in wanted and not e.runs_beside]
-        for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
-            for extractor in networks:
-                self._extract(extractor, group)
-            for ready in group:
-                self._report.decoded_again += max(0, ready.media.video_passes - 1)
-                ready.media.close()
-                yield ready
-
-    def _groups(self, clips: Sequence[Clip], size: int) -> Iterator[list[_Ready]]:
-        """Clips that go through the networks together, while a helper thread prepares the next ones."""
-        rest = iter(clips)
-
-        def prepare_some() -> list[_Ready]:
-            group: list[_Ready] = []
-            while len(group) < size and sum(r.media.kept_bytes for r in group) < GROUP_BYTES:
-                clip = next(rest, None)
-                if clip is None:
-                    break
-                group.append(self._prepare(clip))
-            return group
-
-        with ThreadPoolExecutor(1, "merflow-decode") as helper:
-            ahead = helper.submit(prepare_some)
-            while group := ahead.result():
-                ahead = helper.submit(prepare_some)
-                yield group
-
-    def _prepare(self, clip: Clip) -> _Ready:
-        chosen = [self._built[name] for name in self._todo[clip.id]]
-        modalities = {e.modality for e in chosen}
-        media = Media(clip, Path(self._job.root), audio="audio" in modalities, video="video" in modalities)
-        with _timed(self._report, "decode"):
-            media.decode()
-        self._give_stored(clip, media, chosen)
-        ready = _Ready(clip, media)
-        for extractor in chosen:
-            if extractor.runs_beside:
-                self._extract(extractor, [ready])
-        for extractor in chosen:
-            if not extractor.runs_beside:
-                extractor.prepare(media)
-        return ready
-
-    def _give_stored(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:
-        """What the store already knows about the clip and these extractors would else compute again."""
-        extracted = {e.feature for e in chosen}
-        for name in {need for e in chosen for need in e.needs} - extracted:
-            outcome = self._store.outcome_of(clip.id, name)
-            if outcome is not None and outcome.state != "stored":
-                media.give(name, Failure(clip.id, name, outcome.reason, "failed in an earlier run"))
-            elif outcome is not None:
-                media.give(name, self._store.get(clip.id, name))
-        if any(FACES in e.spec.recipe for e in chosen):
-            for stage in (e for e in self._built.values() if is_face_stage(e) and e.feature not in extracted):
-                if self._store.has(clip.id, stage.feature):
-                    stage.remember(media, self._store.get(clip.id, stage.feature))
-
-    def _extract(self, extractor: Extractor[Any], group: Sequence[_Ready]) -> None:
-        batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
-        with _timed(self._report, extractor.feature):
-            outcomes = extractor.extract([ready.media for ready in batch]) if batch else []
-        for ready, outcome in zip(batch, outcomes, strict=True):
-            ready.outcomes[extractor.feature] = outcome
-            ready.media.give(extractor.feature, outcome)
-        for part, seconds in extractor.seconds.items():
-            self._report.seconds[f"{extractor.feature}.{part}"] += seconds
-        extractor.seconds.clear()
-
-
-@contextmanager
-def _timed(report: ShardReport, stage: str) -> Iterator[None]:
-    begin = time.perf_counter()
-    try:
-        yield
-    finally:
-        report.seconds[stage] += time.perf_counter() - begin
+    return PROCESS.worker(job.context).extract(job, on_clip)

@@ -12,36 +12,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from configs.schema import Weights
-from extractors.core.extractor import Extractor
 from configs.plugins import Section
-from extractors.action_units.face_crops import CHIP, EXPAND, Float32, cut_face, face_square
+from configs.schema import Weights
+from extractors.action_units.face_crops import CHIP, EXPAND, INPUT, Float32, cut_face, face_square
 from extractors.action_units.network import FaceNetwork, split_heads
-from extractors.core.faces.main_face import face_track, recipe
-from extractors.action_units.pyfeat_columns import FEAT_COLUMNS, FEAT_UNITS, feat_values
-from extractors.core.media.clip_media import Media
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, OPENFACE_UNITS
 from extractors.action_units.openface_formulas import openface_values
+from extractors.action_units.pyfeat_columns import FEAT_COLUMNS, FEAT_UNITS, feat_values
+from extractors.core.extractor import Extractor
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.batching import Batcher
 from extractors.core.networks.pyfeat import HUB_FILE, feat_module, find_weights
 from extractors.core.networks.weights import ResolvedWeights
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec
+from storage.vocabulary.face_columns import FACES, main_face_boxes
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, OPENFACE_UNITS
 
 if TYPE_CHECKING:
     import torch
 
 CLIPS_ON_GPU = 16  # short clips fill a batch only together
+FACE_BYTES = 3 * INPUT * INPUT * 4
 
 
 class ActionUnitsOptions(Section):
-    """Settings of the network.
+    """Options of the network.
 
     Attributes:
         weights: py-feat's checkpoint: a Hugging Face repository that holds `face_multitask_v28.safetensors`, a local
@@ -67,8 +68,8 @@ class ActionUnitsOptions(Section):
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """A clip on its way; `values` is NaN where there is no face or none yet."""
+class _ClipRows:
+    """A clip's rows as they are filled; `values` is NaN where there is no face or none yet."""
 
     media: Media
     values: Float32
@@ -78,21 +79,27 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Face:
-    job: _Job
+    clip: _ClipRows
     row: int
     pixels: Float32  # (3, 224, 224), 0..1
-    square: Float32  # left, top, side of the crop in pixels of the picture
-    size: tuple[int, int]  # width, height of the picture
+    square: Float32  # left, top, side of the crop in pixels of the frame
+    size: tuple[int, int]  # width, height of the frame
 
 
 class ActionUnits(Extractor[ActionUnitsOptions]):
     """Main face of every picture through py-feat's network; a row is valid where the picture has a face."""
 
-    Section = ActionUnitsOptions
+    name = "action_units"
+    Options = ActionUnitsOptions
     modality: ClassVar[Literal["video"]] = "video"
     weight_files = (HUB_FILE,)
     licence = "py-feat: MIT; its weights: non-commercial research (LICENSES/PYFEAT-V2.md of py-feat)"
     _on_gpu = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The faces."""
+        return (FACES,)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -104,16 +111,17 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
         crop = {"crop": CHIP, "expand": EXPAND}
         return FeatureSpec(
             name=self.feature,
-            extractor="action_units",
+            extractor=self.name,
             modality="video",
             level="frame",
             columns=OPENFACE_COLUMNS + FEAT_COLUMNS,
             units=OPENFACE_UNITS + FEAT_UNITS,
-            recipe={"faces": recipe(self.faces)} | crop | {"compile": self.options.compile},
+            recipe=crop | {"compile": self.options.compile},
             weights=self._weights.identity,
             precision=self.options.precision,
             source=f"py-feat {metadata.version('py-feat')}",
             synthetic=self._weights.synthetic,
+            inputs=self.input_digests,
         )
 
     @property
@@ -141,53 +149,62 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
             compiled=options.compile,
             batch_size=options.batch_size,
         )
+        self._batcher = Batcher[_Face, "torch.Tensor"](
+            self._run,
+            cost=lambda _: 1,
+            budget=self._network.batch_size,
+            size=lambda face: face.pixels.nbytes,
+            window_bytes=self._network.batch_size * FACE_BYTES,
+        )
+
+    def close(self) -> None:
+        """Free the network."""
+        if self.loaded:
+            self._network.free()
+            self.loaded = False
 
     def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
-        """Run the network on the main face of each picture that has one.
+        """Run the network on the main face of each frame that has one.
 
-        Batches run on from clip to clip; a clip that fails takes no other with it. Pictures are streamed: two batches
+        Batches run on from clip to clip; a clip that fails takes no other with it. Frames are streamed: two batches
         of faces are held, of which the second is cut while a GPU works on the first.
         """
-        jobs = [_Job(media, np.empty((0, 0), np.float32), np.empty(0, np.bool_)) for media in batch]
-        faces = self._faces(jobs)
-        running: tuple[list[_Face], list[torch.Tensor | ClipError]] | None = None
-        while some := list(islice(faces, self._network.batch_size)):
-            with self.timed("model"):
-                started = some, self._network([face.pixels for face in some])
-            if running is not None:
-                self._finish(*running)
-            running = started
-        if running is not None:
-            self._finish(*running)
-        return [self._result(job) for job in jobs]
+        clips = [_ClipRows(media, np.empty((0, 0), np.float32), np.empty(0, np.bool_)) for media in batch]
+        for faces, outputs in self._batcher.stream(self._faces(clips)):
+            self._finish(faces, outputs)
+        return [self._result(clip) for clip in clips]
 
-    def _faces(self, jobs: Sequence[_Job]) -> Iterator[_Face]:
-        for job in jobs:
+    def _run(self, faces: list[_Face]) -> list[torch.Tensor]:
+        with self.timed("model"):
+            return self._network([face.pixels for face in faces])
+
+    def _faces(self, clips: Sequence[_ClipRows]) -> Iterator[_Face]:
+        for clip in clips:
             try:
-                yield from self._faces_of(job)
+                yield from self._faces_of(clip)
             except ClipError as error:
-                job.error = error
+                clip.error = error
 
-    def _faces_of(self, job: _Job) -> Iterator[_Face]:
-        with self.timed("faces"):
-            track = face_track(job.media, self.faces)
-        job.valid = track.valid
-        job.values = np.full((len(job.valid), len(self.spec.columns)), np.nan, dtype=np.float32)
-        for frame in job.media.frames():
-            if job.valid[frame.index]:
+    def _faces_of(self, clip: _ClipRows) -> Iterator[_Face]:
+        clip.media.frame_times()  # raises the reason why there are no frames
+        faces = clip.media.feature(FACES)
+        clip.valid, boxes = faces.valid, main_face_boxes(faces)
+        clip.values = np.full((len(clip.valid), len(self.spec.columns)), np.nan, dtype=np.float32)
+        for frame in clip.media.frames():
+            if clip.valid[frame.index]:
                 with self.timed("prepare"):
-                    square = face_square(track.boxes[frame.index])
+                    square = face_square(boxes[frame.index])
                     pixels = cut_face(frame.rgb(), square)
-                yield _Face(job, frame.index, pixels, square, frame.size)
+                yield _Face(clip, frame.index, pixels, square, frame.size)
 
-    def _finish(self, faces: Sequence[_Face], found: Sequence[torch.Tensor | ClipError]) -> None:
-        """Put what the network found for some faces into their clips; on a GPU this waits for it."""
+    def _finish(self, faces: Sequence[_Face], outputs: Sequence[torch.Tensor | ClipError]) -> None:
+        """Put what the network gave for some faces into their clips; on a GPU this waits for it."""
         import torch
 
         done, rows = [], []
-        for face, row in zip(faces, found, strict=True):
+        for face, row in zip(faces, outputs, strict=True):
             if isinstance(row, ClipError):
-                face.job.error = row
+                face.clip.error = row
             else:
                 done.append(face)
                 rows.append(row)
@@ -197,7 +214,7 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
             table = torch.stack(rows).cpu().numpy()
         with self.timed("columns"):
             for face, values in zip(done, self._columns(done, table), strict=True):
-                face.job.values[face.row] = values
+                face.clip.values[face.row] = values
 
     def _columns(self, faces: Sequence[_Face], table: Float32) -> npt.NDArray[np.float64]:
         heads = split_heads(table)
@@ -210,10 +227,10 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
         )
         return np.concatenate([openface, feat_values(heads, mesh)], axis=1)
 
-    def _result(self, job: _Job) -> Features | Failure:
+    def _result(self, clip: _ClipRows) -> Features | Failure:
         try:
-            if job.error is not None:
-                raise job.error
-            return self.checked(job.values, job.media.frame_times(), job.valid)
+            if clip.error is not None:
+                raise clip.error
+            return self.checked(clip.values, clip.media.frame_times(), clip.valid)
         except ClipError as error:
-            return self.failure(job.media, error)
+            return self.failure(clip.media, error)

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from extractors.action_units.face_crops import INPUT, Float32, normalised
-from extractors.core.networks.pyfeat import load_network
-from extractors.core.networks.batching import run_batched
-from extractors.core.networks.weights import ResolvedWeights
-from storage.errors import ClipError
 from configs.errors import RunError
+from extractors.action_units.face_crops import INPUT, Float32, normalised
+from extractors.core.networks.loaded import free
+from extractors.core.networks.pyfeat import load_network
+from extractors.core.networks.weights import ResolvedWeights
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +36,10 @@ class FaceNetwork:
         device: A torch device, such as `cpu` or `cuda:0`.
         precision: `bf16` is py-feat's own mixed precision (autocast).
         compiled: Whether `torch.compile` rewrites it: a minute, once, and a C++ compiler on a CPU.
-        batch_size: Faces in one pass; None for 4 on a CPU and 64 on a GPU. Halved when memory does not suffice.
+        batch_size: Faces in one pass; None for 4 on a CPU and 64 on a GPU.
 
     Attributes:
-        batch_size: Faces in one pass from now on.
+        batch_size: Faces in one pass.
         compile_difference: Largest absolute difference between compiled and eager numbers on a seeded input, by head;
             empty if not compiled.
 
@@ -67,36 +66,29 @@ class FaceNetwork:
         self.batch_size = batch_size or (CPU_BATCH if self._device.type == "cpu" else GPU_BATCH)
         self.compile_difference = self._compare() if compiled else {}
 
-    def __call__(self, faces: list[Float32]) -> list[torch.Tensor | ClipError]:
-        """Run the network on some faces.
+    def __call__(self, faces: list[Float32]) -> list[torch.Tensor]:
+        """Run the network on one batch; on a GPU this only starts the work.
 
         Args:
             faces: (3, 224, 224) float32, 0..1, each.
 
         Returns:
-            For each face a row of the heads' values, (1523,) float32 on the device, or `out_of_memory` if the device
-            cannot hold even one.
+            For each face a row of the heads' values, (1523,) float32 on the device.
         """
-        sizes: list[int] = []
+        return list(self._pass(normalised(np.stack(faces)), self._model))[: len(faces)]
 
-        def run(batch: list[Float32]) -> list[torch.Tensor]:
-            rows = list(self._pass(normalised(np.stack(batch)), self._model))
-            sizes.append(len(batch))
-            return rows[: len(batch)]
-
-        found = run_batched(faces, lambda _: 1, self.batch_size, run)
-        if len(sizes) > 1:
-            self.batch_size = max(sizes)  # what did fit: the next batch need not fail first
-        return found
+    def free(self) -> None:
+        """Free the network's memory; it cannot be used afterwards."""
+        free(self._model)
 
     def _pass(self, pixels: Float32, model: Any) -> torch.Tensor:
         import torch
 
         padded = pixels if len(pixels) >= self._least else np.repeat(pixels, self._least, axis=0)
         with torch.inference_mode():
-            given = torch.from_numpy(padded).to(self._device)
+            tensor = torch.from_numpy(padded).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
-                out = model(given)
+                out = model(tensor)
             out["emotion"] = torch.nn.functional.softmax(out["emotion_logits"], dim=-1)
             return torch.cat([out[name].flatten(1).float() for name in HEADS], dim=1)
 

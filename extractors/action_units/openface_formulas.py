@@ -9,17 +9,16 @@ IEEE FG 2018. `docs/openface_columns.md` has the whole story.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from storage.vocabulary.openface_columns import INTENSITY_AUS, PRESENCE_AUS
+
 Array = npt.NDArray[np.floating[Any]]
 
 FEAT_AUS = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43))
-INTENSITY_AUS = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
-PRESENCE_AUS = (*INTENSITY_AUS[:-1], "AU28", "AU45")
 STAND_IN = {"AU45": "AU43"}  # a blink is short closed eyes; py-feat has no AU45 of its own
 
 OUTER_CORNERS = (33, 263)
@@ -35,28 +34,8 @@ _LIDS = (
 _IRISES = (468, 473)  # the centre; the next four are the ring's right, top, left and bottom in the picture
 
 
-def _numbered(*stems: str, count: int) -> list[str]:
-    return [f"{stem}_{i}" for stem in stems for i in range(count)]
-
-
-_BLOCKS: tuple[tuple[list[str], str], ...] = (
-    ([f"gaze_{eye}_{axis}" for eye in "01" for axis in "xyz"], ""),
-    (["gaze_angle_x", "gaze_angle_y"], "rad"),
-    (_numbered("eye_lmk_x", "eye_lmk_y", count=56), "px"),
-    (_numbered("eye_lmk_X", "eye_lmk_Y", "eye_lmk_Z", count=56), "mm"),
-    (["pose_Tx", "pose_Ty", "pose_Tz"], "mm"),
-    (["pose_Rx", "pose_Ry", "pose_Rz"], "rad"),
-    (_numbered("x", "y", count=68), "px"),
-    (_numbered("X", "Y", "Z", count=68), "mm"),
-    ([f"{au}_r" for au in INTENSITY_AUS], "0..5"),
-    ([f"{au}_c" for au in PRESENCE_AUS], "0/1"),
-)
-OPENFACE_COLUMNS = tuple(chain.from_iterable(names for names, _ in _BLOCKS))
-OPENFACE_UNITS = tuple(chain.from_iterable([unit] * len(names) for names, unit in _BLOCKS))
-
-
 def openface_values(*, mesh: Array, sizes: Array, pose: Array, gaze: Array, aus: Array, face: Sequence[int]) -> Array:
-    """The columns `OPENFACE_COLUMNS` of N faces.
+    """The columns `storage.vocabulary.openface_columns.OPENFACE_COLUMNS` of N faces.
 
     Args:
         mesh: (N, 478, 3) x and y in pixels of the picture, z in pixels with smaller values nearer to the camera.

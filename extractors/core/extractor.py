@@ -1,13 +1,11 @@
 """What an extractor is: the extension point of merflow.
 
-A new extractor is one new module in `extractors/` that defines one subclass of `Extractor`. It is found by its
-module's name; the command line, the conformance suite and the documentation pick it up without another edit.
+A new extractor is one new module or folder in `extractors/` that defines one subclass of `Extractor`. It is found by
+its name; the command line, the conformance suite and the documentation pick it up without another edit.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -18,55 +16,48 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from configs.schema import Faces
-from configs.plugins import Section, parse
+from configs.errors import RunError
+from configs.plugins import Registry, Section, parse
+from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.weights import WEIGHT_FILES
 from storage.errors import ClipError
-from configs.errors import RunError
 from storage.records import Failure, Features, FeatureSpec, Modality
 
-
-class Options(Section):
-    """Base of every extractor's own settings. All of them go into the feature's digest."""
-
-
-OptionsT = TypeVar("OptionsT", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=Section)
 
 
 class Extractor(ABC, Generic[OptionsT]):
     """Turns clips into one feature.
 
-    An extractor that looks at faces puts the face stage's settings into its spec's recipe under `faces`.
-
-    Subclasses set `Options` (their settings) and `modality`, and define `spec`, `load` and `extract_clip`. One that
-    can use a whole batch at once overrides `extract` instead, and says in `clips_at_once` how many clips it can use.
-    One that computes on other features of the same clip names them in `needs` and reads them with `media.given`.
+    Subclasses state `name`, `Options` and `modality`, and define `spec`, `load` and `extract_clip`. One that can use a
+    whole batch at once overrides `extract` instead, and says in `clips_at_once` how many clips it can use. One that
+    computes on other features of the same clip names them in `needs` and reads them with `media.feature`.
 
     Args:
         feature: Name of the feature in the store.
-        options: The extractor's settings.
-        faces: Settings of the face stage; in the digest of extractors that use it.
+        options: The extractor's options; all of them go into the feature's digest.
 
     Attributes:
-        Options: Class of the settings.
+        name: Name of the extractor, as its file or folder is called.
+        Options: Class of the options.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
         weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
-        inputs: Specs of the features in `needs`, set before `spec` is asked; their digests belong into the recipe.
+        inputs: Specs of the features in `needs`, set before `spec` is read; see `input_digests`.
         seconds: Wall seconds by part, such as `model`; see `timed`.
     """
 
-    Options: ClassVar[type[Options]]
+    name: ClassVar[str]
+    Options: ClassVar[type[Section]]
     modality: ClassVar[Modality]
     weight_files: ClassVar[tuple[str, ...]] = WEIGHT_FILES
     licence: ClassVar[str] = ""
 
-    def __init__(self, feature: str, options: OptionsT, faces: Faces) -> None:
+    def __init__(self, feature: str, options: OptionsT) -> None:
         self.feature = feature
         self.options = options
-        self.faces = faces
         self.loaded = False
         self.inputs: dict[str, FeatureSpec] = {}
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -77,14 +68,25 @@ class Extractor(ABC, Generic[OptionsT]):
         return ()
 
     @property
-    def runs_beside(self) -> bool:
-        """Whether it needs no torch and lets go of Python's lock: then a helper thread runs it beside the networks."""
+    def releases_gil(self) -> bool:
+        """Whether it needs no torch and releases the GIL: then a helper thread runs it beside the networks."""
         return False
 
     @property
     def clips_at_once(self) -> int:
         """How many clips one call of `extract` makes good use of, on the device it was loaded for."""
         return 1
+
+    @property
+    def weights(self) -> Weights | None:
+        """Where its weights come from; None if it loads none."""
+        weights = getattr(self.options, "weights", None)
+        return weights if isinstance(weights, Weights) else None
+
+    @property
+    def input_digests(self) -> dict[str, str]:
+        """Digest of each feature in `needs`; must be in the spec, as `inputs`."""
+        return {name: self.inputs[name].digest for name in self.needs}
 
     @cached_property
     @abstractmethod
@@ -103,6 +105,9 @@ class Extractor(ABC, Generic[OptionsT]):
             device: A torch device, such as `cpu` or `cuda:0`.
         """
 
+    def close(self) -> None:
+        """Free what was loaded; the extractor cannot be used afterwards."""
+
     def prepare(self, media: Media) -> None:
         """Do for a clip what needs no network, on the thread that decoded it while others compute; may do nothing."""
 
@@ -118,15 +123,12 @@ class Extractor(ABC, Generic[OptionsT]):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither extract_clip nor extract")
 
-    def remember(self, media: Media, features: Features) -> None:
-        """Put what a stored result tells, such as where the faces are, where other extractors of the clip find it."""
-
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Add the wall seconds of a block to `seconds`.
 
         Args:
-            part: `prepare` (pixels or sound to a model's input), `transfer` (to the device), `model`, ...
+            part: `prepare` (pixels or audio to a model's input), `transfer` (to the device), `model`, ...
         """
         begin = time.perf_counter()
         try:
@@ -141,12 +143,22 @@ class Extractor(ABC, Generic[OptionsT]):
             return self.failure(media, error)
 
     def failure(self, media: Media, error: ClipError) -> Failure:
-        """The outcome that stands for an error."""
+        """The outcome that stands for an error.
+
+        Args:
+            media: The clip's media.
+            error: Why the clip has no values.
+        """
         return Failure(media.clip.id, self.feature, error.reason, error.message, error.stage)
 
     @staticmethod
     def checked(values: Any, times: Any, valid: Any) -> Features:
         """Build Features; a row marked valid that holds NaN or infinity is an error of this clip.
+
+        Args:
+            values: (T, D) numbers.
+            times: (T, 2) seconds from the clip's start.
+            valid: (T,) true or false.
 
         Raises:
             ClipError: `not_finite`.
@@ -160,63 +172,46 @@ class Extractor(ABC, Generic[OptionsT]):
         return Features(values, np.ascontiguousarray(times, dtype=np.float64), valid)
 
 
-def extractor_names() -> list[str]:
-    """Names of the extractors that exist, without importing them."""
-    package = importlib.import_module("extractors")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
+EXTRACTORS: Registry[Extractor[Any]] = Registry("extractors", "extractor", "extractors", "Extractor")
 
 
-def extractor_class(name: str) -> type[Extractor[Any]]:
-    """The extractor that the module `extractors.<name>` defines.
-
-    Raises:
-        RunError: If there is none; the message lists those that exist.
-    """
-    if name not in extractor_names():
-        raise RunError(f"unknown extractor {name!r}; extractors: {', '.join(extractor_names())}")
-    module = importlib.import_module(f"extractors.{name}")
-    found = [
-        c
-        for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Extractor) and c.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise RunError(f"extractors/{name}.py: expected one subclass of Extractor, found {len(found)}")
-    return found[0]
-
-
-def build_extractor(name: str, feature: str, options: Mapping[str, Any], faces: Faces) -> Extractor[Any]:
+def build_extractor(name: str, feature: str, options: Mapping[str, Any]) -> Extractor[Any]:
     """Build an extractor from plain configuration values.
+
+    Args:
+        name: Name of the extractor.
+        feature: Name of the feature in the store.
+        options: The extractor's own options.
 
     Raises:
         RunError: Unknown extractor.
         ConfigError: Options that do not fit; the message names the valid ones.
     """
-    chosen = extractor_class(name)
-    return chosen(feature, parse(chosen.Options, dict(options), f"extractor {name}"), faces)
+    extractor = EXTRACTORS.load(name)
+    return extractor(feature, parse(extractor.Options, dict(options), f"extractor {name}"))
 
 
-def connect(extractors: Sequence[Extractor[Any]]) -> list[Extractor[Any]]:
-    """Order extractors so that each comes after those it needs, else as given, and tell each the specs of its inputs.
+def resolve_dependencies(extractors: Sequence[Extractor[Any]]) -> list[Extractor[Any]]:
+    """Order extractors so that each comes after those it needs, else as given, and set the specs of its inputs.
 
     Raises:
         RunError: If one needs a feature that is not among them, or needs itself in the end.
     """
-    known = {e.feature: e for e in extractors}
+    by_feature = {e.feature: e for e in extractors}
     ordered: list[Extractor[Any]] = []
 
-    def place(extractor: Extractor[Any], above: tuple[str, ...]) -> None:
+    def add(extractor: Extractor[Any], above: tuple[str, ...]) -> None:
         if extractor in ordered:
             return
         if extractor.feature in above:
             raise RunError(f"features need each other: {' > '.join((*above, extractor.feature))}")
         for name in extractor.needs:
-            if name not in known:
+            if name not in by_feature:
                 raise RunError(f"feature {extractor.feature} needs feature {name!r}, which is not extracted; add it")
-            place(known[name], (*above, extractor.feature))
-            extractor.inputs[name] = known[name].spec
+            add(by_feature[name], (*above, extractor.feature))
+            extractor.inputs[name] = by_feature[name].spec
         ordered.append(extractor)
 
     for extractor in extractors:
-        place(extractor, ())
+        add(extractor, ())
     return ordered

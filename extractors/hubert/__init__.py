@@ -10,20 +10,20 @@ scripts of MER2023 (Lian et al., ACM MM 2023) and MERBench (Lian et al., arXiv:2
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.hubert.windows import CONV_KERNEL, CONV_STRIDE, RATE, Recipe, Steps, joined, padded, passes
 from extractors.core.networks.weights import load_model, load_scaler
+from extractors.hubert.windows import CONV_KERNEL, CONV_STRIDE, RATE, Recipe, Steps, joined, padded, passes
 from storage.errors import ClipError
-from configs.errors import RunError
 from storage.records import Features, FeatureSpec
 
 FAMILY = {  # by model_type: the class in transformers, and the name people use
@@ -94,6 +94,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
     such as HuBERT-base) take statistics over the whole padded row, so that only sounds of equal length share one.
     """
 
+    name = "hubert"
     Options = HubertOptions
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "TencentGameMate/chinese-hubert-large: MIT"
@@ -152,12 +153,12 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         wanted = (-4, -3, -2, -1) if self.options.recipe == "merbench" else self.options.layers
         if wanted == "all":
             return list(range(last + 1))
-        given = (wanted,) if isinstance(wanted, int) else wanted
-        chosen = [n + last + 1 if n < 0 else n for n in given]
-        beyond = [n for n, layer in zip(given, chosen, strict=True) if not 0 <= layer <= last]
+        listed = (wanted,) if isinstance(wanted, int) else wanted
+        chosen = [n + last + 1 if n < 0 else n for n in listed]
+        beyond = [n for n, layer in zip(listed, chosen, strict=True) if not 0 <= layer <= last]
         if beyond or len(set(chosen)) < len(chosen):
             why = f"no layer {beyond[0]}" if beyond else "a layer is named twice"
-            raise RunError(f"{self.feature}: layers {list(given)}: {why}; the model has 0 to {last}")
+            raise RunError(f"{self.feature}: layers {list(listed)}: {why}; the model has 0 to {last}")
         return chosen
 
     def load(self, device: str) -> None:
@@ -171,12 +172,12 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         model_class = getattr(transformers, FAMILY[self._model_type][0])
         # SpecAugment's mask is for training; some checkpoints leave it out.
         unused = ("masked_spec_embed",)
-        self._model = self.place(lambda: load_model(self._weights, model_class, self._settings, unused), device)
+        self._model = self.load_shared(lambda: load_model(self._weights, model_class, self._settings, unused), device)
         self._scaler = load_scaler(self._weights, transformers.Wav2Vec2FeatureExtractor, {"do_normalize": True})
         if self._scaler.sampling_rate != RATE:
             raise RunError(f"{self.feature}: the model hears {self._scaler.sampling_rate} Hz, expected {RATE} Hz")
 
-    def units(self, media: Media) -> list[Array]:
+    def units(self, media: Media) -> Iterator[Array]:
         """Scaled sound, cut into what the network sees at once.
 
         Raises:
@@ -186,7 +187,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         if audio.samples.size < least:
             raise ClipError("too_short", f"{audio.samples.size} samples of sound at 16 kHz, the model needs {least}")
         scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
-        return passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
+        yield from passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
 
     def group(self, unit: Array) -> Hashable:
         """Group-norm models only batch sounds of equal length."""
@@ -197,14 +198,14 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         import torch
 
         waves, mask = padded(units)
-        sound, heard = self.tensor(waves), None if mask is None else self.tensor(mask)
+        audio, attention_mask = self.tensor(waves), None if mask is None else self.tensor(mask)
         last = self._settings["num_hidden_layers"]
         with self.running(), warnings.catch_warnings():
             # WavLM hands torch two masks of different types; torch takes both, and says so each time.
             warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-            given = self._model(sound, attention_mask=heard, output_hidden_states=self._layers != [last])
+            output = self._model(audio, attention_mask=attention_mask, output_hidden_states=self._layers != [last])
             # The last of hidden_states is before the final norm in transformers 5, last_hidden_state after it in both.
-            states = [given.last_hidden_state if n == last else given.hidden_states[n] for n in self._layers]
+            states = [output.last_hidden_state if n == last else output.hidden_states[n] for n in self._layers]
             if self._combine == "concat":
                 rows = torch.cat(states, dim=-1)
             else:

@@ -13,24 +13,21 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from extractors.core.extractor import Extractor
 from configs.plugins import Section
+from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, OPENFACE_UNITS
 from extractors.openface.csv_files import read_openface
 from extractors.openface.engines import CsvFolder, Engine, FeatureExtraction, Pyfaceau
 from storage.records import Features, FeatureSpec
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, OPENFACE_UNITS, SHAPE_MODEL_UNITS
 
 Block = Literal["all", "with_shape", "aus", "intensities"]
 
-# OpenFace's own name for them: the point distribution model's rigid and non-rigid parameters.
-_SHAPE = {"p_scale": "", **dict.fromkeys(("p_rx", "p_ry", "p_rz"), "rad"), "p_tx": "px", "p_ty": "px"}
-_SHAPE |= {f"p_{i}": "" for i in range(34)}
-_UNITS = {"confidence": "0..1", **dict(zip(OPENFACE_COLUMNS, OPENFACE_UNITS, strict=True)), **_SHAPE}
+_UNITS = {"confidence": "0..1", **dict(zip(OPENFACE_COLUMNS, OPENFACE_UNITS, strict=True)), **SHAPE_MODEL_UNITS}
 _AUS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))
 _COLUMNS: dict[Block, tuple[str, ...]] = {
     "all": ("confidence", *OPENFACE_COLUMNS),
-    "with_shape": ("confidence", *OPENFACE_COLUMNS, *_SHAPE),
+    "with_shape": ("confidence", *OPENFACE_COLUMNS, *SHAPE_MODEL_UNITS),
     "aus": ("confidence", *_AUS),
     "intensities": tuple(name for name in _AUS if name.endswith("_r")),
 }
@@ -93,7 +90,8 @@ class Openface(Extractor[OpenfaceOptions]):
     Times are those of the clip's own pictures: row i of the CSV is picture i, whatever timestamp OpenFace gives it.
     """
 
-    Section = OpenfaceOptions
+    name = "openface"
+    Options = OpenfaceOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "OpenFace: academic or non-commercial research; pyfaceau: CC BY-NC 4.0"
 
@@ -107,7 +105,7 @@ class Openface(Extractor[OpenfaceOptions]):
         columns = _COLUMNS[self.options.block]
         return FeatureSpec(
             name=self.feature,
-            extractor="openface",
+            extractor=self.name,
             modality="video",
             level="frame",
             columns=columns,
@@ -126,7 +124,7 @@ class Openface(Extractor[OpenfaceOptions]):
         return FeatureExtraction(asked.binary, asked.command, _FLAGS[asked.block], asked.made_by, asked.time_limit)
 
     @property
-    def runs_beside(self) -> bool:
+    def releases_gil(self) -> bool:
         """True: another program does the work."""
         return True
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extractors.core.media.clip_media import Media
-from extractors.openface.program import clip_file, find_program, run
-from extractors.core.networks.weights import sha256_of
-from storage.errors import ClipError
 from configs.errors import RunError
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import sha256_of
+from extractors.openface.program import clip_file, find_program, run
+from storage.errors import ClipError
 
 _GET_OPENFACE = (
     "build OpenFace 2.2 (github.com/TadasBaltrusaitis/OpenFace) and give `binary:` the path of its FeatureExtraction, "

@@ -16,9 +16,9 @@ from typing import Any
 
 import av
 
+from configs.errors import RunError
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
-from configs.errors import RunError
 
 _GRACE = 5.0  # seconds between asking a program to end and making it
 

@@ -7,7 +7,7 @@ feature script of MERBench (Lian et al., arXiv:2401.03429) gives: the last four 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -15,14 +15,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
 from extractors.core.networks.weights import load_model
-from storage.errors import ClipError
-from configs.errors import RunError
+from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
 from storage.clip import Clip
+from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
 MODELS = {  # by model_type: the class in transformers
@@ -72,6 +72,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
     does not know how long the clip is, with its first second.
     """
 
+    name = "text"
     Options = TextOptions
     modality: ClassVar[Literal["text"]] = "text"
     licence = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2: Apache 2.0"
@@ -125,10 +126,10 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
 
         model_class = getattr(transformers, MODELS[self._settings.get("model_type", "bert")])
         unused = ("pooler.dense.weight", "pooler.dense.bias")
-        self._model = self.place(lambda: load_model(self._weights, model_class, self._settings, unused), device)
+        self._model = self.load_shared(lambda: load_model(self._weights, model_class, self._settings, unused), device)
         self._tokenizer = load_tokenizer(self._weights)
 
-    def units(self, media: Media) -> list[Tokens]:
+    def units(self, media: Media) -> Iterator[Tokens]:
         """The transcript's token ids, special tokens included.
 
         Raises:
@@ -137,7 +138,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         tokens, _ = self._encoded(media)
         if tokens.size > self._longest:
             raise ClipError("too_long", f"{tokens.size} tokens of text, the model takes {self._longest}")
-        return [tokens]
+        yield tokens
 
     def _encoded(self, media: Media) -> tuple[Tokens, npt.NDArray[np.bool_]]:
         """(T,) token ids and (T,) True for those that stand for text."""
@@ -146,8 +147,8 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             raise ClipError("no_text", f"the manifest has no text for clip {media.clip.id}")
         cut = {"truncation": True, "max_length": self._longest} if self.options.too_long == "cut" else {}
         written = text.lower() if self._sentence.lower else text
-        given = self._tokenizer(written, verbose=False, return_special_tokens_mask=True, **cut)
-        return np.array(given["input_ids"], np.int64), ~np.array(given["special_tokens_mask"], np.bool_)
+        encoded = self._tokenizer(written, verbose=False, return_special_tokens_mask=True, **cut)
+        return np.array(encoded["input_ids"], np.int64), ~np.array(encoded["special_tokens_mask"], np.bool_)
 
     def forward(self, units: list[Tokens]) -> list[Array]:
         """(T, D) of each text, without padding, special tokens included."""
@@ -156,11 +157,11 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         mask = np.zeros_like(ids)
         for row, unit in enumerate(units):
             ids[row, : unit.size], mask[row, : unit.size] = unit, 1
-        tokens, heard = self.tensor(ids), self.tensor(mask)
+        tokens, attention_mask = self.tensor(ids), self.tensor(mask)
         summed = self.options.recipe == "merbench"
         with self.running():
-            given = self._model(input_ids=tokens, attention_mask=heard, output_hidden_states=summed)
-            states = sum(given.hidden_states[-SUMMED:]) if summed else given.last_hidden_state
+            output = self._model(input_ids=tokens, attention_mask=attention_mask, output_hidden_states=summed)
+            states = sum(output.hidden_states[-SUMMED:]) if summed else output.last_hidden_state
         return [row[:length] for row, length in zip(self.array(states), lengths, strict=True)]
 
     def features(self, media: Media, outputs: list[Array]) -> Features:

@@ -15,9 +15,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from configs.errors import RunError
 from extractors.core.networks.weights import ResolvedWeights, sha256_of
 from extractors.core.networks.weights_pull import POOLING_FILE
-from configs.errors import RunError
 from storage.digests import digest_of
 
 Pooling = Literal["mean", "cls", "max"]

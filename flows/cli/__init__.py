@@ -1,66 +1,10 @@
-"""The `merflow` command. Prints; everything else returns values.
+"""The command line: one file per group of commands. The only code that prints.
 
-Exit codes: 0 all planned work stored or skipped by rule, 1 some clip failed or is missing, 2 usage or
-configuration, 130 interrupted.
+In: words of a command. Out: lines, tables or JSON, and an exit code: 0 all planned work stored or skipped by rule, 1
+some clip failed or is missing, 2 usage or configuration, 130 interrupted. Read `app.py` first. A command calls what
+does the work and shows what it returns; heavy libraries are imported inside the commands, so that `--help` is instant.
 """
 
-from __future__ import annotations
+from flows.cli.app import app, main
 
-import signal
-import sys
-from collections.abc import Callable
-
-import typer
-
-from configs.errors import ConfigError
-from flows.cli import making, reading
-from configs.errors import MerflowError
-
-INTERRUPTED = 130
-app = typer.Typer(
-    name="merflow",
-    help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-weights_app = typer.Typer(help="Fetch model weights once; runs never touch the network.", no_args_is_help=True)
-COMMANDS: tuple[Callable[..., None], ...] = (
-    *(making.demo, making.ingest, making.run),
-    *(reading.status, reading.inspect, reading.verify, reading.export, reading.merge),
-    *(reading.extractors, reading.corpora, reading.formats),
-)
-for command in COMMANDS:
-    app.command()(command)
-app.add_typer(weights_app, name="weights")
-weights_app.command("pull")(making.weights_pull)
-
-
-def main() -> None:
-    """Run the command line; every expected error is one line and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        code = app(standalone_mode=False)
-    except typer.Exit as stop:
-        code = stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except (MerflowError, ConfigError) as error:
-        sys.stderr.write(f"merflow: {error}\n")
-        code = 2
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        error.show()  # type: ignore[attr-defined]  # click's usage errors
-        code = 2
-    if code == INTERRUPTED:
-        sys.stderr.write("merflow: interrupted; what was finished is stored, run the same command to go on\n")
-    sys.exit(code)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["app", "main"]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from flows.status import Counts, Inspection, Status, by_clip, reasons
+from storage.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from configs.plugins import OptionDescription
     from storage.corpora._shared.report import IngestReport
     from storage.records import Failure
 
@@ -20,15 +22,21 @@ FEW = 20
 
 
 def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
-    """Say what was found, and everything that does not fit together."""
-    console.print(f"{report.clips} clips of {report.corpus} -> {out}")
+    """Say what was found, and everything that does not fit together.
+
+    Args:
+        console: Where to print.
+        report: What the reader found.
+        out: The manifest.
+    """
+    console.print(f"Found {counted(report.clips, 'clip')} in {report.corpus}; wrote {out}")
     for title, items in report.findings().items():
         if items:
             console.print("notes" if items is report.notes else f"[yellow]{len(items)} {title}[/]")
-            _some(console, items)
+            _show_first(console, items)
 
 
-def _some(console: Console, items: Sequence[str]) -> None:
+def _show_first(console: Console, items: Sequence[str]) -> None:
     for item in items[:FEW]:
         console.print(f"  {item}", markup=False)
     if len(items) > FEW:
@@ -36,7 +44,14 @@ def _some(console: Console, items: Sequence[str]) -> None:
 
 
 def show_status(console: Console, status: Status, store: Path, *, brief: bool) -> None:
-    """Counts per feature, and every clip that failed with its reason; `brief` shows only the first few."""
+    """Counts per feature, and every clip that failed with its reason.
+
+    Args:
+        console: Where to print.
+        status: The store's status.
+        store: Its folder.
+        brief: Whether to show only the first few failures.
+    """
     table = Table("feature", "planned", "stored", "failed", "skipped", "missing")
     table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
@@ -73,7 +88,14 @@ def _show_failures(console: Console, failures: Sequence[Failure], store: Path, *
 
 
 def show_inspection(console: Console, clip: str, rows: Sequence[Inspection], failures: Sequence[Failure]) -> None:
-    """Every feature of one clip, one line each."""
+    """Every feature of one clip, one line each.
+
+    Args:
+        console: Where to print.
+        clip: The clip's id.
+        rows: Summary of each feature that it has.
+        failures: Why it lacks the others.
+    """
     table = Table("feature", "shape", "seconds", "valid", "mean", "std", "min", "max", "source", title=clip)
     for row in rows:
         numbers = ["-" if n is None else f"{n:.4g}" for n in (row.mean, row.deviation, row.low, row.high)]
@@ -83,3 +105,21 @@ def show_inspection(console: Console, clip: str, rows: Sequence[Inspection], fai
     console.print(table)
     for failure in failures:
         console.print(f"{failure.state} {failure.feature}: {failure.reason}: {failure.message}", markup=False)
+
+
+def show_options(console: Console, summary: str, options: Sequence[OptionDescription]) -> None:
+    """Every option of a plug-in with type, default and meaning.
+
+    Args:
+        console: Where to print.
+        summary: What the plug-in is.
+        options: Its options.
+    """
+    console.print(summary, markup=False)
+    if not options:
+        console.print("no options")
+        return
+    table = Table("option", "type", "default", "meaning")
+    for option in options:
+        table.add_row(option.name, option.type, option.default, option.meaning)
+    console.print(table, markup=False)

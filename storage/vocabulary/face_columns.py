@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
+from storage.records import Features
+
+FACES = "faces"
+"""Name of the extractor and, as others need it, of the feature."""
 BOX = ("x1", "y1", "x2", "y2")
 """Corners of the main face's box, in pixels of the upright full-size frame."""
 FACE_COLUMNS = (*BOX, "confidence", "track_id", "face_count", "detected", "track_count")
 FACE_UNITS = ("px", "px", "px", "px", "0..1", "", "", "0/1", "")
+
+
+def main_face_boxes(faces: Features) -> npt.NDArray[np.float32]:
+    """(T, 4) boxes of the main face in every frame, in pixels of the upright full-size frame; NaN where it is absent."""
+    return faces.values[:, : len(BOX)]

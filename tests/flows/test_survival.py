@@ -149,7 +149,7 @@ def test_a_clip_that_kills_its_worker_fails_alone(merflow, status, many, manifes
 def test_servers_are_shared_and_outlive_no_user(environment, fresh_home):
     """Two users of one home share a server; when both were killed, nothing of it stays."""
     code = (
-        "import time\nfrom flows.server import prefect_server\n"
+        "import time\nfrom flows.prefect_server import prefect_server\n"
         "with prefect_server() as url:\n    print(url, flush=True)\n    time.sleep(99)"
     )
     own = environment | {"MERFLOW_HOME": str(fresh_home)}

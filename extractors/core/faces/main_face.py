@@ -1,4 +1,4 @@
-"""The face stage: which part of each picture is the main face. One result per clip, shared by all that look at faces.
+"""The main face of every frame of a clip: detection, tracks, and the choice of one track.
 
 Detection runs on every k-th picture, at a bounded size, and boxes in between are interpolated; where that could hide a
 face that enters, leaves or jumps, every picture in between is looked at too. No box depends on any network but the
@@ -14,13 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Faces
-from extractors.core.faces.detectors import detector, detector_weights
-from extractors.core.media.frames import Frame
+from extractors.core.faces.detector import detector_weights, load_detector
+from extractors.core.faces.tracking import GAP, LINK_IOU, Track, Tracker, main_track
 from extractors.core.media.clip_media import Media
-from extractors.core.faces.tracking import GAP, LINK_IOU, Track, Tracker, iou, main_track
+from extractors.core.media.frames import Frame
 from extractors.core.networks.weights import resolve
-
-__all__ = ["FACE_RULE", "FaceTrack", "Track", "face_track", "iou", "recipe", "remember"]
 
 FACE_RULE = f"""Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
 Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are
@@ -51,12 +49,11 @@ class FaceTrack:
         boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the upright full-size picture; may reach over its edge; NaN
             where the main track is absent, whoever else is there.
         confidence: (T,) float32 of the detector, 0..1; NaN where the main track is absent.
-        count: (T,) int32 faces in the picture, of any track; -1 where a stored result does not tell.
-        detected: (T,) bool, True where the detector looked at the picture, False where its boxes are interpolated (or
-            a stored result does not tell).
+        count: (T,) int32 faces in the frame, of any track.
+        detected: (T,) bool, True where the detector looked at the frame, False where its boxes are interpolated.
         track_id: Id of the main track; None if the clip has no face.
         track_count: Tracks of the clip.
-        others: The other tracks, by id; empty where a stored result does not tell.
+        others: The other tracks, by id.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -73,36 +70,31 @@ class FaceTrack:
         return ~np.isnan(self.confidence)
 
 
-def recipe(config: Faces) -> dict[str, Any]:
-    """Everything of the face stage that can change a box; belongs into the spec of whatever looks at faces.
+def face_recipe(options: Faces) -> dict[str, Any]:
+    """Everything of detection and tracking that can change a box; must be in the recipe of `faces`.
 
     Raises:
         RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    made = config.model_dump(exclude={"weights"}) | {"rules": _RULES}
-    weights = detector_weights(config)
+    made = options.model_dump(exclude={"weights"}) | {"rules": _RULES}
+    weights = detector_weights(options)
     if weights is not None:
         made["weights"] = dict(resolve(weights, needs=()).identity)
-    return made | {"detector_version": detector(config.detector).version()}
+    return made | {"detector_version": load_detector(options.detector).version()}
 
 
-def face_track(media: Media, config: Faces) -> FaceTrack:
-    """The main face of every picture, by `FACE_RULE`; computed once per clip and settings.
+def find_main_face(media: Media, options: Faces) -> FaceTrack:
+    """The main face of every frame, by `FACE_RULE`.
+
+    Args:
+        media: The clip's media.
+        options: Detector and how often it looks.
 
     Raises:
-        ClipError: If the clip has no pictures.
+        ClipError: If the clip has no frames.
         RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    return media.once(("faces", config), lambda: _detect_and_link(media, config))
-
-
-def remember(media: Media, config: Faces, track: FaceTrack) -> None:
-    """Have `face_track` give this track, such as one from a store, instead of detecting."""
-    media.once(("faces", config), lambda: track)
-
-
-def _detect_and_link(media: Media, config: Faces) -> FaceTrack:
-    times, detect = media.frame_times(), detector(config.detector).build(config)
+    times, detect = media.frame_times(), load_detector(options.detector).build(options)
     tracker, detected, size = Tracker(times[:, 0]), np.zeros(len(times), np.bool_), (0, 0)
     waiting: list[Frame] = []
 
@@ -111,12 +103,12 @@ def _detect_and_link(media: Media, config: Faces) -> FaceTrack:
         detected[frame.index] = True
 
     def look(frame: Frame) -> npt.NDArray[np.float64]:
-        pixels = frame.rgb(config.short_side)
-        return _usable(np.array(detect(pixels), np.float64).reshape(-1, 5), pixels.shape, frame.size, config)
+        pixels = frame.rgb(options.short_side)
+        return _usable(np.array(detect(pixels), np.float64).reshape(-1, 5), pixels.shape, frame.size, options)
 
     for frame in media.frames():
         size = size if frame.index else frame.size
-        if frame.index % config.detect_every and frame.index != len(times) - 1:
+        if frame.index % options.detect_every and frame.index != len(times) - 1:
             waiting.append(frame)
             continue
         faces = look(frame)
@@ -125,20 +117,20 @@ def _detect_and_link(media: Media, config: Faces) -> FaceTrack:
                 follow(between, look(between))
         follow(frame, faces)
         waiting.clear()
-    return _settled(tracker.tracks(), detected, size)
+    return _build_face_track(tracker.tracks(), detected, size)
 
 
 def _usable(
-    found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], config: Faces
+    found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], options: Faces
 ) -> npt.NDArray[np.float64]:
     """Faces x1, y1, x2, y2, confidence in pixels of the full-size picture, from what was found on a copy of `shape`."""
     x1, y1, x2, y2, confidence = found.T
-    faces: npt.NDArray[np.float64] = found[(confidence >= config.min_confidence) & (x2 > x1) & (y2 > y1)]
+    faces: npt.NDArray[np.float64] = found[(confidence >= options.min_confidence) & (x2 > x1) & (y2 > y1)]
     faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
     return faces
 
 
-def _settled(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_], size: tuple[int, int]) -> FaceTrack:
+def _build_face_track(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_], size: tuple[int, int]) -> FaceTrack:
     table = np.full((len(detected), 5), np.nan, dtype=np.float32)
     count = np.zeros(len(detected), dtype=np.int32)
     main = main_track(tracks, size)

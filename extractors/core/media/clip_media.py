@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,72 +21,23 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.media.audio import AUDIO_RATE, AudioTrack
-from extractors.core.media.demuxing import check_container, checked_stamps, clip_length, declared_end, open_media, picture_stream, walk
-from storage.errors import ClipError
+from extractors.core.media.audio import Audio, AudioTrack
+from extractors.core.media.demuxing import (
+    check_container,
+    check_times,
+    clip_length,
+    declared_end,
+    frame_stream,
+    open_media,
+    walk,
+)
+from extractors.core.media.frames import Frame, FrameTrack
 from storage.clip import Clip
+from storage.errors import ClipError
 from storage.records import Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Audio:
-    """Decoded sound.
-
-    Attributes:
-        samples: (N,) float32, mono, about -1..1.
-        rate: Samples per second.
-        start: Seconds from the clip's start to the first sample.
-    """
-
-    samples: npt.NDArray[np.float32]
-    rate: int
-    start: float
-
-    @property
-    def end(self) -> float:
-        """Seconds from the clip's start to the end of the last sample."""
-        return self.start + self.samples.size / self.rate
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One picture, shown during [start, end) seconds from the clip's start; pixels are made on demand."""
-
-    index: int
-    start: float
-    end: float
-    picture: av.VideoFrame
-    crop: tuple[float, float, float, float] | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the upright, cropped picture, without making its pixels."""
-        width, height = self.picture.width, self.picture.height
-        if round(self.picture.rotation / 90) % 2:
-            width, height = height, width
-        left, top, right, bottom = self.crop or (0.0, 0.0, 1.0, 1.0)
-        return round(right * width) - round(left * width), round(bottom * height) - round(top * height)
-
-    def rgb(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
-        """The upright picture as (height, width, 3) uint8 RGB.
-
-        Args:
-            short_side: Scale down (area average) so that the picture's short side is at most this.
-        """
-        width, height = self.picture.width, self.picture.height
-        scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
-        pixels = self.picture.to_ndarray(
-            format="rgb24", interpolation="AREA", width=round(width * scale), height=round(height * scale)
-        )
-        upright = np.rot90(pixels, round(self.picture.rotation / 90) % 4)
-        if self.crop is not None:
-            left, top, right, bottom = self.crop
-            h, w = upright.shape[:2]
-            upright = upright[round(top * h) : round(bottom * h), round(left * w) : round(right * w)]
-        return np.ascontiguousarray(upright)
 
 
 class Media:
@@ -102,7 +52,8 @@ class Media:
 
     Attributes:
         files_opened: How often a file was opened.
-        video_passes: How often the pictures were decoded.
+        video_passes: How often the frames were decoded.
+        prepared_bytes: Bytes of units that were prepared for networks and are still held.
     """
 
     def __init__(
@@ -116,22 +67,26 @@ class Media:
     ) -> None:
         self.clip = clip
         self.files_opened = 0
+        self.prepared_bytes = 0
         self.video_passes = 0
         self._root = root
         self._budget = frame_cache_bytes
         self._audio_path = root / clip.audio if audio and clip.audio else None
         self._video_path = root / clip.video if video and clip.video else None
         self._audio: Audio | ClipError = ClipError("no_audio", "the manifest names no audio", stage="open")
-        self._stamps: npt.NDArray[np.float64] | ClipError = ClipError(
+        self._times: npt.NDArray[np.float64] | ClipError = ClipError(
             "no_video", "the manifest names no video", stage="open"
         )
-        self._pictures: list[av.VideoFrame] | None = None
+        self._decoded: list[av.VideoFrame] | None = None
         self._results: dict[object, object] = {}
-        self._given: dict[str, Features | Failure] = {}
+        self._features: dict[str, Features | Failure] = {}
         self._lock = threading.RLock()
 
     def decode(self) -> None:
-        """Open each distinct file once and decode what is wanted; trouble is kept for whoever asks later."""
+        """Open each distinct file once and decode what is wanted.
+
+        Errors are stored and raised when that track is read.
+        """
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
             try:
                 self._decode_file(path)
@@ -139,7 +94,7 @@ class Media:
                 if path == self._audio_path:
                     self._audio = error
                 if path == self._video_path:
-                    self._stamps = error
+                    self._times = error
 
     def audio(self) -> Audio:
         """The clip's sound at 16 kHz, mono.
@@ -162,9 +117,9 @@ class Media:
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
-        if isinstance(self._stamps, ClipError):
-            raise self._stamps
-        return self._stamps
+        if isinstance(self._times, ClipError):
+            raise self._times
+        return self._times
 
     def frames(self) -> Iterator[Frame]:
         """The clip's pictures in order of presentation.
@@ -172,15 +127,19 @@ class Media:
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
-        stamps = self.frame_times()
-        pictures = self._decode_again() if self._pictures is None else self._pictures
-        for index, (picture, (start, end)) in enumerate(zip(pictures, stamps, strict=True)):
-            yield Frame(index, float(start), float(end), picture, self.clip.crop)
+        times = self.frame_times()
+        decoded = self._decode_again() if self._decoded is None else self._decoded
+        for index, (frame, (start, end)) in enumerate(zip(decoded, times, strict=True)):
+            yield Frame(index, float(start), float(end), frame, self.clip.crop)
 
     def once(self, key: object, make: Callable[[], ResultT]) -> ResultT:
-        """Compute something of this clip that several extractors need, such as its faces, only once.
+        """Compute something of this clip that several extractors need, such as a network's outputs, only once.
 
-        An error is not kept: each asker gets it raised afresh.
+        An error is not kept: it is raised afresh for each extractor.
+
+        Args:
+            key: What it is.
+            make: Computes it.
         """
         with self._lock:
             if key not in self._results:
@@ -188,57 +147,66 @@ class Media:
             result: ResultT = self._results[key]  # type: ignore[assignment]
             return result
 
-    def give(self, feature: str, outcome: Features | Failure) -> None:
-        """Keep a feature of this clip for extractors that need it."""
-        self._given[feature] = outcome
+    def set_feature(self, name: str, outcome: Features | Failure) -> None:
+        """Keep a feature of this clip for extractors that need it.
 
-    def given(self, feature: str) -> Features:
+        Args:
+            name: Name of the feature.
+            outcome: What was extracted, now or in an earlier run.
+        """
+        self._features[name] = outcome
+
+    def has_feature(self, name: str) -> bool:
+        """Whether the outcome of a feature is known."""
+        return name in self._features
+
+    def feature(self, name: str) -> Features:
         """A feature of this clip that was extracted before.
 
         Raises:
             ClipError: If the clip failed for that feature: the same reason.
-            KeyError: If nobody gave it: the extractor does not name it in `needs`.
+            KeyError: If it was not set: the extractor does not name it in `needs`.
         """
-        outcome = self._given[feature]
+        outcome = self._features[name]
         if isinstance(outcome, Failure):
-            raise ClipError(outcome.reason, f"{feature}: {outcome.message}", stage=outcome.stage)
+            raise ClipError(outcome.reason, f"{name}: {outcome.message}", stage=outcome.stage)
         return outcome
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of decoded pictures held in memory."""
-        return sum(plane.buffer_size for picture in self._pictures or () for plane in picture.planes)
+        """Bytes of decoded frames, and of units prepared for networks, held in memory."""
+        return self.prepared_bytes + sum(plane.buffer_size for frame in self._decoded or () for plane in frame.planes)
 
     def close(self) -> None:
-        """Let go of the decoded data."""
-        self._pictures = None
+        """Free the decoded data."""
+        self._decoded = None
         self._results.clear()
-        self._given.clear()
-        self._audio = self._stamps = ClipError("undecodable", "the clip's media was already closed")
+        self._features.clear()
+        self._audio = self._times = ClipError("undecodable", "the clip's media was already closed")
 
     def _decode_file(self, path: Path) -> None:
         with open_media(path) as container:
             self.files_opened += 1
-            sound = AudioTrack(container, self.clip) if path == self._audio_path else None
-            stream = picture_stream(container) if path == self._video_path else None
-            pictures = _Pictures(self._budget)
-            for frame, time in walk(container, self.clip, stream, sound.stream if sound else None):
+            audio = AudioTrack(container, self.clip) if path == self._audio_path else None
+            stream = frame_stream(container) if path == self._video_path else None
+            frames = FrameTrack(self._budget)
+            for frame, time in walk(container, self.clip, stream, audio.stream if audio else None):
                 if isinstance(frame, av.VideoFrame):
-                    pictures.add(frame, time)
-                elif sound is not None:
-                    sound.add(frame, time)
-            if sound is not None:
-                self._audio = _settled(sound)
+                    frames.add(frame, time)
+                elif audio is not None:
+                    audio.add(frame, time)
+            if audio is not None:
+                self._audio = audio.finish_or_error()
             if stream is not None:
                 self.video_passes += 1
-                known = declared_end(container, stream, self.clip)
-                declared = known if math.isinf(known) else min(known, clip_length(self.clip))
-                self._stamps = checked_stamps(pictures.stamps(self.clip), declared, path)
-                self._pictures = pictures.kept
+                end = declared_end(container, stream, self.clip)
+                declared = end if math.isinf(end) else min(end, clip_length(self.clip))
+                self._times = check_times(frames.times(self.clip), declared, path)
+                self._decoded = frames.kept
             elif path == self._video_path:
-                self._stamps = ClipError("no_video", f"{path.name}: no video stream", stage="open")
-            decoded = [s for s in (stream, sound.stream if sound else None) if s is not None]
-            check_container(container, decoded, max(pictures.end, sound.end if sound else 0.0), self.clip)
+                self._times = ClipError("no_video", f"{path.name}: no video stream", stage="open")
+            decoded = [s for s in (stream, audio.stream if audio else None) if s is not None]
+            check_container(container, decoded, max(frames.end, audio.end if audio else 0.0), self.clip)
 
     def _decode_again(self) -> Iterator[av.VideoFrame]:
         if self._video_path is None:
@@ -246,42 +214,6 @@ class Media:
         self.video_passes += 1
         with open_media(self._video_path) as container:
             self.files_opened += 1
-            for frame, _ in walk(container, self.clip, picture_stream(container), None):
+            for frame, _ in walk(container, self.clip, frame_stream(container), None):
                 if isinstance(frame, av.VideoFrame):
                     yield frame
-
-
-class _Pictures:
-    """Pictures of one pass: always their times, and themselves while they fit in the memory bound."""
-
-    def __init__(self, budget: int) -> None:
-        self.kept: list[av.VideoFrame] | None = []
-        self._room = budget
-        self._starts: list[float] = []
-        self._last = 0.0
-        self.end = 0.0
-
-    def add(self, frame: av.VideoFrame, time: float) -> None:
-        self._starts.append(time)
-        self.end = time
-        self._last = float((frame.duration or 0) * (frame.time_base or 0))
-        self._room -= sum(p.buffer_size for p in frame.planes)
-        if self._room < 0:
-            self.kept = None
-        if self.kept is not None:
-            self.kept.append(frame)
-
-    def stamps(self, clip: Clip) -> npt.NDArray[np.float64]:
-        starts = np.array(self._starts, dtype=np.float64)
-        usual = float(np.median(np.diff(starts))) if starts.size > 1 else 0.04
-        ends = np.append(starts[1:], starts[-1:] + (self._last or usual))
-        ends = np.minimum(ends, clip_length(clip))
-        return np.stack([starts, ends], axis=1).reshape(-1, 2)
-
-
-def _settled(sound: AudioTrack) -> Audio | ClipError:
-    try:
-        samples, start = sound.finish()
-    except ClipError as error:
-        return error
-    return Audio(samples, AUDIO_RATE, start)

@@ -1,6 +1,6 @@
 """Containers and packets: the only code that talks to FFmpeg (through PyAV).
 
-`media.py` builds on it; extractors never need it.
+`clip_media.py` builds on it; extractors never need it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 
-from storage.errors import ClipError
 from storage.clip import Clip
+from storage.errors import ClipError
 
-AUDIO_RATE = 16_000
 _LFS_HEAD = b"version https://git-lfs"
 # Demuxers that accept any bytes at all (a text file named .mp4 would "decode" as a terminal recording).
 _NOT_MEDIA = {"tty", "data", "bin", "adf", "idf", "xbin"}
@@ -69,7 +68,7 @@ def probe(path: Path) -> float | None:
         return None
 
 
-def picture_stream(container: InputContainer) -> av.VideoStream | None:
+def frame_stream(container: InputContainer) -> av.VideoStream | None:
     """The first video stream that is not cover art."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
@@ -79,7 +78,12 @@ def picture_stream(container: InputContainer) -> av.VideoStream | None:
 
 
 def clip_zero(container: InputContainer, clip: Clip) -> float:
-    """Seconds on the container's own clock at which the clip starts."""
+    """Seconds on the container's own clock at which the clip starts.
+
+    Args:
+        container: The media.
+        clip: The clip, which may start later than its media.
+    """
     return (container.start_time or 0) / 1e6 + (clip.start or 0.0)
 
 
@@ -89,14 +93,26 @@ def clip_length(clip: Clip) -> float:
 
 
 def declared_end(container: InputContainer, stream: av.VideoStream | av.AudioStream, clip: Clip) -> float:
-    """Seconds from the clip's start to where the container says that the stream ends; infinite if it does not say."""
+    """Seconds from the clip's start to where the container says that the stream ends; infinite if it does not say.
+
+    Args:
+        container: The media.
+        stream: One of its streams.
+        clip: The clip.
+    """
     if not stream.duration or stream.time_base is None:
         return math.inf
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - clip_zero(container, clip)
 
 
 def truncation(what: str, end: float, declared: float) -> ClipError | None:
-    """The error of media that ends well before its declared end, both in seconds; None if it does not."""
+    """The error of media that ends well before its declared end; None if it does not.
+
+    Args:
+        what: Which track of which file, and the verb, for the message.
+        end: Seconds at which it ends.
+        declared: Seconds that the container declares.
+    """
     if math.isinf(declared) or declared - end <= max(0.1, 0.05 * declared):
         return None
     return ClipError("truncated", f"{what} {end:.2f} s of {declared:.2f} s declared", stage="decode")
@@ -108,7 +124,13 @@ def walk(
     video: av.VideoStream | None,
     audio: av.AudioStream | None,
 ) -> Iterator[tuple[av.VideoFrame | av.AudioFrame, float]]:
-    """Decode the given streams in one pass.
+    """Decode streams in one pass.
+
+    Args:
+        container: The media.
+        clip: Which segment is wanted.
+        video: The video stream, if it is wanted.
+        audio: The audio stream, if it is wanted.
 
     Yields:
         Each frame that starts inside the clip's segment (audio frames: that overlap it), with its time in
@@ -129,77 +151,16 @@ def walk(
                 yield frame, time
 
 
-class SoundTrack:
-    """Collects one audio stream as 16 kHz mono.
-
-    The samples are those that `ffmpeg -ac 1 -ar 16000 -c:a pcm_s16le` writes and that every reference script reads:
-    FFmpeg's standard down-mix and resampler, rounded to 16 bits. (In floating point the same down-mix is louder by
-    up to 1.41 and exceeds 1.)
-
-    Args:
-        container: Where the stream is.
-        clip: Which segment and which channel are wanted.
-    """
-
-    def __init__(self, container: InputContainer, clip: Clip) -> None:
-        self.stream = container.streams.audio[0] if container.streams.audio else None
-        self._name = Path(container.name).name
-        self._clip = clip
-        self._chunks: list[npt.NDArray[np.float32]] = []
-        self._resampler: av.AudioResampler | None = None
-        self._first = 0.0
-        self.end = 0.0
-        declared = math.inf if self.stream is None else declared_end(container, self.stream, clip)
-        self._declared = min(declared, clip_length(clip))
-
-    def add(self, frame: av.AudioFrame, time: float) -> None:
-        """Resample one decoded frame that starts `time` seconds after the clip's start."""
-        if self._resampler is None:
-            layout = "mono" if self._clip.audio_channel is None else frame.layout.name
-            self._resampler = av.AudioResampler(format="s16p", layout=layout, rate=AUDIO_RATE)
-            self._first = time
-        self.end = time + frame.samples / frame.sample_rate
-        self._keep(self._resampler.resample(frame))
-
-    def finish(self) -> tuple[npt.NDArray[np.float32], float]:
-        """Samples and the time of the first one, cut to the segment and to what the container declares.
-
-        Encoders pad their last packet; samples past the declared end are that padding.
-
-        Raises:
-            ClipError: `no_audio`, `audio_gap` or `truncated`.
-        """
-        if self._resampler is None:
-            raise ClipError("no_audio", f"{self._name}: no audio stream", stage="open")
-        self._keep(self._resampler.resample(None))
-        samples = np.concatenate(self._chunks)
-        covered = self.end - self._first
-        if abs(covered - samples.size / AUDIO_RATE) > 0.1:
-            message = f"{self._name}: {samples.size / AUDIO_RATE:.2f} s of samples for {covered:.2f} s of timestamps"
-            raise ClipError("audio_gap", message, stage="decode")
-        early = truncation(f"{self._name}: audio ends at", self.end, self._declared)
-        if early is not None:
-            raise early
-        skip = max(0, math.ceil(-self._first * AUDIO_RATE - 1e-6))
-        start = self._first + skip / AUDIO_RATE
-        room = self._declared - start
-        stop = samples.size if math.isinf(room) else skip + max(0, round(room * AUDIO_RATE))
-        return np.ascontiguousarray(samples[skip:stop]), start
-
-    def _keep(self, frames: list[av.AudioFrame]) -> None:
-        channel = self._clip.audio_channel or 0
-        for frame in frames:
-            planes = frame.to_ndarray()
-            if channel >= planes.shape[0]:
-                message = f"{self._name}: channel {channel} asked for, {planes.shape[0]} channels found"
-                raise ClipError("no_channel", message, stage="decode")
-            self._chunks.append(planes[channel].astype(np.float32) / 32_768)
-
-
 def check_container(
     container: InputContainer, decoded: list[av.VideoStream | av.AudioStream], end: float, clip: Clip
 ) -> None:
-    """Containers such as Matroska declare one length for all tracks: what was decoded must reach it.
+    """Compare what was decoded with the one length that containers such as Matroska declare for all tracks.
+
+    Args:
+        container: The media.
+        decoded: The streams that were decoded.
+        end: Seconds from the clip's start at which they end.
+        clip: The clip.
 
     Raises:
         ClipError: `truncated`.
@@ -213,17 +174,17 @@ def check_container(
         raise early
 
 
-def checked_stamps(stamps: npt.NDArray[np.float64], declared: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
-    """The times of a stream's pictures, or why they cannot be used.
+def check_times(times: npt.NDArray[np.float64], declared: float, path: Path) -> npt.NDArray[np.float64] | ClipError:
+    """The times of a stream's frames, or why they cannot be used.
 
     Args:
-        stamps: (T, 2) seconds.
+        times: (T, 2) seconds.
         declared: Seconds that the container declares.
         path: For messages.
     """
-    if not len(stamps):
+    if not len(times):
         return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
-    if (stamps[:, 1] <= stamps[:, 0]).any():
-        at = int(np.argmax(stamps[:, 1] <= stamps[:, 0]))
+    if (times[:, 1] <= times[:, 0]).any():
+        at = int(np.argmax(times[:, 1] <= times[:, 0]))
         return ClipError("undecodable", f"{path.name}: time does not advance at picture {at}", stage="decode")
-    return truncation(f"{path.name}: pictures end at", float(stamps[-1, 1]), declared) or stamps
+    return truncation(f"{path.name}: pictures end at", float(times[-1, 1]), declared) or times

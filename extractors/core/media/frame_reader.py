@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from extractors.core.media.crops import FACE_EXPAND, crop_face
-from extractors.core.media.demuxing import open_media, picture_stream, walk
+from extractors.core.media.demuxing import frame_stream, open_media, walk
 from extractors.core.media.frames import Frame
-from storage.errors import ClipError
 from storage.clip import Clip
+from storage.errors import ClipError
 
 Rgb = npt.NDArray[np.uint8]
 
 
-class ClipReader:
-    """A `storage.exporters.PictureReader`: the pictures that extractors see, counted as their features' rows are."""
+class MediaFrameReader:
+    """A `FrameReader` of exports: the frames that extractors see, counted as their features' rows are."""
 
-    def pictures(self, clip: Clip, root: Path) -> Iterator[Rgb]:
+    def frames(self, clip: Clip, root: Path) -> Iterator[Rgb]:
         """A clip's pictures in order, decoded as they are asked for: (height, width, 3) uint8 RGB, upright, cropped.
 
         Args:
@@ -35,13 +35,19 @@ class ClipReader:
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
         with open_media(root / clip.video) as container:
-            stream = picture_stream(container)
+            stream = frame_stream(container)
             if stream is None:
                 raise ClipError("no_video", f"{Path(clip.video).name}: no video stream", stage="open")
-            for index, (frame, time) in enumerate(walk(container, clip, stream, None)):
-                if isinstance(frame, av.VideoFrame):
-                    yield Frame(index, time, time, frame, clip.crop).rgb()
+            for index, (decoded, time) in enumerate(walk(container, clip, stream, None)):
+                if isinstance(decoded, av.VideoFrame):
+                    yield Frame(index, time, time, decoded, clip.crop).rgb()
 
-    def face(self, picture: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
-        """The (size, size, 3) square around a face's box x1, y1, x2, y2, 1.2 times as large, cut out of a picture."""
-        return crop_face(picture, box, size=size, expand=FACE_EXPAND)
+    def face(self, frame: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
+        """The (size, size, 3) square around a face, 1.2 times as large as its box, cut out of a frame.
+
+        Args:
+            frame: (height, width, 3) uint8.
+            box: x1, y1, x2, y2 in pixels of the frame.
+            size: Side of the square in pixels.
+        """
+        return crop_face(frame, box, size=size, expand=FACE_EXPAND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.media.crops import FACE_EXPAND, crop_face
-from extractors.core.faces.main_face import face_track, recipe
-from extractors.core.media.frames import Frame
+from configs.errors import RunError
 from extractors.core.media.clip_media import Media
+from extractors.core.media.crops import FACE_EXPAND, crop_face
+from extractors.core.media.frames import Frame
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.pth import PthCheckpoint, build_pth, read_pth
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.weights import ResolvedWeights, load_model, load_scaler, resolve
-from configs.errors import RunError
 from storage.records import Features
+from storage.vocabulary.face_columns import FACES, main_face_boxes
 
 if TYPE_CHECKING:
     import torch
 
-GPU_PICTURES = 512  # most in one batch: more fill a GPU no better and only take memory
+GPU_FRAMES = 512  # most in one batch: more fill a GPU no better and only take memory
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Pixels = npt.NDArray[np.uint8]
 Preprocessing = Literal["checkpoint", "merr", "imagenet"]
 
 
-class PictureOptions(NetworkOptions):
-    """Settings of networks that look at pictures.
+class FrameOptions(NetworkOptions):
+    """Options of networks that look at frames.
 
     Attributes:
         input: `main_face` looks at crops of the clip's main face, `frame` at whole pictures.
@@ -86,7 +86,12 @@ def resized(rgb: Pixels, side: int, *, bicubic: bool = False) -> Pixels:
 
 
 def plain_scaling(name: Preprocessing, side: int) -> Scaling:
-    """The scaling `merr` or `imagenet`."""
+    """The scaling `merr` or `imagenet`.
+
+    Args:
+        name: Which of them.
+        side: Side of the network's input in pixels.
+    """
     mean, deviation = IMAGENET if name == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
     return Scaling(lambda rgb: resized(rgb, side), 1 / 255, mean, deviation)
 
@@ -103,10 +108,10 @@ def processor_scaling(processor: Any) -> Scaling:
     return Scaling(fit, processor.rescale_factor if processor.do_rescale else 1.0, mean, deviation)
 
 
-PictureT = TypeVar("PictureT", bound=PictureOptions)
+FrameT = TypeVar("FrameT", bound=FrameOptions)
 
 
-class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
+class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
     """A network of transformers on pictures, from Hugging Face's layout or a `.pth` file.
 
     Units are (..., 3, side, side) uint8: a quarter of the memory of scaled pictures, and of what goes to the device.
@@ -123,23 +128,38 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
     processor_class: ClassVar[str]
     processor_defaults: ClassVar[Mapping[str, Any]]
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The faces, unless it looks at whole frames."""
+        return (FACES,) if self.options.input == "main_face" else ()
+
     @cached_property
     def _pth(self) -> PthCheckpoint | None:
         """The `.pth` file, mapped rather than loaded; None for weights in another layout."""
-        layout = self._given.format
-        if layout == "hf":
+        weights = self.checked_weights()
+        if weights.format == "hf":
             return None
-        found = resolve(self._given)  # compares hashes, so before anything is unpickled
-        return read_pth(Path(found.folder or "", found.identity["file"]), layout)
+        resolved = resolve(weights)  # compares hashes, so before anything is unpickled
+        return read_pth(Path(resolved.folder or "", resolved.identity["file"]), weights.format)
 
-    @cached_property
-    def _weights(self) -> ResolvedWeights:
-        found = super()._weights
-        return found if self._pth is None else replace(found, identity={**found.identity, "epoch": self._pth.epoch})
+    def resolve_weights(self) -> ResolvedWeights:
+        """Find and hash the weights; a `.pth` file's epoch is part of their identity.
 
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        return super()._settings if self._pth is None else dict(self._pth.settings)
+        Raises:
+            RunError: If they are not on this machine, or of a layout that this network cannot load.
+        """
+        resolved = super().resolve_weights()
+        if self._pth is None:
+            return resolved
+        return replace(resolved, identity={**resolved.identity, "epoch": self._pth.epoch})
+
+    def read_settings(self) -> dict[str, Any]:
+        """Settings of the network, from `config.json`, the `.pth` file, or the architecture that a seed will fill.
+
+        Raises:
+            RunError: If they are of another model.
+        """
+        return super().read_settings() if self._pth is None else dict(self._pth.settings)
 
     @property
     def _side(self) -> int:
@@ -151,15 +171,15 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
         chosen = self.options.preprocessing
         return "merr" if chosen == "checkpoint" and self._pth is not None else chosen
 
-    def picture_recipe(self) -> dict[str, Any]:
-        """The settings of `PictureOptions` that can change a number; weights and level are not among them."""
+    def frame_recipe(self) -> dict[str, Any]:
+        """The settings of `FrameOptions` that can change a number; weights and level are not among them."""
         options = self.options
         settings: dict[str, Any] = {"input": options.input, "preprocessing": self._preprocessing}
         if options.input == "main_face":
-            settings |= {"faces": recipe(self.faces), "face_expand": FACE_EXPAND}
+            settings |= {"face_expand": FACE_EXPAND}
         return settings
 
-    def load_pictures(self, device: str, change: Callable[[Any], Any] = lambda model: model, variant: str = "") -> None:
+    def load_frames(self, device: str, change: Callable[[Any], Any] = lambda model: model, variant: str = "") -> None:
         """Load the network and what sizes and scales its pictures.
 
         Args:
@@ -173,8 +193,8 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
         import transformers
 
         model_class = getattr(transformers, self.model_class)
-        self._model = self.place(lambda: change(self._built(model_class)), device, variant=variant)
-        self.budget = min(self.budget, GPU_PICTURES * 3 * self._side**2)
+        self._model = self.load_shared(lambda: change(self._built(model_class)), device, variant=variant)
+        self.budget = min(self.budget, GPU_FRAMES * 3 * self._side**2)
         self._scaling = self._own_scaling(getattr(transformers, self.processor_class))
         expected = (3, self._side, self._side)
         found = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
@@ -192,17 +212,33 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
         return plain_scaling(self._preprocessing, self._side)
 
     def boxes(self, media: Media) -> npt.NDArray[np.float32] | None:
-        """(T, 4) boxes of the main face in every picture, NaN where there is none; None to look at whole pictures.
+        """(T, 4) boxes of the main face in every frame, NaN where there is none; None to look at whole frames.
 
         Raises:
-            ClipError: If the clip has no pictures.
+            ClipError: If the clip has no frames.
         """
-        return face_track(media, self.faces).boxes if self.options.input == "main_face" else None
+        if self.options.input != "main_face":
+            return None
+        media.frame_times()  # raises the reason why there are no frames
+        return main_face_boxes(media.feature(FACES))
 
-    def pixels(self, media: Media, wanted: Iterable[int], boxes: npt.NDArray[np.float32] | None) -> dict[int, Pixels]:
-        """(3, side, side) uint8 of some pictures by index: sized at once, so that no full-size picture is kept."""
+    def fitted(
+        self, media: Media, wanted: Collection[int], boxes: npt.NDArray[np.float32] | None
+    ) -> Iterator[tuple[int, Pixels]]:
+        """Some frames by index, in order: sized at once, so that no full-size frame is kept.
+
+        Args:
+            media: The clip's media.
+            wanted: Indices of frames.
+            boxes: What `boxes` gave.
+
+        Yields:
+            The frame's index and its pixels, (3, side, side) uint8.
+        """
         chosen = set(wanted)
-        return {f.index: self._fitted(f, boxes) for f in media.frames() if f.index in chosen}
+        for frame in media.frames() if chosen else ():
+            if frame.index in chosen:
+                yield frame.index, self._fitted(frame, boxes)
 
     def _fitted(self, frame: Frame, boxes: npt.NDArray[np.float32] | None) -> Pixels:
         rgb = frame.rgb()
@@ -217,14 +253,24 @@ class PictureNetwork(NetworkExtractor[PictureT, Pixels]):
             return self._scaling(pixels).to(torch_dtype(self.options.precision))
 
     def without_face(self, media: Media, rows: int) -> Features:
-        """Rows that are NaN and not valid, whose times tile the clip."""
-        stamps = media.frame_times()
-        edges = np.linspace(stamps[0, 0], stamps[-1, 1], rows + 1)
+        """Rows that are NaN and not valid, whose times tile the clip.
+
+        Args:
+            media: The clip's media.
+            rows: How many.
+        """
+        times = media.frame_times()
+        edges = np.linspace(times[0, 0], times[-1, 1], rows + 1)
         values = np.full((rows, self._settings["hidden_size"]), np.nan)
         return self.checked(values, np.stack([edges[:-1], edges[1:]], axis=1), np.zeros(rows, np.bool_))
 
     def mean_of(self, media: Media, values: Array) -> Features:
-        """One row, the mean of (T, D) values, stamped with the clip."""
-        stamps = media.frame_times()
+        """One row, the mean of (T, D) values, stamped with the clip.
+
+        Args:
+            media: The clip's media.
+            values: (T, D) float32.
+        """
+        times = media.frame_times()
         mean = values.mean(axis=0, keepdims=True, dtype=np.float64)
-        return self.checked(mean, [[stamps[0, 0], stamps[-1, 1]]], [True])
+        return self.checked(mean, [[times[0, 0], times[-1, 1]]], [True])

@@ -1,34 +1,34 @@
 """What extractors that run a network share: weights, spec, one copy of the model, batches, and time kept apart.
 
 A subclass reads from top to bottom: `model_types` and `architectures` say which networks it takes; `spec` names the
-columns (`network_spec` fills in the rest); `load` builds the model with `place`; `units` turns a clip into the model's
-inputs, `forward` runs some of them, `features` puts a clip's outputs together.
+columns (`network_spec` fills in the rest); `load` builds the model with `load_shared`; `units` turns a clip into the
+model's inputs, `forward` runs some of them, `features` puts a clip's outputs together.
 """
 
 from __future__ import annotations
 
-import time
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import Faces, Weights
-from extractors.core.extractor import Extractor
-from configs.plugins import Section
-from extractors.core.media.clip_media import Media
-from extractors.core.networks.runtime import ModuleT, Precision, memory_budget, prepare, torch_dtype
-from extractors.core.networks.batching import run_batched
-from extractors.core.networks.weights import SETTING_FILES, ResolvedWeights, model_settings, resolve
-from storage.errors import ClipError
 from configs.errors import RunError
-from storage.records import Failure, Features, FeatureSpec
+from configs.plugins import Section
+from configs.schema import Weights
+from extractors.core.extractor import Extractor
+from extractors.core.media.clip_media import Media
+from extractors.core.networks.loaded import LOADED, NetworkKey
+from extractors.core.networks.runtime import ModuleT, Precision, memory_budget, prepare, torch_dtype
+from extractors.core.networks.unit_stream import UnitStream, run_clips
+from extractors.core.networks.weights import SETTING_FILES, ResolvedWeights, model_settings, resolve
 from storage.digests import canonical_json
+from storage.errors import ClipError
+from storage.records import Failure, Features, FeatureSpec
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 GPU_CLIPS = 16
 UnitT = TypeVar("UnitT")
 Array = npt.NDArray[np.float32]
-_placed: WeakValueDictionary[str, Any] = WeakValueDictionary()  # models of this process, while an extractor holds them
 
 
 class NetworkOptions(Section):
-    """Settings of every network.
+    """Options of every network.
 
     Attributes:
         weights: Where the network's weights come from.
@@ -80,10 +79,11 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
     weight_formats: ClassVar[tuple[str, ...]] = ("hf",)
     cost_bytes: ClassVar[int] = 1
 
-    def __init__(self, feature: str, options: NetworkT, faces: Faces) -> None:
-        super().__init__(feature, options, faces)
+    def __init__(self, feature: str, options: NetworkT) -> None:
+        super().__init__(feature, options)
         self.budget = 0
         self._device = "cpu"
+        self._release: list[weakref.finalize[..., Any]] = []
 
     @property
     def clips_at_once(self) -> int:
@@ -92,24 +92,51 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     @cached_property
     def _weights(self) -> ResolvedWeights:
-        return resolve(self._given, self.setting_files)
+        return self.resolve_weights()
 
-    @property
-    def _given(self) -> Weights:
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        settings = self.read_settings()
+        self.check_settings(settings)
+        return settings
+
+    # A subclass overrides these methods, never the cached properties above: `super()` on a cached property stores the
+    # parent's unchecked value under the same name.
+
+    def resolve_weights(self) -> ResolvedWeights:
+        """Find and hash the weights.
+
+        Raises:
+            RunError: If they are not on this machine, or of a layout that this network cannot load.
+        """
+        return resolve(self.checked_weights(), self.setting_files)
+
+    def read_settings(self) -> dict[str, Any]:
+        """Settings of the network, from `config.json` or the architecture that a seed will fill.
+
+        Raises:
+            RunError: If they are of another model.
+        """
+        return model_settings(self._weights, self.model_types, self.architectures, self.setting_keys)
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that this extractor cannot use.
+
+        Raises:
+            RunError: What is wrong with them.
+        """
+
+    def checked_weights(self) -> Weights:
         """The weights that the options name.
 
         Raises:
             RunError: If they are of a layout that this network cannot load.
         """
-        given = self.options.weights
-        if given.format not in self.weight_formats:
+        weights: Weights = self.options.weights
+        if weights.format not in self.weight_formats:
             expected = " or ".join(self.weight_formats)
-            raise RunError(f"{self.feature}: weights: format {given.format} does not fit; expected {expected}")
-        return given
-
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        return model_settings(self._weights, self.model_types, self.architectures, self.setting_keys)
+            raise RunError(f"{self.feature}: weights: format {weights.format} does not fit; expected {expected}")
+        return weights
 
     def network_spec(self, *, recipe: Mapping[str, Any], **fields: Any) -> FeatureSpec:
         """A spec with everything that all networks have in common filled in.
@@ -124,15 +151,16 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
         compiled = {"compile": True} if self.options.compile else {}
         return FeatureSpec(
             name=self.feature,
-            extractor=type(self).__module__.rpartition(".")[2],
+            extractor=self.name,
             recipe=dict(recipe) | compiled,
             weights=self._weights.identity,
             precision=self.options.precision,
             synthetic=self._weights.synthetic,
+            inputs=self.input_digests,
             **fields,
         )
 
-    def place(self, build: Callable[[], ModuleT], device: str, *, variant: str = "") -> ModuleT:
+    def load_shared(self, build: Callable[[], ModuleT], device: str, *, variant: str = "") -> ModuleT:
         """Build the network and put it on a device, once in this process for all features that use it alike.
 
         Args:
@@ -141,23 +169,31 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
             variant: What else, beside the weights, the network that `build` gives depends on.
         """
         options = self.options
-        identity = [type(self).__module__, self._weights.identity, options.precision, options.compile, device, variant]
-        key = canonical_json(identity)
-        model: ModuleT | None = _placed.get(key)
-        if model is None:
-            model = _placed[key] = prepare(build(), device, options.precision, compiled=options.compile)
+        weights = NetworkKey.identity(self._weights.identity)
+        key = NetworkKey(self.name, weights, options.precision, options.compile, device, variant)
+        model: ModuleT = LOADED.acquire(
+            key, lambda: prepare(build(), device, options.precision, compiled=options.compile)
+        )
+        self._release.append(weakref.finalize(self, LOADED.release, key))
         self._device = device
         self.budget = memory_budget(device) // self.cost_bytes
         return model
+
+    def close(self) -> None:
+        """Give up the network; its memory is freed with its last user."""
+        for release in self._release:
+            release()
+        self._release.clear()
+        self.loaded = False
 
     def tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
         """An array on the network's device; real numbers in its precision."""
         import torch
 
         with self.timed("transfer"):
-            given = torch.from_numpy(np.ascontiguousarray(array))
-            dtype = torch_dtype(self.options.precision) if given.is_floating_point() else given.dtype
-            return given.to(self._device, dtype)
+            tensor = torch.from_numpy(np.ascontiguousarray(array))
+            dtype = torch_dtype(self.options.precision) if tensor.is_floating_point() else tensor.dtype
+            return tensor.to(self._device, dtype)
 
     def array(self, tensor: torch.Tensor) -> Array:
         """A tensor back in this machine's memory, float32."""
@@ -175,8 +211,8 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
                 torch.cuda.synchronize(self._device)
 
     @abstractmethod
-    def units(self, media: Media) -> list[UnitT]:
-        """The network's inputs for one clip, ready but still in this machine's memory; none if there is nothing to see.
+    def units(self, media: Media) -> Iterator[UnitT]:
+        """The network's inputs for one clip, one after another, still in this machine's memory; none for nothing.
 
         Raises:
             ClipError: Why this clip has no values.
@@ -189,6 +225,10 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
     @abstractmethod
     def features(self, media: Media, outputs: list[Array]) -> Features:
         """Put together what the network gave for one clip's units.
+
+        Args:
+            media: The clip's media.
+            outputs: (rows, D) of each unit, in order.
 
         Raises:
             ClipError: Why this clip has no values.
@@ -205,10 +245,9 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
         """Extract from each clip: same order, same length, one outcome each."""
-        outputs = self._outputs(batch)
-        return [self._finished(media, found) for media, found in zip(batch, outputs, strict=True)]
+        return [self._finish_clip(media, found) for media, found in zip(batch, self._outputs(batch), strict=True)]
 
-    def _finished(self, media: Media, outputs: list[Array] | ClipError) -> Features | Failure:
+    def _finish_clip(self, media: Media, outputs: list[Array] | ClipError) -> Features | Failure:
         try:
             if isinstance(outputs, ClipError):
                 raise outputs
@@ -218,57 +257,41 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     def _outputs(self, batch: Sequence[Media]) -> list[list[Array] | ClipError]:
         """What the network gives for each clip, without repeating what another feature of the clip asked for."""
-        known: list[dict[str, list[Array]]] = [media.once("networks", dict) for media in batch]
-        fresh = [i for i, kept in enumerate(known) if self._shared_key not in kept]
-        computed = dict(zip(fresh, self._computed([batch[i] for i in fresh]), strict=True))
-        for i, found in computed.items():
-            if not isinstance(found, ClipError):
-                known[i][self._shared_key] = found
-        return [computed[i] if i in computed else known[i][self._shared_key] for i in range(len(batch))]
+        shared: list[dict[Hashable, list[Array]]] = [media.once("networks", dict) for media in batch]
+        missing = [i for i, outputs in enumerate(shared) if self._shared_key not in outputs]
+        computed = dict(zip(missing, self._compute([batch[i] for i in missing]), strict=True))
+        for i, outputs in computed.items():
+            if not isinstance(outputs, ClipError):
+                shared[i][self._shared_key] = outputs
+        return [computed[i] if i in computed else shared[i][self._shared_key] for i in range(len(batch))]
 
     @cached_property
     def _shared_key(self) -> str:
+        """What two features of one clip must have in common to share the network's outputs: all but the level."""
         spec = self.spec.to_dict()
-        return canonical_json([spec[k] for k in ("extractor", "recipe", "weights", "precision")])
+        return canonical_json([spec.get(k) for k in ("extractor", "recipe", "weights", "precision", "inputs")])
 
-    def _computed(self, batch: Sequence[Media]) -> list[list[Array] | ClipError]:
-        prepared = [self._prepared(media) for media in batch]
-        owners = [(i, unit) for i, units in enumerate(prepared) if not isinstance(units, ClipError) for unit in units]
-        found = run_batched(
-            owners,
-            lambda owned: self.cost(owned[1]),
-            self.budget,
-            lambda some: self.forward([unit for _, unit in some]),
-            equal=lambda owned: self.group(owned[1]),
-        )
-        outcomes: list[list[Array] | ClipError] = [u if isinstance(u, ClipError) else [] for u in prepared]
-        for (i, _), result in zip(owners, found, strict=True):
-            kept = outcomes[i]
-            if isinstance(result, ClipError):
-                outcomes[i] = result
-            elif not isinstance(kept, ClipError):
-                kept.append(result)
-        return outcomes
+    def _compute(self, batch: Sequence[Media]) -> list[list[Array] | ClipError]:
+        streams = [self._take_units(media) for media in batch]
+        outputs = run_clips(streams, self.forward, cost=self.cost, budget=self.budget, group=self.group)
+        self.seconds["prepare"] += sum(units.seconds for units in streams)
+        return outputs
 
     def prepare(self, media: Media) -> None:
-        """Make the clip's units on the helper thread; not for networks that wait for another feature of the clip."""
-        held = self._held(media)
-        if not self.needs and not held:
-            held.append(self._units_of(media))
+        """Make the clip's first units on the helper thread, once the features that it needs are there."""
+        waiting = self._waiting(media)
+        if not waiting and all(map(media.has_feature, self.needs)):
+            units = UnitStream(self.units(media))
+            units.make_ahead()
+            media.prepared_bytes += units.held_bytes
+            waiting.append(units)
 
-    def _held(self, media: Media) -> list[tuple[list[UnitT] | ClipError, float]]:
+    def _waiting(self, media: Media) -> list[UnitStream[UnitT]]:
         return media.once(("units", self._shared_key), list)
 
-    def _prepared(self, media: Media) -> list[UnitT] | ClipError:
-        held = self._held(media)
-        made, spent = held.pop() if held else self._units_of(media)
-        self.seconds["prepare"] += spent  # here, as `seconds` belongs to the thread that extracts
-        return made
-
-    def _units_of(self, media: Media) -> tuple[list[UnitT] | ClipError, float]:
-        begin = time.perf_counter()
-        try:
-            made: list[UnitT] | ClipError = self.units(media)
-        except ClipError as error:
-            made = error
-        return made, time.perf_counter() - begin
+    def _take_units(self, media: Media) -> UnitStream[UnitT]:
+        waiting = self._waiting(media)
+        if not waiting:
+            return UnitStream(self.units(media))
+        media.prepared_bytes -= waiting[0].held_bytes
+        return waiting.pop()

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from extractors.core.networks.weights import quiet_transformers
 from configs.errors import RunError
+from extractors.core.networks.weights import quiet_transformers
 
 if TYPE_CHECKING:
     import torch

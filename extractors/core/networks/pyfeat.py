@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.networks.runtime import prepare
 from extractors.core.networks.weights import ResolvedWeights, seeded, sha256_of, verify
-from configs.errors import RunError
 
 HUB_FILE = "face_multitask_v28.safetensors"
 

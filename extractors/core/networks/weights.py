@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from configs.errors import RunError
 from configs.schema import RandomWeights, Weights
 from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
-from configs.errors import RunError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
 SETTING_FILES = ("config.json", "preprocessor_config.json")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.networks.weights import WEIGHT_FILES, sha256_of
 from extractors.core.networks.weights_record import mismatch, record
-from configs.errors import RunError
 
 POOLING_FILE = "1_Pooling/config.json"
 SETTING_SUFFIXES = (".json", ".txt", ".model")  # the last one is a tokenizer's

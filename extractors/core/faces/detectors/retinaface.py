@@ -12,33 +12,41 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
+from configs.errors import RunError
 from configs.schema import Faces, Weights
-from extractors.core.faces.detectors import Detect, Detection, detector_weights
+from extractors.core.faces.detector import Detect, Detection, Detector, detector_weights
 from extractors.core.networks.pyfeat import feat_module
 from extractors.core.networks.runtime import choose_device, prepare
 from extractors.core.networks.weights import resolve
-from configs.errors import RunError
-
-WEIGHTS = Weights(hub="py-feat/retinaface_r34")
 
 
-def version() -> str:
-    """Version of py-feat, whose network, anchors and non-maximum suppression these are."""
-    return f"RetinaFace of py-feat {metadata.version('py-feat')}"
+class Retinaface(Detector):
+    """py-feat's own RetinaFace, on the GPU if there is one."""
+
+    name = "retinaface"
+    default_weights = Weights(hub="py-feat/retinaface_r34")
+    licence = "py-feat's RetinaFace: MIT by its model card; trained on WIDER FACE (non-commercial terms)"
+
+    def version(self) -> str:
+        """Version of py-feat, whose network, anchors and non-maximum suppression these are."""
+        return f"RetinaFace of py-feat {metadata.version('py-feat')}"
+
+    def build(self, options: Faces) -> Detect:
+        """Load the network as py-feat's own `Retinaface` does, but from merflow's cache.
+
+        Raises:
+            RunError: If the weights are not on this machine, are damaged or do not fit.
+        """
+        return _load(options)
 
 
 @lru_cache(maxsize=1)
-def build(config: Faces) -> Detect:
-    """Load the network as py-feat's own `Retinaface` does, but from merflow's cache: on the GPU if there is one.
-
-    Raises:
-        RunError: If the weights are not on this machine, are damaged or do not fit.
-    """
+def _load(options: Faces) -> Detect:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    weights = resolve(detector_weights(config) or WEIGHTS, needs=())
+    weights = resolve(detector_weights(options) or Retinaface.default_weights, needs=())
     file = str(weights.identity["file"])
     folder = weights.folder
     if folder is None or not file.endswith(".safetensors"):
@@ -46,7 +54,7 @@ def build(config: Faces) -> Detect:
     device = choose_device()
     wrapper = feat_module("face_detectors.Retinaface.Retinaface_test")
     with torch.no_grad():  # its constructor turns gradients off for the whole process; leaving the block undoes that
-        finder = wrapper.Retinaface(device, detection_threshold=config.min_confidence, pretrained="none")
+        finder = wrapper.Retinaface(device, detection_threshold=options.min_confidence, pretrained="none")
     try:
         finder.net.load_state_dict(load_file(str(folder / file)), strict=True)
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -1,8 +1,7 @@
-"""Commands that make a store: ingest, run, demo, weights pull."""
+"""`merflow run` and `merflow demo`: from a configuration and clips to a store."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,30 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.options import ConfigOption, JsonOption, OptOption, StoreOption, console, parse_options
+from flows.cli.options import ConfigOption, OptOption, StoreOption, console, parse_options
 
 if TYPE_CHECKING:
     from flows.run import RunResult
     from storage.manifest import Manifest
-
-
-def ingest(
-    path: Annotated[Path, typer.Argument(help="Folder of clips, or a table: CSV, TSV, JSON, JSONL.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .parquet or .jsonl.")],
-    corpus: Annotated[str | None, typer.Option(help="Corpus reader; default folder or table.")] = None,
-    opt: OptOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
-    from flows.ingest import ingest_corpus
-
-    report = ingest_corpus(corpus, path, out, parse_options(opt))
-    if as_json:
-        typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
-    else:
-        from flows.cli.tables import show_ingest
-
-        show_ingest(console(), report, out)
 
 
 def run(
@@ -67,7 +47,7 @@ def run(
 def _manifest_for(
     manifest: Path | None, corpus: tuple[str, Path] | None, store: Path, root: Path | None, opt: list[str] | None
 ) -> Manifest:
-    from storage.corpora import corpus_names
+    from storage.corpora import CORPORA
     from storage.manifest import Manifest
 
     if manifest is not None and corpus is None:
@@ -75,9 +55,9 @@ def _manifest_for(
     if manifest is not None:
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
-        raise ConfigError(f"give either --manifest M or --corpus NAME PATH (corpora: {', '.join(corpus_names())})")
-    from flows.ingest import ingest_corpus
+        raise ConfigError(f"give either --manifest M or --corpus NAME PATH (corpora: {', '.join(CORPORA.names())})")
     from flows.cli.tables import show_ingest
+    from flows.ingest import ingest_corpus
 
     made = store.with_name(f"{store.name}.manifest.parquet")
     show_ingest(console(), ingest_corpus(corpus[0], corpus[1], made, parse_options(opt)), made)
@@ -85,11 +65,11 @@ def _manifest_for(
 
 
 def _run(config: Any, manifest: Manifest, store: Path, only: list[str] | None) -> RunResult:
-    from flows.progress import Bar, Lines, listening
+    from flows.progress import Bar, Lines, reporting
     from flows.run import run_extraction
 
-    listener = Bar(console(stderr=True)) if sys.stderr.isatty() else Lines()
-    with listening(listener):
+    progress = Bar(console(stderr=True)) if sys.stderr.isatty() else Lines()
+    with reporting(progress):
         return run_extraction(config, manifest, store, only)
 
 
@@ -115,23 +95,3 @@ def demo(
     from flows.demo import run_demo
 
     raise typer.Exit(run_demo(console(), out, _run))
-
-
-def weights_pull(config: ConfigOption) -> None:
-    """Fetch the weights that a configuration names from the Hugging Face hub into its cache."""
-    from configs.schema import load_config
-    from extractors.core.faces.detectors import detector_weights
-    from extractors.core.networks.weights import WEIGHT_FILES
-    from extractors.core.networks.weights_pull import pull
-    from flows.plan import chosen_extractors
-
-    chosen = load_config(config)
-    wanted = [(e.feature, getattr(e.options, "weights", None), e.weight_files) for e in chosen_extractors(chosen)]
-    wanted.append(("faces", detector_weights(chosen.faces), WEIGHT_FILES))
-    for feature, weights, names in wanted:
-        if weights is None or weights.hub is None:
-            typer.echo(f"{feature}: nothing to fetch")
-            continue
-        found = pull(weights, names)
-        files = ", ".join(f"{name} sha256 {digest[:16]}..." for name, digest in found["files"].items())
-        typer.echo(f"{feature}: {found['repo']} at commit {found['commit']}: {files}")

@@ -1,0 +1,5 @@
+"""`python -m flows.cli` is the command `merflow`."""
+
+from flows.cli.app import main
+
+main()

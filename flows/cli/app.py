@@ -1,0 +1,61 @@
+"""The `merflow` command: its commands put together, and errors turned into exit codes.
+
+Exit codes: 0 all planned work stored or skipped by rule, 1 some clip failed or is missing, 2 usage or
+configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+import typer
+
+from configs.errors import MerflowError
+from flows.cli import exporting, ingesting, inspecting, plugins, running, weights
+
+INTERRUPTED = 130
+app = typer.Typer(
+    name="merflow",
+    help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Fetch model weights once; runs never touch the network.", no_args_is_help=True)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(running.demo, ingesting.ingest, running.run),
+    *(inspecting.status, inspecting.inspect, inspecting.verify, exporting.export, exporting.merge),
+    *(plugins.extractors, plugins.detectors, plugins.corpora, plugins.formats),
+)
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(weights_app, name="weights")
+weights_app.command("pull")(weights.pull)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except MerflowError as error:
+        sys.stderr.write(f"merflow: {error}\n")
+        code = 2
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        error.show()  # type: ignore[attr-defined]  # click's usage errors
+        code = 2
+    if code == INTERRUPTED:
+        sys.stderr.write("merflow: interrupted; what was finished is stored, run the same command to resume\n")
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,37 @@
+"""`merflow export` and `merge`: a store in another form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import OptOption, StoreArgument, parse_options
+
+
+def export(
+    export_format: Annotated[str, typer.Argument(metavar="FORMAT", help="See `merflow formats`.")],
+    store: StoreArgument,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to make.")],
+    opt: OptOption = None,
+) -> None:
+    """Write what training code reads, in one of the formats that `merflow formats` lists."""
+    from extractors.core.media.frame_reader import ClipReader
+    from storage.exporters import export as write_export
+    from storage.store.store import open_store
+
+    for line in write_export(export_format, open_store(store), destination, parse_options(opt), ClipReader()):
+        typer.echo(line)
+    typer.echo(f"wrote {destination}")
+
+
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores to join.")],
+    store: Annotated[Path, typer.Option("--store", "-s", help="Folder of the new store.")],
+) -> None:
+    """Join stores whose features have the same recipes into a new one."""
+    from storage.store.merge import merge as join
+
+    for line in join(stores, store):
+        typer.echo(line)

@@ -1,0 +1,60 @@
+"""`merflow status`, `inspect` and `verify`: what a store holds, what failed, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import JsonOption, StoreArgument, console
+from storage.wording import counted
+
+
+def status(store: StoreArgument, as_json: JsonOption = False) -> None:
+    """Say what is stored, what failed and why, and what is missing."""
+    from flows.cli.tables import show_status
+    from flows.status import read_status
+    from storage.store.store import open_store
+
+    found = read_status(open_store(store))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+    else:
+        show_status(console(), found, store, brief=False)
+    raise typer.Exit(found.exit_code)
+
+
+def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_json: JsonOption = False) -> None:
+    """Show every feature of one clip: shape, times, valid share, summary numbers."""
+    from dataclasses import asdict
+
+    from flows.cli.tables import show_inspection
+    from flows.status import inspect_clip
+    from storage.store.store import open_store
+
+    rows, failures = inspect_clip(open_store(store), clip)
+    if as_json:
+        found = {"clip": clip, "features": [asdict(r) for r in rows], "failures": [asdict(f) for f in failures]}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_inspection(console(), clip, rows, failures)
+
+
+def verify(store: StoreArgument) -> None:
+    """Re-read every stored byte: checksums, shapes, finiteness, ids; notes say what is missing."""
+    from storage.store.store import open_store
+    from storage.store.gaps import notes
+    from storage.store.verify import problems
+
+    found = list(problems(store))  # reads stores too damaged to open
+    for problem in found:
+        typer.echo(problem)
+    if found:
+        typer.echo(counted(len(found), "problem"))
+        raise typer.Exit(1)
+    opened = open_store(store)
+    for note in notes(opened):
+        typer.echo(f"note: {note}")
+    stored = sum(len(opened.clip_ids(name)) for name in opened.specs)
+    typer.echo(f"0 problems in {stored} stored clip features")

@@ -1,0 +1,52 @@
+"""`merflow extractors`, `detectors`, `corpora` and `formats`: the plug-ins, and every option of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.options import console
+
+if TYPE_CHECKING:
+    from configs.plugins import Registry
+
+NameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them: list its options.")]
+
+
+def extractors(name: NameArgument = None) -> None:
+    """List the extractors, or the options of one."""
+    from extractors.core.extractor import EXTRACTORS
+
+    _show(EXTRACTORS, name)
+
+
+def detectors(name: NameArgument = None) -> None:
+    """List the face detectors, or the options of one."""
+    from extractors.core.faces.detectors import DETECTORS
+
+    _show(DETECTORS, name)
+
+
+def corpora(name: NameArgument = None) -> None:
+    """List the corpus readers, or the options of one."""
+    from storage.corpora import CORPORA
+
+    _show(CORPORA, name)
+
+
+def formats(name: NameArgument = None) -> None:
+    """List the export formats, or the options of one."""
+    from storage.exporters import EXPORTERS
+
+    _show(EXPORTERS, name)
+
+
+def _show(registry: Registry[Any], name: str | None) -> None:
+    from flows.cli.tables import show_options
+
+    if name is not None:
+        show_options(console(), registry.summary(name), registry.options(name))
+        return
+    for known in registry.names():
+        typer.echo(f"{known:16} {registry.summary(known)}")

@@ -1,0 +1,103 @@
+"""What travels between a run and its workers: the run's context, shards with their work, and reports. Plain data."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from configs.plugins import Section
+from storage.clip import Clip
+from storage.records import FeatureSpec, Shard
+
+VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """One feature of a run: what to build for it, and what comes out.
+
+    Attributes:
+        extractor: Name of the extractor.
+        feature: Name of the feature.
+        options: The extractor's options, checked.
+        spec: What its numbers are, as the planner knows it.
+        inputs: Specs of the features that it is computed from.
+    """
+
+    extractor: str
+    feature: str
+    options: Section
+    spec: FeatureSpec
+    inputs: Mapping[str, FeatureSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all shards of a run have in common; travels to the workers.
+
+    Attributes:
+        run: Id of the run.
+        root: Folder that the clips' media paths start from, absolute.
+        store: The store's folder, absolute.
+        features: The features, each after those it needs.
+        threads: Threads of each worker's model arithmetic.
+        skipped_reasons: Reasons that count as skipped by rule, not as failed.
+    """
+
+    run: str
+    root: str
+    store: str
+    features: tuple[FeaturePlan, ...]
+    threads: int = 1
+    skipped_reasons: frozenset[str] = frozenset()
+
+    @property
+    def specs(self) -> dict[str, FeatureSpec]:
+        """What each feature's numbers are."""
+        return {plan.feature: plan.spec for plan in self.features}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A shard and what to do with it.
+
+    Attributes:
+        shard: The clips.
+        todo: The features that each clip still misses, with the number of the attempt: `{clip id: {feature: 1}}`.
+        context: What it has in common with the run's other shards.
+    """
+
+    shard: Shard
+    todo: Mapping[str, Mapping[str, int]]
+    context: RunContext
+
+
+@dataclass(slots=True)
+class ShardReport:
+    """What became of a shard; small enough for Prefect.
+
+    Attributes:
+        shard: The shard's id.
+        clips: Clips in it.
+        failed_clips: Clips that failed for at least one feature.
+        outcomes: How many (clip, feature) pairs were `stored`, `failed`, `skipped`, or found `already` stored.
+        seconds: Wall seconds by stage: `decode`, `write`, each feature's name, and its parts as `feature.part`.
+        decoded_again: Passes over frames beyond the first, of clips whose frames do not fit in memory.
+    """
+
+    shard: str
+    clips: int
+    failed_clips: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    decoded_again: int = 0
+
+
+OnClip = Callable[[Clip, bool], None]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that can change a number, for the shard file."""
+    return {name: version(name) for name in VERSIONS}

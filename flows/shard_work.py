@@ -1,0 +1,141 @@
+"""The clips of one shard on their way: decoding and preparation on a helper thread, networks on this one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.errors import RunError
+from extractors.core.extractor import Extractor
+from extractors.core.media.clip_media import Media
+from flows.job import ShardReport
+from storage.clip import Clip
+from storage.records import Failure, Features
+from storage.store.store import FeatureStore
+
+GROUP_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class ReadyClip:
+    """A decoded clip on its way through the extractors."""
+
+    clip: Clip
+    media: Media
+    outcomes: dict[str, Features | Failure] = field(default_factory=dict)
+
+
+class ShardWork:
+    """The clips of one shard on their way through decoding and extractors.
+
+    Args:
+        root: Folder that the clips' media paths start from.
+        store: Where features lie that others are computed from.
+        extractors: The run's extractors by feature, each after those it needs.
+        todo: The features to extract from each clip.
+        report: Seconds by stage are added to it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        store: FeatureStore,
+        extractors: Mapping[str, Extractor[Any]],
+        todo: Mapping[str, Sequence[str]],
+        report: ShardReport,
+    ) -> None:
+        self._root, self._store, self._extractors = root, store, extractors
+        self._todo, self._report = todo, report
+
+    def run(self, clips: Sequence[Clip]) -> Iterator[ReadyClip]:
+        """Every clip with its outcomes, in order.
+
+        Raises:
+            RunError: If the media folder is gone.
+        """
+        if not self._root.is_dir():
+            raise RunError(f"{self._root}: the media folder is not there")
+        wanted = {name for clip in clips for name in self._todo[clip.id]}
+        networks = [e for name, e in self._extractors.items() if name in wanted and not e.releases_gil]
+        for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
+            for extractor in networks:
+                self._extract(extractor, group)
+            for ready in group:
+                self._report.decoded_again += max(0, ready.media.video_passes - 1)
+                ready.media.close()
+                yield ready
+
+    def _groups(self, clips: Sequence[Clip], size: int) -> Iterator[list[ReadyClip]]:
+        """Clips that go through the networks together, while a helper thread prepares the next ones."""
+        rest = iter(clips)
+
+        def prepare_group() -> list[ReadyClip]:
+            group: list[ReadyClip] = []
+            while len(group) < size and sum(r.media.kept_bytes for r in group) < GROUP_BYTES:
+                clip = next(rest, None)
+                if clip is None:
+                    break
+                group.append(self._prepare(clip))
+            return group
+
+        with ThreadPoolExecutor(1, "merflow-decode") as helper:
+            ahead = helper.submit(prepare_group)
+            while group := ahead.result():
+                ahead = helper.submit(prepare_group)
+                yield group
+
+    def _prepare(self, clip: Clip) -> ReadyClip:
+        chosen = [self._extractors[name] for name in self._todo[clip.id]]
+        modalities = {e.modality for e in chosen}
+        media = Media(clip, self._root, audio="audio" in modalities, video="video" in modalities)
+        with timed(self._report, "decode"):
+            media.decode()
+        self._restore_inputs(clip, media, chosen)
+        ready = ReadyClip(clip, media)
+        for extractor in chosen:
+            if extractor.releases_gil:
+                self._extract(extractor, [ready])
+        for extractor in chosen:
+            if not extractor.releases_gil:
+                extractor.prepare(media)
+        return ready
+
+    def _restore_inputs(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:
+        """Set the features that the chosen ones are computed from and that the store already holds."""
+        for name in {need for e in chosen for need in e.needs} - {e.feature for e in chosen}:
+            outcome = self._store.outcome_of(clip.id, name)
+            if outcome is not None and outcome.state != "stored":
+                media.set_feature(name, Failure(clip.id, name, outcome.reason, "failed in an earlier run"))
+            elif outcome is not None:
+                media.set_feature(name, self._store.get(clip.id, name))
+
+    def _extract(self, extractor: Extractor[Any], group: Sequence[ReadyClip]) -> None:
+        batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
+        with timed(self._report, extractor.feature):
+            outcomes = extractor.extract([ready.media for ready in batch]) if batch else []
+        for ready, outcome in zip(batch, outcomes, strict=True):
+            ready.outcomes[extractor.feature] = outcome
+            ready.media.set_feature(extractor.feature, outcome)
+        for part, seconds in extractor.seconds.items():
+            self._report.seconds[f"{extractor.feature}.{part}"] += seconds
+        extractor.seconds.clear()
+
+
+@contextmanager
+def timed(report: ShardReport, stage: str) -> Iterator[None]:
+    """Add the wall seconds of a block to a report.
+
+    Args:
+        report: The report.
+        stage: Such as `decode` or `write`.
+    """
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        report.seconds[stage] += time.perf_counter() - begin
