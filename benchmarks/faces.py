@@ -3,7 +3,7 @@
     python -m benchmarks.faces [--clips FOLDER] [--frames 16] [--repeats 2] [--threads 2] [--no-compile]
 
 The network has the configuration of py-feat's checkpoints since v2.5 (9.6 GFLOP a face) and comes out of one file in
-py-feat's own format for both. Stock is `Detectorv2(identity_model=None).detect`, fed with decoded pictures, while
+py-feat's own format for both. Stock is `Detectorv2(identity_model=None).detect`, fed with decoded frames, while
 merflow decodes too. Its batch size is the faster one of 1 and 4 in the first round. It is held to one face a frame, or
 seeded weights would have it see hundreds: threshold 1.1, and a RetinaFace whose seeded weights say "background"
 everywhere, so that it pays for its network but not for sorting out boxes that trained weights would never give. Clips
@@ -125,8 +125,8 @@ class Bench:
         import torch
 
         media = opened(clip, frames)
-        pictures = np.stack([frame.rgb() for frame in media.frames()]).transpose(0, 3, 1, 2)
-        tensor, faces = torch.from_numpy(np.ascontiguousarray(pictures)), prepared(media)
+        frames = np.stack([frame.rgb() for frame in media.frames()]).transpose(0, 3, 1, 2)
+        tensor, faces = torch.from_numpy(np.ascontiguousarray(frames)), prepared(media)
         found = {f"stock, batch {n}": timed(partial(self._detect, tensor, n)) / frames for n in sizes}
         for name, made in self._ours.items():
             made.seconds.clear()
@@ -135,12 +135,12 @@ class Bench:
             found[f"{name} network alone"] = timed(partial(forward, made, faces)) / frames
         return found
 
-    def _detect(self, pictures: Any, size: int) -> None:
+    def _detect(self, frames: Any, size: int) -> None:
         table = self._stock.detect(
-            pictures, data_type="tensor", batch_size=size, face_detection_threshold=1.1, progress_bar=False
+            frames, data_type="tensor", batch_size=size, face_detection_threshold=1.1, progress_bar=False
         )
-        if len(table) != len(pictures):
-            raise SystemExit(f"stock ran its network {len(table)} times on {len(pictures)} frames")
+        if len(table) != len(frames):
+            raise SystemExit(f"stock ran its network {len(table)} times on {len(frames)} frames")
 
     @staticmethod
     def _stage(made: Any, clip: Path, frames: int) -> None:

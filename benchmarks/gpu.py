@@ -3,7 +3,7 @@
     python -m benchmarks.gpu [--seconds S] [--clips N]
 
 Needs torch, transformers, numpy and h5py only, beside this repository. Weights are random, of full size; clips are
-noise of S seconds give or take a third, so that batches are of mixed length. Both ways start from sound in this
+noise of S seconds give or take a third, so that batches are of mixed length. Both ways start from audio in this
 machine's memory and end with float32 rows on its disk: one HDF5 file, or one .npy file per clip. They take turns;
 medians count.
 
@@ -54,14 +54,14 @@ def main() -> None:
         print("no GPU: nothing was measured")
         print(json.dumps({"benchmark": "gpu", "ratio": None, "measured": False, "machine": {"gpus": 0}}))
         return
-    found = measure("cuda", sounds(given.clips, given.seconds), LARGE, MATRIX)
+    found = measure("cuda", waveforms(given.clips, given.seconds), LARGE, MATRIX)
     card = {"gpus": torch.cuda.device_count(), "gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
     ratio = found["bf16_batch"]["clips_per_s"] / found["float32_single"]["clips_per_s"]
     line = {"benchmark": "gpu", "ratio": round(ratio, 2), "measured": True, "batch": BATCH, "clips": given.clips}
     print(json.dumps(line | found | {"machine": card}))
 
 
-def sounds(clips: int, seconds: float) -> list[np.ndarray]:
+def waveforms(clips: int, seconds: float) -> list[np.ndarray]:
     """Noise of mixed length, (N,) float32 each."""
     random = np.random.default_rng(0)
     lengths = (random.uniform(2 / 3, 4 / 3, clips) * seconds * RATE).astype(int)
@@ -99,7 +99,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class Way:
-    """A network on a device, and a way to get the rows of some sounds out of it."""
+    """A network on a device, and a way to get the rows of some waveforms out of it."""
 
     def __init__(self, device: str, precision: Precision, settings: dict[str, Any]) -> None:
         from transformers import HubertConfig, HubertModel
@@ -109,7 +109,7 @@ class Way:
         self.model = prepare(HubertModel(HubertConfig(**settings)), device, precision)
 
     def run(self, waves: list[np.ndarray], folder: Path) -> None:
-        """From sound in memory to rows on disk."""
+        """From audio in memory to rows on disk."""
         raise NotImplementedError
 
     def figures(self, seconds: float, waves: list[np.ndarray], folder: Path, matrix: int) -> dict[str, float]:
@@ -146,7 +146,7 @@ class Batched(Way):
     """As merflow: sorted by length, padded with a mask, 16 clips at once where they fit, one file."""
 
     def run(self, waves: list[np.ndarray], folder: Path) -> None:
-        """From sound in memory to rows on disk."""
+        """From audio in memory to rows on disk."""
         rows: list[np.ndarray] = []
         for start in range(0, len(waves), BATCH):
             budget = memory_budget(self.device) // SAMPLE_BYTES
@@ -156,12 +156,12 @@ class Batched(Way):
             file["values"] = np.concatenate(rows)
 
     def forward(self, waves: list[np.ndarray]) -> list[np.ndarray]:
-        """(steps, 1024) float32 of each sound of one batch."""
+        """(steps, 1024) float32 of each audio of one batch."""
         lengths = torch.tensor([wave.size for wave in waves])
-        sound = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
-        mask = (torch.arange(sound.shape[1]) < lengths[:, None]).long().to(self.device)
+        audio = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+        mask = (torch.arange(audio.shape[1]) < lengths[:, None]).long().to(self.device)
         with torch.inference_mode():
-            states = self.model(sound.to(self.device, self.dtype), attention_mask=mask).last_hidden_state
+            states = self.model(audio.to(self.device, self.dtype), attention_mask=mask).last_hidden_state
             host = states.float().cpu().numpy()
         return [row[: (int(n) - WINDOW) // HOP + 1] for row, n in zip(host, lengths, strict=True)]
 
@@ -170,11 +170,11 @@ class Single(Way):
     """As the reference scripts: one clip at a time, all hidden states, one file per clip."""
 
     def run(self, waves: list[np.ndarray], folder: Path) -> None:
-        """From sound in memory to rows on disk."""
+        """From audio in memory to rows on disk."""
         for number, wave in enumerate(waves):
             with torch.no_grad():
-                sound = torch.from_numpy(wave)[None].to(self.device)
-                states = self.model(sound, output_hidden_states=True).hidden_states[-1]
+                audio = torch.from_numpy(wave)[None].to(self.device)
+                states = self.model(audio, output_hidden_states=True).hidden_states[-1]
             np.save(folder / f"{number}.npy", states[0].cpu().numpy())
 
 

@@ -1,6 +1,6 @@
 """What a shard costs beyond its own work: the whole flow against the plain function, same shards, one run.
 
-Shards hold one second of sound each and compute GeMAPS, so that nearly all is overhead. `ratio` is milliseconds per
+Shards hold one second of audio each and compute GeMAPS, so that nearly all is overhead. `ratio` is milliseconds per
 shard of the flow (Prefect task, window, store) over the plain function called in a loop; `dask` adds two workers.
 """
 
@@ -46,10 +46,10 @@ def corpus(folder: Path) -> Manifest:
     (folder / "media").mkdir()
     rng = np.random.default_rng(0)
     for i in range(SHARDS):
-        sound = (0.1 * rng.standard_normal((1, 16_000))).astype(np.float32)
+        audio = (0.1 * rng.standard_normal((1, 16_000))).astype(np.float32)
         with av.open(str(folder / "media" / f"c{i:03d}.wav"), "w") as out:
             stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
-            frame = av.AudioFrame.from_ndarray((sound * 32_767).astype(np.int16), format="s16", layout="mono")
+            frame = av.AudioFrame.from_ndarray((audio * 32_767).astype(np.int16), format="s16", layout="mono")
             frame.sample_rate = 16_000
             out.mux(stream.encode(frame))
             out.mux(stream.encode(None))

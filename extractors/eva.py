@@ -1,8 +1,8 @@
-"""EVA-CLIP: what a large image model trained with captions sees in one picture of the clip.
+"""EVA-CLIP: what a large image model trained with captions sees in one frame of the clip.
 
 Fang et al., "EVA: Exploring the Limits of Masked Visual Representation Learning at Scale", CVPR 2023; Sun et al.,
-"EVA-CLIP", arXiv:2303.15389. EVA-ViT-g (patches of 14, width 1408) on one whole picture of 448 x 448 is the global
-encoder of Emotion-LLaMA (Cheng et al., NeurIPS 2024), which computes it online from the first picture.
+"EVA-CLIP", arXiv:2303.15389. EVA-ViT-g (patches of 14, width 1408) on one whole frame of 448 x 448 is the global
+encoder of Emotion-LLaMA (Cheng et al., NeurIPS 2024), which computes it online from the first frame.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class EVAOptions(NetworkOptions):
 
     Attributes:
         weights: An EVA with a class token in timm's layout: `config.json` and `model.safetensors`.
-        picture: `first`; `middle`: number N // 2 of N, counted from 0; `peak`: where the face is most expressive.
-        peak_of: Feature with OpenFace's AU columns, one row for each picture, that `peak` is found in.
+        frame: `first`; `middle`: number N // 2 of N, counted from 0; `peak`: where the face is most expressive.
+        peak_of: Feature with OpenFace's AU columns, one row for each frame, that `peak` is found in.
         peak_rule: How `peak` is found; see `storage/au_rules.py`.
         tokens: `class`: the class token, one row. `patches`: those of the patches in reading order, 4 side by side in
             one row of four times the width, as Emotion-LLaMA feeds them on.
@@ -49,7 +49,7 @@ class EVAOptions(NetworkOptions):
     """
 
     weights: Weights = Weights(hub="timm/eva_giant_patch14_clip_224.laion400m")
-    picture: Literal["first", "middle", "peak"] = "first"
+    frame: Literal["first", "middle", "peak"] = "first"
     peak_of: str = "action_units"
     peak_rule: Rule = "documented"
     tokens: Literal["class", "patches"] = "class"
@@ -58,13 +58,13 @@ class EVAOptions(NetworkOptions):
     @model_validator(mode="after")
     def _peak_is_used(self) -> Self:
         unused = sorted({"peak_of", "peak_rule"} & self.model_fields_set)
-        if self.picture != "peak" and unused:
-            raise ValueError(f"{unused[0]} is for picture: peak")
+        if self.frame != "peak" and unused:
+            raise ValueError(f"{unused[0]} is for frame: peak")
         return self
 
 
 class EVA(NetworkExtractor[EVAOptions, Pixels]):
-    """Tokens of one whole picture, resized to 448 x 448 (bicubic, aspect not kept)."""
+    """Tokens of one whole frame, resized to 448 x 448 (bicubic, aspect not kept)."""
 
     name = "eva"
     Options = EVAOptions
@@ -77,7 +77,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
     @property
     def needs(self) -> tuple[str, ...]:
         """The feature that tells the peak."""
-        return (self.options.peak_of,) if self.options.picture == "peak" else ()
+        return (self.options.peak_of,) if self.options.frame == "peak" else ()
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -92,14 +92,15 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
             modality="video",
             level="frame" if patches else "utterance",
             columns=tuple(f"eva_{i}" for i in range(width * GROUP if patches else width)),
-            recipe={"picture": options.picture, "tokens": options.tokens, "recipe": options.recipe, "side": SIDE}
+            # `picture` as in stores of merflow 0.1: the numbers are the same, and so is the digest.
+            recipe={"picture": options.frame, "tokens": options.tokens, "recipe": options.recipe, "side": SIDE}
             | {"mean": self._scale[0], "deviation": self._scale[1]}
             | self._peak_recipe(),
             source="EVA-CLIP (timm)",
         )
 
     def _peak_recipe(self) -> dict[str, Any]:
-        if self.options.picture != "peak":
+        if self.options.frame != "peak":
             return {}
         peak_of = self.inputs[self.options.peak_of]
         nothing = Features(np.zeros((0, len(peak_of.columns)), np.float32), np.zeros((0, 2)), np.zeros(0, np.bool_))
@@ -189,7 +190,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         return model
 
     def units(self, media: Media) -> Iterator[Pixels]:
-        """(3, 448, 448) of the picture; none if there is no peak.
+        """(3, 448, 448) of the frame; none if there is no peak.
 
         Raises:
             ClipError: `no_video`, why the file could not be read, or why there are no AUs.
@@ -198,16 +199,16 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         yield from (self._scaling.fit(frame.rgb()) for frame in media.frames() if frame.index == chosen)
 
     def _chosen(self, media: Media) -> int | None:
-        """Index of the picture."""
+        """Index of the frame."""
         stamps = media.frame_times()
-        if self.options.picture != "peak":
-            return 0 if self.options.picture == "first" else len(stamps) // 2
+        if self.options.frame != "peak":
+            return 0 if self.options.frame == "first" else len(stamps) // 2
         feature = self.options.peak_of
         peak = peak_frame(media.feature(feature), self.inputs[feature].columns, self.options.peak_rule)
         return None if peak is None else int(np.abs(stamps[:, 0] - peak.time).argmin())
 
     def forward(self, units: list[Pixels]) -> list[Array]:
-        """The class token (1, D), or the patches (P / 4, 4 D), of each picture."""
+        """The class token (1, D), or the patches (P / 4, 4 D), of each frame."""
         pixels = self._scaling(self.tensor(np.stack(units))).to(torch_dtype(self.options.precision))
         with self.running():
             tokens = self._model(pixels)
@@ -218,9 +219,9 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         return list(self.array(chosen))
 
     def features(self, media: Media, outputs: list[Array]) -> Features:
-        """One row, or one for every 4 patches, all stamped with the time in which the picture is shown.
+        """One row, or one for every 4 patches, all stamped with the time in which the frame is shown.
 
-        Where no picture has a face, there is no peak: one row, NaN and not valid, stamped with the clip.
+        Where no frame has a face, there is no peak: one row, NaN and not valid, stamped with the clip.
         """
         stamps, chosen = media.frame_times(), self._chosen(media)
         if chosen is None:

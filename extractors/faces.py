@@ -52,7 +52,7 @@ class FacesExtractor(Extractor[Faces]):
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """Nine columns, one row per picture.
+        """Nine columns, one row per frame.
 
         Raises:
             RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
@@ -85,10 +85,10 @@ class FacesExtractor(Extractor[Faces]):
         load_detector(self.options.detector).build(self.options)
 
     def extract_clip(self, media: Media) -> Features:
-        """The clip's main track, a row per picture, with the pictures' times.
+        """The clip's main track, a row per frame, with the frames' times.
 
         Raises:
-            ClipError: If the clip has no pictures.
+            ClipError: If the clip has no frames.
         """
         track = find_main_face(media, self.options)
         values = np.full((len(track.valid), len(FACE_COLUMNS)), np.nan, dtype=np.float32)

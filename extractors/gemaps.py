@@ -62,7 +62,7 @@ class GemapsOptions(Section):
 
 
 class Gemaps(Extractor[GemapsOptions]):
-    """openSMILE low-level descriptors or functionals on 16 kHz mono sound."""
+    """openSMILE low-level descriptors or functionals on 16 kHz mono audio."""
 
     name = "gemaps"
     Options = GemapsOptions
@@ -117,9 +117,9 @@ class Gemaps(Extractor[GemapsOptions]):
         _ = self._smile
 
     def extract_clip(self, media: Media) -> Features:
-        """Give exactly what `opensmile.Smile.process_signal` gives for the clip's sound, values and times.
+        """Give exactly what `opensmile.Smile.process_signal` gives for the clip's audio, values and times.
 
-        openSMILE stamps row i with [i * 10 ms, i * 10 ms + 20 ms) and ends the last row at the end of the sound.
+        openSMILE stamps row i with [i * 10 ms, i * 10 ms + 20 ms) and ends the last row at the end of the audio.
 
         Raises:
             ClipError: `too_short` under 60 ms, where openSMILE would give one row of NaN.

@@ -1,4 +1,4 @@
-"""MAE: what a masked autoencoder of single pictures sees in each face.
+"""MAE: what a masked autoencoder of single frames sees in each face.
 
 He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022. MERR's local encoder (Cheng et al.,
 "Emotion-LLaMA", NeurIPS 2024) is a ViT-L of this kind, trained further on faces: `mae_checkpoint-340.pth`, whose
@@ -37,7 +37,7 @@ class MAEOptions(FrameOptions):
 
     Attributes:
         weights: A ViT-MAE in Hugging Face's layout, or `local` with `format: mae-pth`, a file of MAE's own code.
-        every: Looks at pictures 0, n, 2n, ... of the clip.
+        every: Looks at frames 0, n, 2n, ... of the clip.
     """
 
     weights: Weights = Weights(hub="facebook/vit-mae-large")
@@ -45,7 +45,7 @@ class MAEOptions(FrameOptions):
 
 
 class MAE(FrameNetwork[MAEOptions]):
-    """The class token after the last norm, of the whole picture: nothing is masked."""
+    """The class token after the last norm, of the whole frame: nothing is masked."""
 
     name = "mae"
     Options = MAEOptions
@@ -80,7 +80,7 @@ class MAE(FrameNetwork[MAEOptions]):
         )
 
     def load(self, device: str) -> None:
-        """Load the encoder and what sizes and scales its pictures.
+        """Load the encoder and what sizes and scales its frames.
 
         Raises:
             RunError: If the weights are missing, damaged or of another model.
@@ -99,14 +99,14 @@ class MAE(FrameNetwork[MAEOptions]):
             yield pixels
 
     def _seen(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.bool_]:
-        """Of the pictures looked at, those that show the main face."""
+        """Of the frames looked at, those that show the main face."""
         seen = np.ones(len(media.frame_times()), np.bool_)
         if boxes is not None:
             seen &= np.isfinite(boxes).all(axis=1)
         return seen[:: self.options.every]
 
     def forward(self, units: list[Pixels]) -> list[Array]:
-        """(1, D) of each picture."""
+        """(1, D) of each frame."""
         import torch
 
         pixels = self.stacked(units)
@@ -118,9 +118,9 @@ class MAE(FrameNetwork[MAEOptions]):
         return list(self.array(tokens))
 
     def features(self, media: Media, outputs: list[Array]) -> Features:
-        """A row for each picture looked at, NaN and not valid where there is no face, or the mean of the valid rows.
+        """A row for each frame looked at, NaN and not valid where there is no face, or the mean of the valid rows.
 
-        A row is stamped with the time in which its picture is shown, the mean with the clip. A clip of one picture
+        A row is stamped with the time in which its frame is shown, the mean with the clip. A clip of one frame
         has one row.
         """
         seen = self._seen(media, self.boxes(media))

@@ -1,7 +1,7 @@
 """Quality flags of a clip: how much of it shows the main face, how large, steady, sharp and well lit that is.
 
 One row per clip, always valid and finite. The flags describe; no clip is dropped for them. What cannot be measured is
-0: a clip without a face has face share, size and drift 0, and its sharpness and exposure are the whole picture's.
+0: a clip without a face has face share, size and drift 0, and its sharpness and exposure are the whole frame's.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ class QualityOptions(Section):
 class Quality(Extractor[QualityOptions]):
     """Twelve numbers per clip.
 
-    - `face_share`: share of the pictures that show the main face.
+    - `face_share`: share of the frames that show the main face.
     - `track_count`: face tracks of the clip; 1 where one person is there all the time.
-    - `most_faces`: most faces in one picture, of the pictures that show the main face.
-    - `face_size`: side of the main face (square root of its box's area) over the picture's short side, median over the
-      pictures. A box may reach over the picture's edge.
+    - `most_faces`: most faces in one frame, of the frames that show the main face.
+    - `face_size`: side of the main face (square root of its box's area) over the frame's short side, median over the
+      frames. A box may reach over the frame's edge.
     - `face_drift`: root mean square distance of the main face's centre from its mean position, over the median side of
       the face: 0 for a still face, 1 for one that wanders by its own size.
     - `sharpness`: variance of the Laplacian (low is blurred) of the main face, in grey and scaled to 128 x 128 pixels,
-      mean over at most 16 of the pictures that show it, evenly spread (Pech-Pacheco et al., "Diatom autofocusing in
+      mean over at most 16 of the frames that show it, evenly spread (Pech-Pacheco et al., "Diatom autofocusing in
       brightfield microscopy: a comparative study", ICPR 2000).
     - `overexposed`, `underexposed`: share of those same pixels with a grey value of 240 or more, and of 15 or less.
-    - `width`, `height`: of the upright picture, after the clip's crop.
-    - `fps`: pictures over the seconds in which they are shown, by the container's times; `duration`: those seconds.
+    - `width`, `height`: of the upright frame, after the clip's crop.
+    - `fps`: frames over the seconds in which they are shown, by the container's times; `duration`: those seconds.
     """
 
     name = "quality"
@@ -97,7 +97,7 @@ class Quality(Extractor[QualityOptions]):
         """Measure one clip.
 
         Raises:
-            ClipError: If the clip has no pictures.
+            ClipError: If the clip has no frames.
         """
         times = media.frame_times()
         faces = media.feature(FACES)
@@ -136,7 +136,7 @@ def _look(media: Media, faces: Features) -> tuple[tuple[int, int], npt.NDArray[n
 
 
 def _grey(frame: Frame, box: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(128, 128) grey values 0..255 of a box, or of the whole picture where there is no box or it is outside."""
+    """(128, 128) grey values 0..255 of a box, or of the whole frame where there is no box or it is outside."""
     from PIL import Image
 
     width, height = frame.size

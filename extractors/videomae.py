@@ -1,4 +1,4 @@
-"""VideoMAE: what a self-supervised video model sees in 16 pictures of a clip.
+"""VideoMAE: what a self-supervised video model sees in 16 frames of a clip.
 
 Tong et al., "VideoMAE: Masked Autoencoders are Data-Efficient Learners for Self-Supervised Video Pre-Training",
 NeurIPS 2022. `uniform16` and `two_segment` are the samplings of the feature scripts of MERTools (Lian et al.,
@@ -23,9 +23,9 @@ from extractors.core.networks.network_extractor import Array
 from storage.records import Features, FeatureSpec
 
 FRAMES = 16  # one pass of the model
-TUBELET = 2  # pictures in one row
+TUBELET = 2  # frames in one row
 ROWS = FRAMES // TUBELET
-STRIDE = 4  # pictures between those that `two_segment` takes
+STRIDE = 4  # frames between those that `two_segment` takes
 FULL: dict[str, Any] = {
     "hidden_size": 768,
     "num_hidden_layers": 12,
@@ -44,12 +44,12 @@ class VideoMAEOptions(FrameOptions):
     """Settings of VideoMAE.
 
     Attributes:
-        weights: A VideoMAE of 16 pictures in Hugging Face's layout, or `local` with `format: videomae-pth`, a file of
+        weights: A VideoMAE of 16 frames in Hugging Face's layout, or `local` with `format: videomae-pth`, a file of
             VideoMAE's own code.
-        sampling: Which pictures. `uniform16`: 16 spread over the clip. `two_segment`: of every 4th picture the first 16
+        sampling: Which frames. `uniform16`: 16 spread over the clip. `two_segment`: of every 4th frame the first 16
             and the last 16. `sliding`: windows of 16 neighbours. `eight_pairs`: two neighbours in the middle of each
             of 8 equal segments.
-        stride: Pictures from one window of `sliding` to the next; over 16 leaves some out, under 16 overlaps.
+        stride: Frames from one window of `sliding` to the next; over 16 leaves some out, under 16 overlaps.
         last_norm: `model` applies the norm after the last block where the checkpoint has one; `none` leaves it out, as
             MERR's script does.
     """
@@ -67,7 +67,7 @@ class VideoMAEOptions(FrameOptions):
 
 
 class VideoMAE(FrameNetwork[VideoMAEOptions]):
-    """VideoMAE's last hidden state, averaged over the patches of each pair of pictures."""
+    """VideoMAE's last hidden state, averaged over the patches of each pair of frames."""
 
     name = "videomae"
     Options = VideoMAEOptions
@@ -92,7 +92,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
         """Width comes from `config.json` or the `.pth` file; hop and window vary with the clip's length.
 
         Raises:
-            RunError: If the weights are not on this machine, or are not a VideoMAE of 16 pictures.
+            RunError: If the weights are not on this machine, or are not a VideoMAE of 16 frames.
         """
         options = self.options
         stride = {"stride": options.stride} if options.sampling == "sliding" else {}
@@ -115,7 +115,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
                 raise RunError(f"videomae: {key} is {settings[key]}, expected {value}")
 
     def load(self, device: str) -> None:
-        """Load the model and what sizes and scales its pictures.
+        """Load the model and what sizes and scales its frames.
 
         Raises:
             RunError: If the weights are missing, damaged or of another model.
@@ -144,7 +144,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
                 held = {i: kept for i, kept in held.items() if i >= needed}
 
     def _windows(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.intp]:
-        """(windows, 16) indices of the pictures taken: of all, or of those that show the main face."""
+        """(windows, 16) indices of the frames taken: of all, or of those that show the main face."""
         count = len(media.frame_times())
         usable = np.arange(count) if boxes is None else np.flatnonzero(np.isfinite(boxes).all(axis=1))
         picked = self._sampled(usable.size) if usable.size else []
@@ -168,7 +168,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
 
         Rows are in order of start; where windows overlap in time, their rows alternate and are not merged. Row times:
         see `row_times`. Without any face every row is NaN and not valid, and their times tile the clip. The mean
-        is stamped with the clip. Clips of any length have rows; see the samplings for those under 16 pictures.
+        is stamped with the clip. Clips of any length have rows; see the samplings for those under 16 frames.
         """
         if not outputs:
             frame_rows = len(self._sampled(1)) // TUBELET
@@ -188,22 +188,22 @@ def _without_norm(model: Any) -> Any:
 
 
 def uniform16(count: int) -> list[int]:
-    """Indices of 16 pictures spread evenly over `count`; under 16, all of them and then the last one again."""
+    """Indices of 16 frames spread evenly over `count`; under 16, all of them and then the last one again."""
     picked = [int(k * max(count / FRAMES, 1.0)) for k in range(min(count, FRAMES))]
     return picked + picked[-1:] * (FRAMES - len(picked))
 
 
 def two_segment(count: int) -> list[int]:
-    """32 indices: of every 4th of `count` pictures the first 16, then the last 16; the last one fills up."""
+    """32 indices: of every 4th of `count` frames the first 16, then the last 16; the last one fills up."""
     picked = list(range(0, count, STRIDE))
     picked += picked[-1:] * (FRAMES - len(picked))
     return picked[:FRAMES] + picked[-FRAMES:]
 
 
 def sliding(count: int, stride: int = FRAMES) -> list[int]:
-    """16 indices for each window, `stride` pictures apart; the last window ends with the last picture.
+    """16 indices for each window, `stride` frames apart; the last window ends with the last frame.
 
-    The last window may therefore overlap the one before more than the others do. Under 16 pictures there is one window,
+    The last window may therefore overlap the one before more than the others do. Under 16 frames there is one window,
     all of them and then the last one again.
     """
     last = max(count - FRAMES, 0)
@@ -212,9 +212,9 @@ def sliding(count: int, stride: int = FRAMES) -> list[int]:
 
 
 def eight_pairs(count: int) -> list[int]:
-    """16 indices: two neighbours in the middle of each of 8 equal segments; up to 9 pictures, the first two each time.
+    """16 indices: two neighbours in the middle of each of 8 equal segments; up to 9 frames, the first two each time.
 
-    A clip of one picture has only that one.
+    A clip of one frame has only that one.
     """
     tick = (count - 1) / ROWS if count > ROWS + 1 else 0.0
     firsts = [int(tick / 2 + tick * k) for k in range(ROWS)]
@@ -225,14 +225,14 @@ SAMPLINGS = {"uniform16": uniform16, "two_segment": two_segment, "eight_pairs": 
 
 
 def row_times(stamps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Times of a window's rows, each made from two pictures.
+    """Times of a window's rows, each made from two frames.
 
-    A row lasts from the start of its first picture to the start of the next row's; the last one to the end of the
-    last picture taken. Where a short clip fills up with its last picture, rows from there on share what is left of
+    A row lasts from the start of its first frame to the start of the next row's; the last one to the end of the
+    last frame taken. Where a short clip fills up with its last frame, rows from there on share what is left of
     the window evenly.
 
     Args:
-        stamps: (16, 2) seconds in which the pictures are shown.
+        stamps: (16, 2) seconds in which the frames are shown.
 
     Returns:
         (8, 2) seconds, half-open, without gap or overlap.

@@ -22,7 +22,7 @@ class Clip:
         start: Seconds into the media where the clip starts; None means from the beginning.
         end: Seconds into the media where the clip ends; None means to the end.
         audio_channel: 0-based channel to use; None means FFmpeg's standard down-mix to mono.
-        crop: Part of the picture to use as fractions (left, top, right, bottom) of the upright frame.
+        crop: Part of the frame to use as fractions (left, top, right, bottom) of the upright frame.
         split: Corpus split such as `train`; None if the corpus has none.
         text: Transcript.
         language: BCP 47 tag of the spoken language.

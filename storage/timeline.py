@@ -129,7 +129,7 @@ def fit_length(
         (length, D) float32 and (length,) bool. Every row whose mask is False holds `fill` throughout.
 
     Raises:
-        ValueError: If the length is negative, or `side` or `keep` is none of the choices.
+        ValueError: If the length is negative, or `side` or `keep` is not one of the choices.
     """
     source, target = fit_slices(len(valid), length, side, keep)
     mask = np.zeros(length, np.bool_)

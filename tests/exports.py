@@ -52,8 +52,8 @@ MAE = FeatureSpec("mae", "mae", "video", "frame", wide("mae"), weights={"file": 
 VIDEOMAE = FeatureSpec("videomae", "videomae", "video", "utterance", wide("videomae"))
 SPECS = (GEMAPS, ACTION_UNITS, FACES, HUBERT, MAE, VIDEOMAE)
 
-# Pictures of each clip, 25 a second.
-PICTURES = {"clip_2_Cooking_1": 10, "clip_1_Test_2": 25, "clip_1_Test_1": 31, "clip_3_News_1": 40}
+# Frames of each clip, 25 a second.
+FRAMES = {"clip_2_Cooking_1": 10, "clip_1_Test_2": 25, "clip_1_Test_1": 31, "clip_3_News_1": 40}
 _LABELS = {"audio": "netral", "text": "negatif", "video": "negatif"}
 
 
@@ -73,9 +73,9 @@ CLIPS = (
 )
 
 
-def features(spec: FeatureSpec, clip_id: str, pictures: int) -> Features:
-    """Seeded numbers in the ranges of the columns; every fifth picture has no face, HuBERT and GeMAPS have no gaps."""
-    seconds = pictures / 25
+def features(spec: FeatureSpec, clip_id: str, frames: int) -> Features:
+    """Seeded numbers in the ranges of the columns; every fifth frame has no face, HuBERT and GeMAPS have no gaps."""
+    seconds = frames / 25
     hop = {"gemaps": 0.01, "hubert": 0.02}.get(spec.extractor, 0.04)
     n = 1 if spec.level == "utterance" else round(seconds / hop) - (hop < 0.04)
     rng = np.random.default_rng([len(spec.columns), *clip_id.encode()])
@@ -121,7 +121,7 @@ def make_store(
             entries = []
             for clip in (clips[i] for i in places):
                 key = (clip.id, spec.name)
-                values = (replaced or {}).get(key) or features(spec, clip.id, PICTURES.get(clip.id, 20))
+                values = (replaced or {}).get(key) or features(spec, clip.id, FRAMES.get(clip.id, 20))
                 failed = Failure(clip.id, spec.name, "no_audio", "x")
                 entries.append(Entry(clip.id, "f", failed if key in without else values))
             store.put(f"r-{number}", spec, entries, {})

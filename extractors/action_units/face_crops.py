@@ -1,6 +1,6 @@
 """The square around a face, cut out and scaled as py-feat does it for its network, from the pixels it needs only.
 
-py-feat turns the whole picture into floats, samples 256 x 256 points around the face bilinearly, mirroring the picture
+py-feat turns the whole frame into floats, samples 256 x 256 points around the face bilinearly, mirroring the frame
 at its edges (`extract_face_square_pad_torch`), and shrinks that to 224 x 224 with smoothing. Both steps are linear and
 treat rows and columns alike, so here a face has two small sparse matrices, one for its rows and one for its columns,
 and they meet the bytes around the face only. Positions are computed in float32 in the order in which py-feat and torch
@@ -30,7 +30,7 @@ def face_square(box: npt.NDArray[Any]) -> Float32:
     """The square that py-feat cuts around a box: on its longer side times 1.2, centred, at least a pixel.
 
     Args:
-        box: (4,) x1, y1, x2, y2 in pixels; may reach over the picture's edge.
+        box: (4,) x1, y1, x2, y2 in pixels; may reach over the frame's edge.
 
     Returns:
         (3,) float32 left, top and side in pixels.
@@ -41,7 +41,7 @@ def face_square(box: npt.NDArray[Any]) -> Float32:
 
 
 def cut_face(rgb: npt.NDArray[np.uint8], square: Float32, size: int = INPUT) -> Float32:
-    """Cut out a square and scale it; the picture mirrors at its edges.
+    """Cut out a square and scale it; the frame mirrors at its edges.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -83,10 +83,10 @@ def _weights(origin: np.float32, side: np.float32, length: int, size: int) -> tu
 
 
 def _positions(origin: np.float32, side: np.float32, length: int) -> Float32:
-    """(256,) pixels at which py-feat samples one axis, mirrored into the picture as torch's `grid_sample` does it."""
+    """(256,) pixels at which py-feat samples one axis, mirrored into the frame as torch's `grid_sample` does it."""
     half, full = np.float32(0.5), np.float32(length)
     points = origin + (np.arange(CHIP, dtype=np.float32) + half) / np.float32(CHIP) * side
-    grid = 2 * (points + half) / full - 1  # -1..1 over the picture
+    grid = 2 * (points + half) / full - 1  # -1..1 over the frame
     unrounded = (grid + 1).astype(np.float64) * np.float64(full / 2) - 0.5  # torch fuses these two: one rounding
     from_edge = np.abs(unrounded.astype(np.float32) + half)
     from_edge -= np.trunc(from_edge / (2 * full)) * (2 * full)

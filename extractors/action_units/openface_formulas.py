@@ -1,6 +1,6 @@
 """OpenFace 2.2's columns, computed from py-feat's network. Formulas, signs and how they were checked: docs.
 
-The camera frame is OpenFace's: x right in the picture, y down, z away from the camera, in millimetres. The pinhole
+The camera frame is OpenFace's: x right in the frame, y down, z away from the camera, in millimetres. The pinhole
 camera is OpenFace's default. Landmarks come from the MediaPipe mesh of 478 points; their depth is the network's own
 relative depth, scaled by one assumed length. Baltrusaitis et al., "OpenFace 2.0: Facial Behavior Analysis Toolkit",
 IEEE FG 2018. `docs/openface_columns.md` has the whole story.
@@ -25,23 +25,23 @@ OUTER_CORNERS = (33, 263)
 OUTER_CORNERS_MM = 93.0
 PUPIL_RADIUS = 0.44  # of the iris's; the mesh has no pupil
 
-# Eyelid points 8..19 of each OpenFace eye, from the corner at the picture's left over the upper lid; two mesh points
+# Eyelid points 8..19 of each OpenFace eye, from the corner at the frame's left over the upper lid; two mesh points
 # stand for the point half way between them.
 _LIDS = (
     ((33,), (246, 161), (160,), (159,), (158,), (157, 173), (133,), (155, 154), (153,), (145,), (144,), (163, 7)),
     ((362,), (398, 384), (385,), (386,), (387,), (388, 466), (263,), (249, 390), (373,), (374,), (380,), (381, 382)),
 )
-_IRISES = (468, 473)  # the centre; the next four are the ring's right, top, left and bottom in the picture
+_IRISES = (468, 473)  # the centre; the next four are the ring's right, top, left and bottom in the frame
 
 
 def openface_values(*, mesh: Array, sizes: Array, pose: Array, gaze: Array, aus: Array, face: Sequence[int]) -> Array:
     """The columns `storage.vocabulary.openface_columns.OPENFACE_COLUMNS` of N faces.
 
     Args:
-        mesh: (N, 478, 3) x and y in pixels of the picture, z in pixels with smaller values nearer to the camera.
-        sizes: (N, 2) width and height of the pictures in pixels.
+        mesh: (N, 478, 3) x and y in pixels of the frame, z in pixels with smaller values nearer to the camera.
+        sizes: (N, 2) width and height of the frames in pixels.
         pose: (N, 6) the network's head pose; the first three are a rotation vector in the camera frame, radians.
-        gaze: (N, 2) the network's yaw (positive towards the picture's left) and pitch (positive down), radians.
+        gaze: (N, 2) the network's yaw (positive towards the frame's left) and pitch (positive down), radians.
         aus: (N, 20) probabilities of `FEAT_AUS`.
         face: 68 mesh indices: the points of the 68-point scheme.
 
@@ -70,7 +70,7 @@ def gaze_columns(gaze: Array) -> Array:
     """(N, 8) unit vector of each eye and the gaze angles; py-feat has one gaze, so both eyes get it.
 
     Args:
-        gaze: (N, 2) yaw (positive towards the picture's left) and pitch (positive down), radians.
+        gaze: (N, 2) yaw (positive towards the frame's left) and pitch (positive down), radians.
     """
     yaw, pitch = gaze.T
     x, y, z = -np.sin(yaw) * np.cos(pitch), np.sin(pitch), -np.cos(yaw) * np.cos(pitch)
@@ -80,7 +80,7 @@ def gaze_columns(gaze: Array) -> Array:
 def euler_angles(rotation: Array) -> Array:
     """(N, 3) angles about x, y and z in radians such that R = Rx Ry Rz, as OpenFace reports head rotation.
 
-    Positive is: looking down, turning to the person's right (the picture's left), tilting clockwise in the picture.
+    Positive is: looking down, turning to the person's right (the frame's left), tilting clockwise in the frame.
 
     Args:
         rotation: (N, 3) rotation vectors, radians.
@@ -107,10 +107,10 @@ def au_columns(aus: Array) -> Array:
 
 
 def focal_length(sizes: Array) -> Array:
-    """(N,) OpenFace's default focal length in pixels, used for both axes; the centre is the picture's.
+    """(N,) OpenFace's default focal length in pixels, used for both axes; the centre is the frame's.
 
     Args:
-        sizes: (N, 2) width and height of the pictures in pixels.
+        sizes: (N, 2) width and height of the frames in pixels.
     """
     return (500 * sizes[:, 0] / 640 + 500 * sizes[:, 1] / 480) / 2
 

@@ -45,7 +45,7 @@ def feat_values(heads: Mapping[str, Float32], mesh: npt.NDArray[np.float64]) -> 
 
     Args:
         heads: The network's outputs by name, as `split_heads` gives them.
-        mesh: (N, 478, 3) x and y in pixels of the picture; z is taken from the network as it is.
+        mesh: (N, 478, 3) x and y in pixels of the frame; z is taken from the network as it is.
 
     Returns:
         (N, 1523) float64.

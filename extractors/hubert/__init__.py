@@ -88,10 +88,10 @@ class HubertOptions(NetworkOptions):
 
 
 class Hubert(NetworkExtractor[HubertOptions, Array]):
-    """Hidden states of 16 kHz mono sound, scaled as a whole as the checkpoint's own settings say.
+    """Hidden states of 16 kHz mono audio, scaled as a whole as the checkpoint's own settings say.
 
     Layer-norm checkpoints share batches with padding and a mask. Group-norm checkpoints (`feat_extract_norm: group`,
-    such as HuBERT-base) take statistics over the whole padded row, so that only sounds of equal length share one.
+    such as HuBERT-base) take statistics over the whole padded row, so that only waveforms of equal length share one.
     """
 
     name = "hubert"
@@ -107,7 +107,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
     def spec(self) -> FeatureSpec:
         """Width, flavour and steps come from `config.json`.
 
-        `window` is what the convolutions see of the sound; the transformer sees the whole pass.
+        `window` is what the convolutions see of the audio; the transformer sees the whole pass.
 
         Raises:
             RunError: If the weights are not on this machine or of another model, or lack a layer that is asked for.
@@ -162,7 +162,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         return chosen
 
     def load(self, device: str) -> None:
-        """Load the model and the checkpoint's own scaling of the sound.
+        """Load the model and the checkpoint's own scaling of the audio.
 
         Raises:
             RunError: If the weights are missing, damaged or of another model, or were trained on another sampling rate.
@@ -178,23 +178,23 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
             raise RunError(f"{self.feature}: the model hears {self._scaler.sampling_rate} Hz, expected {RATE} Hz")
 
     def units(self, media: Media) -> Iterator[Array]:
-        """Scaled sound, cut into what the network sees at once.
+        """Scaled audio, cut into what the network sees at once.
 
         Raises:
             ClipError: `no_audio`, or `too_short` for a single step (25 ms).
         """
         audio, least = media.audio(), self._steps.window
         if audio.samples.size < least:
-            raise ClipError("too_short", f"{audio.samples.size} samples of sound at 16 kHz, the model needs {least}")
+            raise ClipError("too_short", f"{audio.samples.size} samples of audio at 16 kHz, the model needs {least}")
         scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
         yield from passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
 
     def group(self, unit: Array) -> Hashable:
-        """Group-norm models only batch sounds of equal length."""
+        """Group-norm models only batch waveforms of equal length."""
         return unit.size if self._settings["feat_extract_norm"] == "group" else None
 
     def forward(self, units: list[Array]) -> list[Array]:
-        """(steps, D) of each sound; what the network makes of padding is cut off."""
+        """(steps, D) of each audio; what the network makes of padding is cut off."""
         import torch
 
         waves, mask = padded(units)
@@ -215,10 +215,10 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
     def features(self, media: Media, outputs: list[Array]) -> Features:
         """One row per step, or their mean.
 
-        Step i is computed from [i * 20 ms, i * 20 ms + 25 ms) after the sound's start, and stamped so. `merbench`
+        Step i is computed from [i * 20 ms, i * 20 ms + 25 ms) after the audio's start, and stamped so. `merbench`
         starts afresh in every block: steps of block b count from b * 10 s, so that 35 ms at its end are in no
         step. The steps of its padded tail are kept as the script keeps them, in the mean too: those with times
-        past the end of the sound heard only zeros. The utterance row is stamped with the whole sound.
+        past the end of the audio heard only zeros. The utterance row is stamped with the whole audio.
         """
         audio, recipe = media.audio(), self.options.recipe
         values = joined(outputs, audio.samples.size, recipe, self._steps)

@@ -1,4 +1,4 @@
-"""How speech networks of the wav2vec 2.0 family cut sound into steps, and long sound into passes. Plain arithmetic."""
+"""How speech networks of the wav2vec 2.0 family cut audio into steps, and long audio into passes. Plain arithmetic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Span = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Where the steps of a network lie in its sound.
+    """Where the steps of a network lie in its audio.
 
     Attributes:
         hop: Samples between the starts of two steps.
@@ -45,7 +45,7 @@ class Steps:
         return max((samples - self.window) // self.hop + 1, 0)
 
     def times(self, steps: int, *, in_blocks: bool) -> npt.NDArray[np.float64]:
-        """(T, 2) seconds from the sound's start that each step is computed from.
+        """(T, 2) seconds from the audio's start that each step is computed from.
 
         Args:
             steps: Number of steps T.
@@ -64,7 +64,7 @@ class Steps:
         may overlap more. Where two windows overlap, the earlier one gives the first half and the later one the rest.
 
         Args:
-            steps: Steps of the whole sound.
+            steps: Steps of the whole audio.
 
         Returns:
             For each window the first step it sees, the first it gives, and the one after the last it gives.
@@ -93,7 +93,7 @@ def joined(
 
     Args:
         outputs: What each pass gave.
-        samples: Samples of the whole sound.
+        samples: Samples of the whole audio.
         recipe: The recipe.
         steps: The network's steps.
     """
@@ -104,7 +104,7 @@ def joined(
 
 
 def padded(waves: Sequence[npt.NDArray[np.float32]]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
-    """Stack sounds of any length: (B, N) padded with zeros, and (B, N) with 1 for sound, None if all are as long."""
+    """Stack waveforms of any length: (B, N) padded with zeros, and (B, N) with 1 for audio, None if all are as long."""
     longest = max(wave.size for wave in waves)
     if all(wave.size == longest for wave in waves):
         return np.stack(waves), None

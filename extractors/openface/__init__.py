@@ -1,4 +1,4 @@
-"""OpenFace 2.2's own features: gaze, eyes, pose, landmarks and action units, a row per picture.
+"""OpenFace 2.2's own features: gaze, eyes, pose, landmarks and action units, a row per frame.
 
 Baltrusaitis et al., "OpenFace 2.0: Facial Behavior Analysis Toolkit", IEEE FG 2018. Nothing of OpenFace is in merflow:
 its program runs where the user has it, or its CSV files are read. What the columns mean: `docs/openface_columns.md`.
@@ -85,9 +85,9 @@ class OpenfaceOptions(Section):
 
 
 class Openface(Extractor[OpenfaceOptions]):
-    """OpenFace's columns for every picture of a clip; a row is valid where OpenFace says `success`.
+    """OpenFace's columns for every frame of a clip; a row is valid where OpenFace says `success`.
 
-    Times are those of the clip's own pictures: row i of the CSV is picture i, whatever timestamp OpenFace gives it.
+    Times are those of the clip's own frames: row i of the CSV is frame i, whatever timestamp OpenFace gives it.
     """
 
     name = "openface"
@@ -97,7 +97,7 @@ class Openface(Extractor[OpenfaceOptions]):
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """The engine's columns, one row per picture.
+        """The engine's columns, one row per frame.
 
         Raises:
             RunError: If the program, the package or the folder is not on this machine, and how to get it.
@@ -137,10 +137,10 @@ class Openface(Extractor[OpenfaceOptions]):
         _ = self._engine
 
     def extract_clip(self, media: Media) -> Features:
-        """Get the clip's CSV, read it and lay it over the clip's pictures.
+        """Get the clip's CSV, read it and lay it over the clip's frames.
 
         Raises:
-            ClipError: `program_failed`, `bad_csv`, or why the clip has no pictures.
+            ClipError: `program_failed`, `bad_csv`, or why the clip has no frames.
         """
         times = media.frame_times()
         with TemporaryDirectory(prefix="merflow-openface-", ignore_cleanup_errors=True) as scratch:

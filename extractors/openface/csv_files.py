@@ -23,7 +23,7 @@ import numpy.typing as npt
 from storage.errors import ClipError
 
 _SUCCESS = {"1": True, "0": False, "true": True, "false": False}
-_MOST_MISSING = 0.05  # of the pictures; two of them always may be
+_MOST_MISSING = 0.05  # of the frames; two of them always may be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,36 +31,36 @@ class OpenfaceRows:
     """The rows of one face.
 
     Attributes:
-        pictures: (R,) int64, number of each row's picture from 0, increasing.
+        frames: (R,) int64, number of each row's frame from 0, increasing.
         success: (R,) bool, whether OpenFace found the face in it.
         values: (R, D) float64 of the columns asked for; NaN where not `success`.
     """
 
-    pictures: npt.NDArray[np.int64]
+    frames: npt.NDArray[np.int64]
     success: npt.NDArray[np.bool_]
     values: npt.NDArray[np.float64]
 
     def over(self, count: int, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """The rows laid over a clip's pictures.
+        """The rows laid over a clip's frames.
 
         Args:
-            count: How many pictures the clip has.
+            count: How many frames the clip has.
             name: Named in errors.
 
         Returns:
             (count, D) float32 and (count,) bool: NaN and False where OpenFace failed or wrote no row.
 
         Raises:
-            ClipError: `bad_csv` if it has a row for a picture that the clip lacks, or none for more than 2 pictures and
+            ClipError: `bad_csv` if it has a row for a frame that the clip lacks, or none for more than 2 frames and
                 5 %: then it is of another clip, or cut off.
         """
-        last, missing = int(self.pictures[-1]) + 1, count - len(self.pictures)
+        last, missing = int(self.frames[-1]) + 1, count - len(self.frames)
         if last > count or missing > max(2, _MOST_MISSING * count):
-            reach = f"{len(self.pictures)} rows up to picture {last}"
-            raise ClipError("bad_csv", f"{name}: {reach}, but the clip has {count} pictures", stage="check")
+            reach = f"{len(self.frames)} rows up to frame {last}"
+            raise ClipError("bad_csv", f"{name}: {reach}, but the clip has {count} frames", stage="check")
         values = np.full((count, self.values.shape[1]), np.nan, dtype=np.float32)
         valid = np.zeros(count, dtype=np.bool_)
-        values[self.pictures], valid[self.pictures] = self.values, self.success
+        values[self.frames], valid[self.frames] = self.values, self.success
         return values, valid
 
 

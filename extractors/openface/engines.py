@@ -142,7 +142,7 @@ class Pyfaceau(Engine):
         self.identity = {"engine": "pyfaceau"}
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
-        """Run it. It exits with 1, after it wrote its CSV, also where no picture has a face."""
+        """Run it. It exits with 1, after it wrote its CSV, also where no frame has a face."""
         video, found = clip_file(media, scratch), scratch / "out.csv"
         command = (self._python, "-m", "pyfaceau", str(video), "-o", str(found))
         status, log = run(command, scratch, self._limit)

@@ -1,4 +1,4 @@
-"""One clip through an outside program: its pictures as a file, a private folder, a time limit.
+"""One clip through an outside program: its frames as a file, a private folder, a time limit.
 
 Programs run without a shell, in a process group of their own that is ended as a whole.
 """
@@ -74,23 +74,23 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def clip_file(media: Media, scratch: Path) -> Path:
-    """A video file in `scratch` whose pictures are the clip's.
+    """A video file in `scratch` whose frames are the clip's.
 
     It is a copy of the clip's file, so that the program's own decoder sees what it would see without merflow. Where
-    the clip is a part of its file, is cropped, or must be turned upright, it is the clip's pictures, losslessly coded.
+    the clip is a part of its file, is cropped, or must be turned upright, it is the clip's frames, losslessly coded.
 
     Raises:
-        ClipError: If the clip has no pictures.
+        ClipError: If the clip has no frames.
     """
     clip, source = media.clip, media.video_path
     media.frame_times()  # raises what is wrong with the clip
-    turned = round(next(media.frames()).picture.rotation / 90) % 4
+    turned = round(next(media.frames()).frame.rotation / 90) % 4
     if source is None or clip.start or clip.end is not None or clip.crop is not None or turned:
-        return _write_pictures(media, scratch / "clip.avi")
+        return _write_frames(media, scratch / "clip.avi")
     return Path(shutil.copyfile(source, scratch / f"clip{source.suffix}"))
 
 
-def _write_pictures(media: Media, path: Path) -> Path:
+def _write_frames(media: Media, path: Path) -> Path:
     times = media.frame_times()
     rate = Fraction(len(times) / float(times[-1, 1] - times[0, 0])).limit_denominator(1001)
     with av.open(str(path), "w") as out:
@@ -98,9 +98,9 @@ def _write_pictures(media: Media, path: Path) -> Path:
         stream.width, stream.height = next(media.frames()).size
         stream.pix_fmt = "bgr0"
         for frame in media.frames():
-            picture = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
-            picture.pts = frame.index
-            picture.time_base = 1 / rate
-            out.mux(stream.encode(picture))
+            frame = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
+            frame.pts = frame.index
+            frame.time_base = 1 / rate
+            out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path

@@ -109,7 +109,7 @@ def peak_frame(features: Features, columns: Sequence[str], rule: Rule) -> Peak |
     `documented`: the row with the largest sum of the frequent AUs' `_r`. `mer_factory`: of all `_r`.
 
     Args:
-        features: One row per picture.
+        features: One row per frame.
         columns: Names of the features' columns.
         rule: One of `RULES`.
 
@@ -170,7 +170,7 @@ def chronological_peaks(
     """Rows of the local maxima of the sum of all `_r`, as MER-Factory finds them: the first and last row never are.
 
     Args:
-        features: One row per picture.
+        features: One row per frame.
         columns: Names of the features' columns.
         distance: Least rows between two maxima.
 

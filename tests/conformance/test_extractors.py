@@ -49,7 +49,7 @@ def clips(tmp_path_factory, feat_clips):
     folder = tmp_path_factory.mktemp("clips")
     write_clip(folder / "usual.mp4", seconds=1.3)
     write_clip(folder / "short.mp4", seconds=0.12, fps=25)
-    write_clip(folder / "one_picture.mp4", seconds=0.04, fps=25, audio=tone(0.01))
+    write_clip(folder / "one_frame.mp4", seconds=0.04, fps=25, audio=tone(0.01))
     write_clip(folder / "silent.mp4", seconds=0.8, audio=np.zeros((1, 35_280), np.float32))
     write_clip(folder / "mute.mp4", seconds=0.6, audio=None)
     write_clip(folder / "blind.wav", seconds=0.6, video=False)

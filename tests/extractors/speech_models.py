@@ -47,11 +47,11 @@ def batch_of(tmp_path: Path) -> list[Media]:
     clips = []
     for i, seconds in enumerate(LENGTHS):
         (tmp_path / str(i)).mkdir(exist_ok=True)
-        clips.append(media_of(tmp_path / str(i), (1 + i) * 0.1 * sound(seconds, seed=i)))
+        clips.append(media_of(tmp_path / str(i), (1 + i) * 0.1 * audio(seconds, seed=i)))
     return clips
 
 
-def sound(seconds: float, seed: int = 0) -> np.ndarray:
+def audio(seconds: float, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(size=round(seconds * RATE)).astype(np.float32)
     return tone(seconds, RATE)[0] + 0.05 * noise
 

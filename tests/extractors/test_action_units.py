@@ -192,7 +192,7 @@ def test_no_memory_at_all_is_the_clips_failure(media, feat_clips, monkeypatch):
     assert len(sizes) <= 6 * int(face_track(media, Faces()).valid.sum())
 
 
-def test_rows_are_the_pictures_with_a_face(extractor, feat_clips):
+def test_rows_are_the_frames_with_a_face(extractor, feat_clips):
     media = _media(feat_clips, "face_noface.mov", start=2.2, end=2.8)
     [found] = extractor.extract([media])
     np.testing.assert_array_equal(found.valid, face_track(media, Faces()).valid)

@@ -43,7 +43,7 @@ def media(tmp_path_factory) -> Media:
 
 @pytest.fixture(scope="module")
 def aus(media, openface) -> Features:
-    """Made-up action units on the clip's pictures, a fifth of them failed."""
+    """Made-up action units on the clip's frames, a fifth of them failed."""
     rng, times = np.random.default_rng(3), media.frame_times()
     width = len(openface.spec.columns)
     values = rng.choice([0, 0, 1, 1.5, 3], (len(times), width)).astype(np.float32)

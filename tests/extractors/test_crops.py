@@ -25,9 +25,9 @@ def test_crops_are_where_py_feat_crops(box):
     import torch
 
     rgb = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    picture = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    frame = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
     crop = feat_module("utils.image_operations").extract_face_square_pad_torch
-    theirs, _ = crop(picture, torch.tensor([box], dtype=torch.float32), 64, 1.2)
+    theirs, _ = crop(frame, torch.tensor([box], dtype=torch.float32), 64, 1.2)
     ours = crop_face(rgb, np.array(box, np.float32), size=64, expand=1.2)
     assert ours.shape == (64, 64, 3)
     assert ours.dtype == np.uint8
@@ -35,6 +35,6 @@ def test_crops_are_where_py_feat_crops(box):
 
 
 @pytest.mark.parametrize("crop", [None, (0.1, 0.2, 0.85, 0.9)])
-def test_the_full_size_is_that_of_the_upright_cropped_picture(feat_clips, crop):
+def test_the_full_size_is_that_of_the_upright_cropped_frame(feat_clips, crop):
     frame = next(decoded(feat_clips / "single_face.mp4", end=0.1, crop=crop).frames())
     assert frame.size == frame.rgb().shape[1::-1]

@@ -19,14 +19,14 @@ from extractors.core.faces.main_face import face_track, recipe
 from extractors.core.networks.pyfeat import feat_module
 from extractors.core.networks.weights import seeded, sha256_of
 from configs.errors import RunError
-from tests.scenes import decoded, pictures_of, written
+from tests.scenes import decoded, frames_of, written
 
 STOCK = {"detector": "retinaface", "detect_every": 1, "short_side": None, "min_confidence": 0.5}
 
 
 @pytest.fixture(scope="module")
 def single(feat_clips) -> list[np.ndarray]:
-    return pictures_of(feat_clips / "single_face.mp4", 8)
+    return frames_of(feat_clips / "single_face.mp4", 8)
 
 
 def test_every_detector_is_found_by_name_and_offers_the_same():
@@ -130,7 +130,7 @@ def saved(tmp_path_factory) -> Path:
 
     net = seeded(0, feat_module("face_detectors.Retinaface.Retinaface_model").RetinaFace)
     for parameter in net.BboxHead.parameters():
-        parameter.data *= 0.01  # a seed alone gives boxes that are thousands of pictures wide
+        parameter.data *= 0.01  # a seed alone gives boxes that are thousands of frames wide
     folder = tmp_path_factory.mktemp("retinaface")
     save_file(net.state_dict(), str(folder / "model.safetensors"))
     return folder
@@ -150,8 +150,8 @@ def test_retinaface_gives_the_boxes_of_py_feats_detectorv2(saved, tmp_path, feat
     with torch.no_grad():
         stock.face_detector = feat_module("detector_v2").Retinaface(device="cpu")
     monkeypatch.setattr(retinaface, "choose_device", lambda: "cpu")
-    pictures = pictures_of(feat_clips / "single_face.mp4", 4, 128, 72)
-    media = decoded(written(tmp_path / "small.mp4", pictures))
+    frames = frames_of(feat_clips / "single_face.mp4", 4, 128, 72)
+    media = decoded(written(tmp_path / "small.mp4", frames))
     track = face_track(media, Faces(**STOCK, weights=Weights(local=saved)))
     assert torch.is_grad_enabled() == before
     for frame in media.frames():
@@ -161,7 +161,7 @@ def test_retinaface_gives_the_boxes_of_py_feats_detectorv2(saved, tmp_path, feat
         ours += [
             np.append(t.boxes[frame.index - t.first], t.confidence[frame.index - t.first])
             for t in track.others
-            if frame.index in t.pictures
+            if frame.index in t.frames
         ]
         assert 10 < len(theirs) == len(ours) == track.count[frame.index]
         np.testing.assert_array_equal(np.array(sorted(map(tuple, ours))), np.array(sorted(map(tuple, theirs))))

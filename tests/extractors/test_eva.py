@@ -20,7 +20,7 @@ from extractors.core.networks.weights import seeded
 from extractors.eva import CLIP_SCALE, FULL
 from configs.errors import RunError
 from storage.records import Failure, Features, FeatureSpec
-from tests.extractors.picture_clips import CENTER, TINY, built, media_of, run, worst_of_batching
+from tests.extractors.frame_clips import CENTER, TINY, built, media_of, run, worst_of_batching
 
 NAME = "eva_giant_patch14_clip_224"
 AUS = ("AU06_r", "AU12_r", "AU06_c", "AU12_c")
@@ -59,14 +59,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm, "create_model", lambda name, *, pretrained, **plain: small_giant(**plain))
 
 
-def pixels_of(picture: np.ndarray) -> torch.Tensor:
+def pixels_of(frame: np.ndarray) -> torch.Tensor:
     """(1, 3, 448, 448) as Emotion-LLaMA's processor makes them."""
-    resized = np.asarray(Image.fromarray(picture).resize((448, 448), Image.Resampling.BICUBIC), np.float32) / 255
+    resized = np.asarray(Image.fromarray(frame).resize((448, 448), Image.Resampling.BICUBIC), np.float32) / 255
     scaled = (resized - np.array(CLIP_SCALE[0], np.float32)) / np.array(CLIP_SCALE[1], np.float32)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]
 
 
-def first_picture(media: Media) -> np.ndarray:
+def first_frame(media: Media) -> np.ndarray:
     return next(iter(media.frames())).rgb()
 
 
@@ -78,7 +78,7 @@ def test_the_class_token_is_timms_own(folder: Path, tmp_path: Path) -> None:
     weights = str(folder / "model.safetensors")
     timm.models.load_checkpoint(model, weights, filter_fn=timm.models.eva.checkpoint_filter_fn)
     with torch.no_grad():
-        expected = model.forward_features(pixels_of(first_picture(media)))[:, 0]
+        expected = model.forward_features(pixels_of(first_frame(media)))[:, 0]
     np.testing.assert_allclose(found.values, expected.numpy(), atol=1e-4)
     np.testing.assert_allclose(found.times, [[0.0, 0.04]])
 
@@ -95,7 +95,7 @@ def test_emotion_llamas_tokens_written_out_anew(folder: Path, tmp_path: Path, to
     state["pos_embed"] = torch.cat([state["pos_embed"][:, :1], grid.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
     model.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")})
     with torch.no_grad():
-        x = model.patch_embed(pixels_of(first_picture(media)))
+        x = model.patch_embed(pixels_of(first_frame(media)))
         x = torch.cat([model.cls_token, x], dim=1) + model.pos_embed
         for block in list(model.blocks)[:-1]:
             x = block(x)
@@ -105,9 +105,9 @@ def test_emotion_llamas_tokens_written_out_anew(folder: Path, tmp_path: Path, to
     assert found.times.tolist() == [[0.0, 0.04]] * len(expected)
 
 
-def test_the_aspect_is_not_kept_and_only_the_chosen_picture_counts(tmp_path: Path) -> None:
+def test_the_aspect_is_not_kept_and_only_the_chosen_frame_counts(tmp_path: Path) -> None:
     media = media_of(tmp_path, 5)
-    first, middle = run("eva", media), run("eva", media, picture="middle")
+    first, middle = run("eva", media), run("eva", media, frame="middle")
     np.testing.assert_allclose(first.times, media.frame_times()[:1])
     np.testing.assert_allclose(middle.times, media.frame_times()[2:3])
     assert (first.values != middle.values).any()
@@ -116,14 +116,14 @@ def test_the_aspect_is_not_kept_and_only_the_chosen_picture_counts(tmp_path: Pat
 
 
 def test_features_share_a_network_only_where_it_is_the_same() -> None:
-    one, middle, other = (built("eva", o) for o in ({}, {"picture": "middle"}, {"recipe": "emotion_llama"}))
+    one, middle, other = (built("eva", o) for o in ({}, {"frame": "middle"}, {"recipe": "emotion_llama"}))
     assert one._model is middle._model
     assert len(one._model.blocks) == len(other._model.blocks) + 1
 
 
-def test_a_clip_of_one_picture_has_its_first_and_middle(tmp_path: Path) -> None:
+def test_a_clip_of_one_frame_has_its_first_and_middle(tmp_path: Path) -> None:
     media = media_of(tmp_path, 1)
-    np.testing.assert_array_equal(run("eva", media).values, run("eva", media, picture="middle").values)
+    np.testing.assert_array_equal(run("eva", media).values, run("eva", media, frame="middle").values)
 
 
 class Aus:
@@ -135,7 +135,7 @@ class Aus:
 
 
 def at_peak(aus: Aus, **options: Any) -> Any:
-    eva = build_extractor("eva", "eva", {"weights": TINY, "picture": "peak"} | options, CENTER)
+    eva = build_extractor("eva", "eva", {"weights": TINY, "frame": "peak"} | options, CENTER)
     assert resolve_dependencies([eva, aus])[-1] is eva  # type: ignore[list-item]
     return eva
 
@@ -200,7 +200,7 @@ def test_digests_tell_every_setting_apart() -> None:
     choices: list[dict[str, Any]] = [
         {},
         {"weights": {"random": {"seed": 1, "size": "tiny"}}},
-        {"picture": "middle"},
+        {"frame": "middle"},
         {"tokens": "patches"},
         {"recipe": "emotion_llama"},
         {"precision": "bf16"},
@@ -212,7 +212,7 @@ def test_digests_tell_every_setting_apart() -> None:
 
 
 def test_options_without_effect_are_refused() -> None:
-    with pytest.raises(ConfigError, match="peak_rule is for picture: peak"):
+    with pytest.raises(ConfigError, match="peak_rule is for frame: peak"):
         build_extractor("eva", "e", {"peak_rule": "mer_factory"}, CENTER)
 
 

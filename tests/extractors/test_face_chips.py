@@ -1,4 +1,4 @@
-"""Faces cut for the network, against py-feat's own crop of the whole picture and its own scaling."""
+"""Faces cut for the network, against py-feat's own crop of the whole frame and its own scaling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from extractors.action_units.face_crops import CHIP, cut_face, face_square, norm
 from extractors.core.networks.pyfeat import feat_module
 
 SIZES = [(640, 360), (1920, 1080), (97, 33)]  # width, height
-BOXES = {  # x1, y1, x2, y2 in parts of the picture
+BOXES = {  # x1, y1, x2, y2 in parts of the frame
     "inside": (0.41, 0.22, 0.57, 0.61),
     "over_the_left": (-0.12, 0.31, 0.11, 0.72),
     "over_the_top": (0.43, -0.23, 0.61, 0.18),
@@ -31,13 +31,13 @@ def _py_feats(rgb, box):
     import torch
 
     crop = feat_module("utils.image_operations").extract_face_square_pad_torch
-    picture = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
-    return crop(picture, torch.from_numpy(box)[None], CHIP, 1.2)
+    frame = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+    return crop(frame, torch.from_numpy(box)[None], CHIP, 1.2)
 
 
 @pytest.fixture(scope="module")
 def noise() -> dict[tuple[int, int], np.ndarray]:
-    """Pictures in which every neighbour differs: a sample a hundredth of a pixel off shows."""
+    """Frames in which every neighbour differs: a sample a hundredth of a pixel off shows."""
     random = np.random.default_rng(0)
     return {size: random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) for size in SIZES}
 
@@ -65,7 +65,7 @@ def test_the_networks_input_is_py_feats(noise, part):
     theirs = network.preprocess(_py_feats(noise[size], box)[0])
     ours = normalised(cut_face(noise[size], face_square(box))[None])
     assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=5e-6)  # 1e-6 of the picture, divided by 0.225
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=5e-6)  # 1e-6 of the frame, divided by 0.225
 
 
 def test_only_the_pixels_around_the_face_matter(noise):
@@ -78,8 +78,8 @@ def test_only_the_pixels_around_the_face_matter(noise):
     assert (cut_face(blackened, square) != cut_face(rgb, square)).any()
 
 
-def test_a_transposed_picture_gives_the_transposed_face(noise):
-    """Rows and columns are treated alike: a turned box on a turned picture is the same face turned."""
+def test_a_transposed_frame_gives_the_transposed_face(noise):
+    """Rows and columns are treated alike: a turned box on a turned frame is the same face turned."""
     rgb, box = noise[640, 360], np.array([500, 200, 700, 330], dtype=np.float32)
     turned = cut_face(np.ascontiguousarray(rgb.transpose(1, 0, 2)), face_square(box[[1, 0, 3, 2]]))
     np.testing.assert_allclose(turned.transpose(0, 2, 1), cut_face(rgb, face_square(box)), rtol=0, atol=1e-6)

@@ -16,7 +16,7 @@ from tests.scenes import decoded, written
 
 
 class Script:
-    """A detector for pictures whose grey value is ten times their index; records which it looked at."""
+    """A detector for frames whose grey value is ten times their index; records which it looked at."""
 
     WEIGHTS = None
 
@@ -71,7 +71,7 @@ def test_a_jump_is_looked_at_frame_by_frame(scripted):
     assert [(t.id, t.first, t.last, t.boxes[0, 0]) for t in track.others] == [(1, 8, 12, 60.0)]
 
 
-def test_another_face_that_comes_and_goes_is_exact_to_the_picture_too(scripted):
+def test_another_face_that_comes_and_goes_is_exact_to_the_frame_too(scripted):
     track, script = scripted({i: [at(5.0), *([SMALL] if 3 <= i < 7 else [])] for i in range(13)})
     assert script.looked == [0, 5, 1, 2, 3, 4, 10, 6, 7, 8, 9, 12]
     np.testing.assert_array_equal(track.count, [1] * 3 + [2] * 4 + [1] * 6)
@@ -79,7 +79,7 @@ def test_another_face_that_comes_and_goes_is_exact_to_the_picture_too(scripted):
     assert track.valid.all()
 
 
-def test_a_picture_without_detection_stays_empty_and_the_track_goes_on(scripted):
+def test_a_frame_without_detection_stays_empty_and_the_track_goes_on(scripted):
     track, _ = scripted({i: [at(5.0)] for i in range(13) if i != 5})
     np.testing.assert_array_equal(np.flatnonzero(~track.valid), [5])
     assert (track.track_count, track.count[5]) == (1, 0)
@@ -106,7 +106,7 @@ def test_weak_and_empty_boxes_are_ignored(scripted):
 
 
 @pytest.mark.parametrize(("short_side", "shape"), [(32, (32, 48, 3)), (None, (64, 96, 3)), (360, (64, 96, 3))])
-def test_boxes_are_of_the_full_picture_whatever_the_size_of_detection(scripted, short_side, shape):
+def test_boxes_are_of_the_full_frame_whatever_the_size_of_detection(scripted, short_side, shape):
     part = np.array([1 / 6, 1 / 8, 1 / 2, 7 / 8]) * np.tile([shape[1], shape[0]], 2)
     track, script = scripted({i: [(*part, 1.0)] for i in range(13)}, short_side=short_side)
     assert script.shapes == {shape}

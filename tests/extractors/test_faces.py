@@ -13,7 +13,7 @@ from extractors.core.extractor import build_extractor
 from extractors.core.faces.main_face import FaceTrack, face_track
 from extractors.core.faces.tracking import iou
 from storage.records import Features
-from tests.scenes import HEIGHT, WIDTH, compose, decoded, pictures_of, written
+from tests.scenes import HEIGHT, WIDTH, compose, decoded, frames_of, written
 
 SINGLE, WOLFGANG = "single_face.mp4", "WolfgangLanger_Pexels.mp4"
 N = 31
@@ -45,9 +45,9 @@ SCENES = {
 def scenes(feat_clips, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("scenes")
     made = {name: compose(feat_clips, N, tiles) for name, tiles in SCENES.items()}
-    before, after = (pictures_of(feat_clips / name, N, WIDTH, HEIGHT) for name in (SINGLE, WOLFGANG))
+    before, after = (frames_of(feat_clips / name, N, WIDTH, HEIGHT) for name in (SINGLE, WOLFGANG))
     made["a cut"] = [*before[:12], *(p[:, ::-1] for p in after[12:])]
-    return {name: written(folder / f"{name}.mp4", pictures) for name, pictures in made.items()}
+    return {name: written(folder / f"{name}.mp4", frames) for name, frames in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def tracks(scenes) -> dict[str, FaceTrack]:
         ("a cut", 1, (12, N), [1] * N, [(0, 0, 11)]),
     ],
 )
-def test_presence_counts_and_ids_are_exact_to_the_picture(tracks, scene, track_id, present, counts, others):
+def test_presence_counts_and_ids_are_exact_to_the_frame(tracks, scene, track_id, present, counts, others):
     track = tracks[scene]
     expected = np.isin(np.arange(N), np.arange(*present))
     assert track.track_id == track_id
@@ -80,7 +80,7 @@ def test_presence_counts_and_ids_are_exact_to_the_picture(tracks, scene, track_i
 
 
 @pytest.mark.parametrize("scene", [*SCENES, "a cut"])
-def test_every_fifth_picture_tells_what_every_picture_tells(scenes, tracks, scene):
+def test_every_fifth_frame_tells_what_every_frame_tells(scenes, tracks, scene):
     some, every = tracks[scene], face_track(decoded(scenes[scene]), Faces(detect_every=1, short_side=180))
     assert every.detected.all()
     np.testing.assert_array_equal(some.valid, every.valid)
@@ -93,7 +93,7 @@ def test_every_fifth_picture_tells_what_every_picture_tells(scenes, tracks, scen
 
 
 @pytest.mark.parametrize("scene", ["two faces", "one leaves after another enters", "one crosses another"])
-def test_two_runs_give_the_same_bytes_with_and_without_room_for_the_pictures(scenes, tracks, scene):
+def test_two_runs_give_the_same_bytes_with_and_without_room_for_the_frames(scenes, tracks, scene):
     kept, again = tracks[scene], decoded(scenes[scene], cache=0)
     streamed = face_track(again, FIFTH)
     assert again.video_passes == 2

@@ -22,7 +22,7 @@ def gemaps(**options):
     return extractor
 
 
-def write_sound(path, samples):
+def write_audio(path, samples):
     """A 16 kHz mono WAV of exactly these int16 samples."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -53,7 +53,7 @@ LEVELS = {"lld": opensmile.FeatureLevel.LowLevelDescriptors, "functionals": open
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    return media_of(write_clip(tmp_path_factory.mktemp("sound") / "a.mp4", seconds=1.7))
+    return media_of(write_clip(tmp_path_factory.mktemp("audio") / "a.mp4", seconds=1.7))
 
 
 @pytest.mark.filterwarnings("ignore:Feature set .* is deprecated:UserWarning")
@@ -75,8 +75,8 @@ def test_equals_opensmile_bit_for_bit(media, feature_set, level):
 @pytest.mark.parametrize("level", ["lld", "functionals"])
 @pytest.mark.parametrize("feature_set", SETS)
 @pytest.mark.parametrize(("samples", "reason"), [(1, "too_short"), (959, "too_short"), (960, None), (1600, None)])
-def test_the_shortest_sound_is_sixty_milliseconds(tmp_path, feature_set, level, samples, reason):
-    media = media_of(write_sound(tmp_path / "short.wav", np.zeros(samples, np.int16)))
+def test_the_shortest_audio_is_sixty_milliseconds(tmp_path, feature_set, level, samples, reason):
+    media = media_of(write_audio(tmp_path / "short.wav", np.zeros(samples, np.int16)))
     (outcome,) = gemaps(feature_set=feature_set, level=level).extract([media])
     assert getattr(outcome, "reason", None) == reason
     if reason is None:

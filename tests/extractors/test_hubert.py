@@ -31,7 +31,7 @@ from tests.extractors.speech_models import (
     run,
     save,
     scaled,
-    sound,
+    audio,
     tapped,
 )
 from tests.media import write_clip
@@ -40,7 +40,7 @@ from tests.media import write_clip
 @pytest.mark.parametrize("seconds", [0.5, 9.9, 10.0, 10.1, 25.0])
 @pytest.mark.parametrize("recipe", ["mer2023", "merbench"])
 def test_a_recipe_gives_what_its_script_gives(hubert_folder: Path, tmp_path: Path, recipe: str, seconds: float) -> None:
-    media = media_of(tmp_path, sound(seconds))
+    media = media_of(tmp_path, audio(seconds))
     found = run(media, hubert_folder, recipe=recipe)
     np.testing.assert_allclose(
         found.values, as_the_script_does(hubert_folder, media.audio().samples, recipe), atol=1e-4
@@ -50,7 +50,7 @@ def test_a_recipe_gives_what_its_script_gives(hubert_folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("seconds", "rows"), [(9.9, 494), (10.0, 499), (10.1, 998), (25.0, 1497)])
 def test_merbench_counts_499_rows_a_block(tmp_path: Path, seconds: float, rows: int) -> None:
-    found = run(media_of(tmp_path, sound(seconds)), recipe="merbench")
+    found = run(media_of(tmp_path, audio(seconds)), recipe="merbench")
     assert len(found.values) == rows
     assert (np.diff(found.times[:, 0]) > 0).all()
     if rows > 499:
@@ -60,13 +60,13 @@ def test_merbench_counts_499_rows_a_block(tmp_path: Path, seconds: float, rows: 
 
 @pytest.mark.parametrize("recipe", ["mer2023", "merbench"])
 def test_every_member_of_the_family_gives_what_its_class_gives(member: Path, tmp_path: Path, recipe: str) -> None:
-    media = media_of(tmp_path, sound(10.6))
+    media = media_of(tmp_path, audio(10.6))
     found = run(media, member, recipe=recipe)
     np.testing.assert_allclose(found.values, as_the_script_does(member, media.audio().samples, recipe), atol=1e-4)
 
 
 def test_layers_are_counted_from_the_input_of_the_first_to_the_normed_last(member: Path, tmp_path: Path) -> None:
-    media = media_of(tmp_path, sound(1.0))
+    media = media_of(tmp_path, audio(1.0))
     states = [s[0].numpy() for s in tapped(member, scaled(member, media.audio().samples))]
     everything = run(media, member, layers="all").values
     np.testing.assert_allclose(everything, np.concatenate(states, axis=1), atol=1e-4)
@@ -111,7 +111,7 @@ def test_a_bin_file_with_weight_norm_of_old_gives_the_same(hubert_folder: Path, 
     torch.save(state, old / "pytorch_model.bin")
     for name in ("config.json", "preprocessor_config.json"):
         (old / name).symlink_to(hubert_folder / name)
-    media = media_of(tmp_path, sound(1.0))
+    media = media_of(tmp_path, audio(1.0))
     np.testing.assert_array_equal(run(media, old).values, run(media, hubert_folder).values)
 
 
@@ -127,7 +127,7 @@ def test_rows_lie_where_their_samples_are(tmp_path: Path) -> None:
 
 
 def test_the_utterance_is_the_mean_of_the_rows(tmp_path: Path) -> None:
-    media = media_of(tmp_path, sound(10.5))
+    media = media_of(tmp_path, audio(10.5))
     for recipe in ("merflow", "merbench"):
         rows, one = (run(media, recipe=recipe, level=level) for level in ("frame", "utterance"))
         np.testing.assert_allclose(one.values, rows.values.mean(axis=0, keepdims=True, dtype=np.float64), atol=1e-6)
@@ -135,12 +135,12 @@ def test_the_utterance_is_the_mean_of_the_rows(tmp_path: Path) -> None:
 
 
 def test_short_clips_are_the_same_in_merflow_and_mer2023(tmp_path: Path) -> None:
-    media = media_of(tmp_path, sound(3.0))
+    media = media_of(tmp_path, audio(3.0))
     np.testing.assert_array_equal(run(media).values, run(media, recipe="mer2023").values)
 
 
-def test_long_sound_goes_in_windows_and_loses_no_row(tmp_path: Path) -> None:
-    media = media_of(tmp_path, sound(31.0))
+def test_long_audio_goes_in_windows_and_loses_no_row(tmp_path: Path) -> None:
+    media = media_of(tmp_path, audio(31.0))
     windows, whole = run(media), run(media, recipe="mer2023")
     np.testing.assert_array_equal(windows.times, whole.times)
     assert (windows.values != whole.values).any()
@@ -153,11 +153,11 @@ def test_steps_come_from_the_strides_of_the_checkpoint(tmp_path: Path) -> None:
     slow = save(tmp_path / "slow", conv_stride=[5, 2, 2, 2, 2, 2, 4])
     found = build(slow)
     assert (found.spec.hop, found.spec.window) == (0.04, 0.025)
-    assert len(only(found, [media_of(tmp_path, sound(1.0))])[0].values) == 25
+    assert len(only(found, [media_of(tmp_path, audio(1.0))])[0].values) == 25
 
 
 @pytest.mark.parametrize("recipe", ["merflow", "mer2023", "merbench"])
-def test_digital_silence_and_very_short_sound_are_finite(member: Path, tmp_path: Path, recipe: str) -> None:
+def test_digital_silence_and_very_short_audio_are_finite(member: Path, tmp_path: Path, recipe: str) -> None:
     extractor = build(member, recipe=recipe)
     for samples, rows in ((400, 1), (1600, 4), (RATE, 49)):
         (found,) = only(extractor, [media_of(tmp_path, np.zeros(samples, np.float32))])
@@ -171,7 +171,7 @@ FIVE_MINUTES = [("merflow", 14_999), ("merbench", 30 * 499), pytest.param("mer20
 
 @pytest.mark.parametrize(("recipe", "rows"), FIVE_MINUTES)
 def test_five_minutes_are_extracted_whole(hubert_folder: Path, tmp_path: Path, recipe: str, rows: int) -> None:
-    found = run(media_of(tmp_path, sound(300.0)), hubert_folder, recipe=recipe)
+    found = run(media_of(tmp_path, audio(300.0)), hubert_folder, recipe=recipe)
     assert len(found.values) == rows
     assert found.valid.all()
     assert found.times[-1, 1] <= 300.0
@@ -180,14 +180,14 @@ def test_five_minutes_are_extracted_whole(hubert_folder: Path, tmp_path: Path, r
 def test_under_400_samples_is_too_short(tmp_path: Path) -> None:
     extractor = build()
     for samples in (1, 399):
-        (outcome,) = extractor.extract([media_of(tmp_path, sound(samples / RATE))])
+        (outcome,) = extractor.extract([media_of(tmp_path, audio(samples / RATE))])
         assert isinstance(outcome, Failure)
         assert outcome.reason == "too_short"
-    assert len(run(media_of(tmp_path, sound(400 / RATE))).values) == 1
+    assert len(run(media_of(tmp_path, audio(400 / RATE))).values) == 1
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_digest(tmp_path: Path) -> None:
-    media = media_of(tmp_path, sound(1.0))
+    media = media_of(tmp_path, audio(1.0))
     one, two = run(media), run(media)
     other = run(media, {"random": {"seed": 1, "size": "tiny"}})
     assert one.values.tobytes() == two.values.tobytes() != other.values.tobytes()

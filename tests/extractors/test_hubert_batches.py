@@ -14,7 +14,7 @@ from extractors.core.networks import network_extractor
 from extractors.core.media.clip_media import Media
 from extractors.hubert import Hubert
 from storage.records import Failure, Features
-from tests.extractors.speech_models import RATE, batch_of, build, media_of, only, sound
+from tests.extractors.speech_models import RATE, batch_of, build, media_of, only, audio
 
 
 def counted(extractor: Hubert) -> list[int]:
@@ -57,7 +57,7 @@ def test_padding_breaks_group_norm_models(member: Path, tmp_path: Path, monkeypa
 
 
 def test_windows_and_blocks_of_several_clips_share_batches_and_come_back_in_order(tmp_path: Path) -> None:
-    waves = [sound(31.0, seed=1), sound(3.0, seed=2)]
+    waves = [audio(31.0, seed=1), audio(3.0, seed=2)]
     for recipe, batch in (("merflow", 2 + 1), ("merbench", 4 + 1)):
         extractor = build(recipe=recipe)
         clips = []
@@ -100,7 +100,7 @@ def test_frame_and_utterance_level_share_one_model_and_one_pass(tmp_path: Path) 
     frame, utterance, other = build(), build(level="utterance"), build(layers=2)
     assert frame._model is utterance._model is other._model
     assert build(precision="bf16")._model is not frame._model
-    media = media_of(tmp_path, sound(1.0))
+    media = media_of(tmp_path, audio(1.0))
     sizes = [counted(e) for e in (frame, utterance, other)]
     rows, one, layer = (only(e, [media])[0] for e in (frame, utterance, other))
     assert sizes == [[1], [], [1]]
@@ -118,7 +118,7 @@ def test_a_model_leaves_memory_with_its_last_extractor() -> None:
 
 def test_seconds_of_preparing_moving_and_computing_are_counted_apart(tmp_path: Path) -> None:
     extractor = build()
-    only(extractor, [media_of(tmp_path, sound(2.0))])
+    only(extractor, [media_of(tmp_path, audio(2.0))])
     assert extractor.seconds.keys() == {"prepare", "transfer", "model"}
     assert all(seconds > 0 for seconds in extractor.seconds.values())
     assert extractor.clips_at_once == 1
@@ -143,7 +143,7 @@ def test_what_was_prepared_beside_the_model_is_not_prepared_again(
 
 
 def test_what_cannot_be_prepared_fails_when_it_is_extracted(tmp_path: Path) -> None:
-    extractor, media = build(), media_of(tmp_path, sound(0.01))
+    extractor, media = build(), media_of(tmp_path, audio(0.01))
     extractor.prepare(media)
     (outcome,) = extractor.extract([media])
     assert isinstance(outcome, Failure)

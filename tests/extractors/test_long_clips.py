@@ -1,4 +1,4 @@
-"""Memory of the face stage on a clip whose pictures do not fit: ten minutes of 1080p, 18.7 GB decoded."""
+"""Memory of the face stage on a clip whose frames do not fit: ten minutes of 1080p, 18.7 GB decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.scenes import compose, scaled, written
 
 FPS, CYCLE, CYCLES = 10, 50, 120
 SHOWN = 40
-CACHE, REST = 64 << 20, 192 << 20  # bytes of pictures that may be kept, and of everything else
+CACHE, REST = 64 << 20, 192 << 20  # bytes of frames that may be kept, and of everything else
 
 # The peak is the kernel's VmHWM: `ru_maxrss` would count the process that started this one too.
 RUN = """
@@ -33,7 +33,7 @@ print(json.dumps(found | {"peak": peak, "passes": media.video_passes}))
 
 
 def repeated(source: Path, path: Path, times: int) -> Path:
-    """A clip's coded pictures again and again: quick to write, and as long as wanted."""
+    """A clip's coded frames again and again: quick to write, and as long as wanted."""
     with av.open(str(source)) as container, av.open(str(path), "w") as out:
         [packets] = [[p for p in container.demux(video=0) if p.size]]
         stream = out.add_stream_from_template(container.streams.video[0])
@@ -51,10 +51,10 @@ def repeated(source: Path, path: Path, times: int) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.timeout(1200)
-def test_ten_minutes_of_1080p_stay_within_bounds_and_are_exact_to_the_picture(feat_clips, tmp_path):
+def test_ten_minutes_of_1080p_stay_within_bounds_and_are_exact_to_the_frame(feat_clips, tmp_path):
     tiles = {"single_face.mp4": dict.fromkeys(range(SHOWN), (100, 40, 94))}
-    pictures = [scaled(p, 1920, 1080) for p in compose(feat_clips, CYCLE, tiles)]
-    cycle = written(tmp_path / "cycle.mp4", pictures, fps=FPS)
+    frames = [scaled(p, 1920, 1080) for p in compose(feat_clips, CYCLE, tiles)]
+    cycle = written(tmp_path / "cycle.mp4", frames, fps=FPS)
     path = repeated(cycle, tmp_path / "long.mp4", CYCLES)
     command = [sys.executable, "-c", RUN, str(path), str(CACHE)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

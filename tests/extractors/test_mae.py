@@ -15,8 +15,8 @@ from extractors.core.media.crops import crop_face
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
-from tests.extractors.picture_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
-from tests.extractors.picture_clips import TINY as TINY_WEIGHTS
+from tests.extractors.frame_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
+from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
 from tests.extractors.test_pth import WIDTH, mae, mae_state, saved
 
 
@@ -30,15 +30,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def class_tokens(folder: Path, pictures: list[np.ndarray]) -> np.ndarray:
+def class_tokens(folder: Path, frames: list[np.ndarray]) -> np.ndarray:
     """(N, D): transformers' own model with all patches, in any order."""
     model = ViTMAEModel.from_pretrained(folder, mask_ratio=0.0).eval()
-    inputs = ViTImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
+    inputs = ViTImageProcessor.from_pretrained(folder)(frames, return_tensors="pt")
     with torch.no_grad():
         return model(**inputs).last_hidden_state[:, 0].numpy()
 
 
-def test_whole_pictures_give_transformers_class_tokens(folder: Path, tmp_path: Path) -> None:
+def test_whole_frames_give_transformers_class_tokens(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 5)
     found = run("mae", media, weights={"local": str(folder)}, input="frame")
     np.testing.assert_allclose(found.values, class_tokens(folder, [f.rgb() for f in media.frames()]), atol=1e-4)
@@ -63,8 +63,8 @@ def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(
     boxes = np.tile([40.0, 30.0, 90.0, 80.0], (4, 1))
     hide_faces(monkeypatch, boxes)
 
-    def as_the_script_does(pictures: list[np.ndarray]) -> np.ndarray:
-        resized = [np.asarray(Image.fromarray(p).resize((64, 64), Image.Resampling.BILINEAR)) for p in pictures]
+    def as_the_script_does(frames: list[np.ndarray]) -> np.ndarray:
+        resized = [np.asarray(Image.fromarray(p).resize((64, 64), Image.Resampling.BILINEAR)) for p in frames]
         pixels = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
             return mae().forward_features(pixels)[:, 0].numpy()
@@ -72,7 +72,7 @@ def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(
     whole = [f.rgb() for f in media.frames()]
     found = run("mae", media, input="frame", **options)
     np.testing.assert_allclose(found.values, as_the_script_does(whole), atol=1e-5)
-    crops = [crop_face(picture, boxes[0], size=64, expand=1.2) for picture in whole]
+    crops = [crop_face(frame, boxes[0], size=64, expand=1.2) for frame in whole]
     found = run("mae", media, level="utterance", **options)
     np.testing.assert_allclose(found.values[0], as_the_script_does(crops).mean(axis=0), atol=1e-5)
     spec = build_extractor("mae", "mae_340", options, CENTER).spec
@@ -86,7 +86,7 @@ def test_preprocessing_moves_the_numbers(tmp_path: Path) -> None:
     assert np.abs(found[0] - found[2]).max() > 0.1
 
 
-def test_every_third_picture(folder: Path, tmp_path: Path) -> None:
+def test_every_third_frame(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 8)
     all_of_them = run("mae", media, weights={"local": str(folder)})
     some = run("mae", media, weights={"local": str(folder)}, every=3)
@@ -94,7 +94,7 @@ def test_every_third_picture(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(some.times, media.frame_times()[[0, 3, 6]])
 
 
-def test_pictures_without_a_face_are_nan_and_not_in_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_without_a_face_are_nan_and_not_in_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = np.tile([40.0, 30.0, 90.0, 80.0], (6, 1))
     boxes[[1, 2]] = np.nan
     hide_faces(monkeypatch, boxes)
@@ -157,7 +157,7 @@ def test_full_is_the_large_model() -> None:
     assert len(build_extractor("mae", "m", {"weights": {"random": {}}}, CENTER).spec.columns) == 1024
 
 
-def test_a_clip_whose_pictures_are_not_kept_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_a_clip_whose_frames_are_not_kept_gives_the_same_bytes(tmp_path: Path) -> None:
     kept = media_of(tmp_path, 4)
     media = Media(kept.clip, tmp_path, frame_cache_bytes=0)
     media.decode()

@@ -44,7 +44,7 @@ def test_separate_files_are_opened_once_each(tmp_path):
     assert media.files_opened == 2
 
 
-def test_pictures_are_the_right_ones_in_rgb(tmp_path):
+def test_frames_are_the_right_ones_in_rgb(tmp_path):
     media = decoded(write_clip(tmp_path / "a.mp4", audio=None))
     for frame in media.frames():
         shown = frame.rgb()[45:65, :, 0].mean(axis=0) > 150
@@ -53,7 +53,7 @@ def test_pictures_are_the_right_ones_in_rgb(tmp_path):
 
 def test_timestamps_of_variable_frame_rate_are_the_containers(tmp_path):
     times = [0.0, 0.04, 0.2, 0.24, 0.5]
-    media = decoded(write_clip(tmp_path / "a.mp4", pictures=[square(i) for i in range(5)], times=times, seconds=0.6))
+    media = decoded(write_clip(tmp_path / "a.mp4", frames=[square(i) for i in range(5)], times=times, seconds=0.6))
     assert media.frame_times()[:, 0].tolist() == pytest.approx(times, abs=1e-3)
     assert media.frame_times()[:-1, 1].tolist() == pytest.approx(times[1:], abs=1e-3)
 
@@ -70,7 +70,7 @@ def test_a_real_clip_with_late_audio(feat_clips):
     assert media.frame_times().shape == (169, 2)
 
 
-def test_segment_and_spill_give_the_same_pictures(tmp_path):
+def test_segment_and_spill_give_the_same_frames(tmp_path):
     path = write_clip(tmp_path / "a.mp4", seconds=4.0)
     whole = decoded(path)
     part = decoded(path, start=1.0, end=2.5)
@@ -85,7 +85,7 @@ def test_segment_and_spill_give_the_same_pictures(tmp_path):
     assert (part.video_passes, spilled.video_passes) == (1, 2)
 
 
-def test_segment_audio_is_the_same_sound(tmp_path):
+def test_segment_audio_is_the_same_audio(tmp_path):
     path = write_clip(tmp_path / "a.wav", seconds=4.0, video=False, rate=16_000)
     part = decoded(path, start=1.0, end=2.5).audio()
     whole = decoded(path).audio()
@@ -94,8 +94,8 @@ def test_segment_audio_is_the_same_sound(tmp_path):
 
 
 def test_channels(tmp_path):
-    sound = np.concatenate([tone(1, channels=1), 0 * tone(1, channels=1)])
-    path = write_clip(tmp_path / "a.wav", audio=sound, video=False)
+    audio = np.concatenate([tone(1, channels=1), 0 * tone(1, channels=1)])
+    path = write_clip(tmp_path / "a.wav", audio=audio, video=False)
     levels = [np.abs(decoded(path, audio_channel=c).audio().samples).mean() for c in (0, 1)]
     assert levels[0] > 0.05
     assert levels[1] == 0
@@ -142,8 +142,8 @@ def test_a_file_that_ends_early_without_any_error_is_noticed(tmp_path, video):
 
 
 def test_samples_are_those_of_a_16_bit_wav_file(tmp_path):
-    sound = np.concatenate([tone(1), tone(1, hertz=330)])
-    first = decoded(write_clip(tmp_path / "a.mp4", audio=sound)).audio().samples
+    audio = np.concatenate([tone(1), tone(1, hertz=330)])
+    first = decoded(write_clip(tmp_path / "a.mp4", audio=audio)).audio().samples
     assert np.array_equal(first * 32_768, np.round(first * 32_768))
     write_clip(tmp_path / "b.wav", audio=first[None], rate=16_000, video=False)
     assert np.array_equal(decoded(tmp_path / "b.wav").audio().samples, first)

@@ -71,16 +71,16 @@ def theirs(real) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """Twenty-five pictures that all differ; number 3 is black, which the stand-in fails on."""
-    pictures = [square(5 * i) + np.uint8(2 * i) for i in range(25)]
-    pictures[3] = np.zeros_like(pictures[3])
-    return write_clip(tmp_path_factory.mktemp("clip") / "a b.mp4", pictures=pictures, audio=None)
+    """Twenty-five frames that all differ; number 3 is black, which the stand-in fails on."""
+    frames = [square(5 * i) + np.uint8(2 * i) for i in range(25)]
+    frames[3] = np.zeros_like(frames[3])
+    return write_clip(tmp_path_factory.mktemp("clip") / "a b.mp4", frames=frames, audio=None)
 
 
 def test_the_reader_gives_a_real_openface_files_numbers(real, theirs):
     columns = [name for name in OPENFACE_COLUMNS if name in theirs]
     rows = read_openface(real, ["confidence", *columns])
-    np.testing.assert_array_equal(rows.pictures, np.arange(100))
+    np.testing.assert_array_equal(rows.frames, np.arange(100))
     assert rows.success.all()
     np.testing.assert_array_equal(rows.values, np.stack([theirs[n] for n in ["confidence", *columns]], axis=1))
     with pytest.raises(ClipError, match=r"OpenFace_Test\.csv: no column 'gaze_angle_x'; it has 431 columns"):
@@ -102,7 +102,7 @@ def test_a_real_file_becomes_a_feature_on_the_clips_own_clock(real, theirs, tmp_
 def test_every_layout_gives_the_same_rows(tmp_path, layout):
     values = np.arange(51).reshape(3, 17) / 10
     rows = read_openface(write_csv(tmp_path / "a.csv", layout, INTENSITIES, values, [1, 0, 1]), INTENSITIES)
-    assert rows.pictures.tolist() == [0, 1, 2]
+    assert rows.frames.tolist() == [0, 1, 2]
     assert rows.success.tolist() == [True, False, True]
     np.testing.assert_array_equal(rows.values, np.where([[True], [False], [True]], values, np.nan))
 
@@ -112,7 +112,7 @@ def test_of_several_faces_the_one_found_most_often_is_taken(tmp_path, success, f
     faces, frames = [0, 1, 0, 1, 2, 1, 1], [0, 0, 1, 1, 1, 2, 3]
     path = write_csv(tmp_path / "a.csv", "new", ["AU01_r"], [[f] for f in faces], success, faces=faces, frames=frames)
     rows = read_openface(path, ["AU01_r"])
-    assert rows.pictures.tolist() == ([0, 1, 2, 3] if face else [0, 1])
+    assert rows.frames.tolist() == ([0, 1, 2, 3] if face else [0, 1])
     assert rows.values[rows.success].tolist() == [[face]] * int(rows.success.sum())
 
 
@@ -157,11 +157,11 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
         read_openface(tmp_path / "a.csv", ["AU01_r"])
 
 
-def test_a_file_of_other_pictures_is_refused(tmp_path):
+def test_a_file_of_other_frames_is_refused(tmp_path):
     rows = read_openface(write_csv(tmp_path / "a.csv", "new", ["AU01_r"], np.ones((100, 1))), ["AU01_r"])
     assert [int(rows.over(count, "a.csv")[1].sum()) for count in (100, 102, 105)] == [100, 100, 100]
     for count in (99, 106):
-        with pytest.raises(ClipError, match=rf"100 rows up to picture 100, but the clip has {count} pictures"):
+        with pytest.raises(ClipError, match=rf"100 rows up to frame 100, but the clip has {count} frames"):
             rows.over(count, "a.csv")
 
 
@@ -189,8 +189,8 @@ def test_csv_files_may_lie_in_folders_as_the_videos_do_but_never_twice(clip, tmp
     assert _run(media, **options).message == "both a b.csv and sub/a b.csv are in csv_folder (csv_name: stem)"
 
 
-def test_a_program_sees_the_clips_own_pictures(clip):
-    """A file, a part of it, and a part of its pictures."""
+def test_a_program_sees_the_clips_own_frames(clip):
+    """A file, a part of it, and a part of its frames."""
     at = [("confidence", *OPENFACE_COLUMNS).index(f"pose_T{axis}") for axis in "xyz"]
     for part in ({}, {"start": 0.4, "end": 0.8}, {"crop": (0.0, 0.0, 0.5, 1.0)}):
         media = _media(clip, **part)
@@ -226,7 +226,7 @@ def test_what_is_not_the_file_as_it_is_is_written_losslessly(clip, tmp_path, par
     media = _media(source, **part)
     (tmp_path / "scratch").mkdir()
     with av.open(str(clip_file(media, tmp_path / "scratch"))) as container:
-        found = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+        found = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert container.streams.video[0].average_rate == 25
     np.testing.assert_array_equal(found, [frame.rgb() for frame in media.frames()])
     assert found[0].shape[1::-1] == size
@@ -268,7 +268,7 @@ def test_a_binary_gets_fixed_arguments_and_is_known_by_its_bytes(clip, tmp_path)
         ("crash", "program_failed", "OpenFace: exit status 1, no CSV; could not load the landmark detector"),
         ("garbage", "bad_csv", "clip.csv: no column 'frame'; it has 1 columns"),
         ("cut", "bad_csv", "clip.csv: line 26 has 660 cells, the header 674: cut off?"),
-        ("half", "bad_csv", "clip.csv: 12 rows up to picture 12, but the clip has 25 pictures"),
+        ("half", "bad_csv", "clip.csv: 12 rows up to frame 12, but the clip has 25 frames"),
     ],
 )
 def test_a_program_that_fails_fails_its_clip_only(clip, tmp_path, monkeypatch, mode, reason, message):
@@ -366,7 +366,7 @@ def test_pyfaceau_gives_its_seventeen_columns(clip, pyfaceau):
 
 
 def test_pyfaceau_without_a_face_gives_rows_that_are_not_valid(pyfaceau, tmp_path):
-    black = write_clip(tmp_path / "black.mp4", pictures=[np.zeros((120, 160, 3), np.uint8)] * 5, audio=None)
+    black = write_clip(tmp_path / "black.mp4", frames=[np.zeros((120, 160, 3), np.uint8)] * 5, audio=None)
     found = _run(_media(black), engine="pyfaceau")
     assert found.values.shape == (5, 17)
     assert not found.valid.any()
@@ -378,7 +378,7 @@ def test_pyfaceau_without_its_models_fails_with_its_own_words(clip, pyfaceau):
     assert failure.message == "pyfaceau: exit status 1, no CSV; pyfaceau: run pyfaceau-download-models"
 
 
-# What docs/openface_columns.md says of each column, for a 640 x 360 picture with a face well inside it.
+# What docs/openface_columns.md says of each column, for a 640 x 360 frame with a face well inside it.
 RANGES = [
     (r"gaze_[01]_[xyz]", -1, 1),
     (r"gaze_angle_[xy]", -np.pi, np.pi),
@@ -448,7 +448,7 @@ def test_signs_and_units_are_openfaces(ours, theirs):
     np.testing.assert_allclose(_stack(ours, intensities), _stack(theirs, intensities), atol=1e-12)
     points = [_stack(theirs, [f"{axis}_{i}" for axis in "XYZ"]) for i in (36, 45)]
     factor = np.linalg.norm(points[0] - points[1], axis=1)[:, None] / formulas.OUTER_CORNERS_MM
-    assert np.abs(factor - 1).max() < 0.06  # the one assumed length against this face's, picture by picture
+    assert np.abs(factor - 1).max() < 0.06  # the one assumed length against this face's, frame by frame
     lengths = [f"{axis}_{i}" for axis in "XYZ" for i in range(68)]
     np.testing.assert_allclose(_stack(ours, lengths) * factor, _stack(theirs, lengths), rtol=0.002, atol=0.02)
     origin = [f"pose_T{axis}" for axis in "xyz"]  # OpenFace's is its face model's, ours the mean of the points
@@ -461,7 +461,7 @@ def test_signs_and_units_are_openfaces(ours, theirs):
 
 
 def test_signs_mean_what_the_documentation_says(theirs):
-    """On the real faces: down, the picture's left and clockwise are positive, the nose is nearer than the ears."""
+    """On the real faces: down, the frame's left and clockwise are positive, the nose is nearer than the ears."""
     x, y, depth = (_stack(theirs, [f"{axis}_{i}" for i in range(68)]) for axis in "xyZ")
     across = (x[:, 30] - x[:, [0, 16]].mean(axis=1)) / (x[:, 16] - x[:, 0])
     assert np.corrcoef(across, theirs["pose_Ry"])[0, 1] < -0.9
@@ -471,7 +471,7 @@ def test_signs_mean_what_the_documentation_says(theirs):
     assert (depth[:, 30] < depth[:, [0, 16]].min(axis=1)).all()
     assert (np.sign(x.mean(axis=1) - 320) == np.sign(theirs["pose_Tx"])).all()
     assert (np.sign(y.mean(axis=1) - 180) == np.sign(theirs["pose_Ty"])).all()
-    assert (theirs["gaze_0_x"] > theirs["gaze_1_x"]).all()  # eye 0, at the picture's left, looks further to the right
+    assert (theirs["gaze_0_x"] > theirs["gaze_1_x"]).all()  # eye 0, at the frame's left, looks further to the right
 
 
 def test_our_eye_points_lie_in_the_eyes(ours):

@@ -99,7 +99,7 @@ def test_head_rotation_is_rx_ry_rz_as_openfaces(openface):
 def test_gaze_is_a_unit_vector_in_openfaces_frame(openface):
     gaze = formulas.gaze_columns(np.array([[0.0, 0.0], [0.3, 0.0], [0.0, 0.2], [0.4, -0.3]]))
     np.testing.assert_allclose(gaze[0], [0, 0, -1, 0, 0, -1, 0, 0], atol=1e-12)
-    assert gaze[1, 0] < 0  # towards the picture's left
+    assert gaze[1, 0] < 0  # towards the frame's left
     assert gaze[2, 1] > 0  # down
     np.testing.assert_allclose(np.linalg.norm(gaze[:, :3], axis=1), 1)
     np.testing.assert_allclose(gaze[1:3, 6:], [[-0.3, 0], [0, 0.2]], atol=1e-12)

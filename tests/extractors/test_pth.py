@@ -22,7 +22,7 @@ WIDTH, DEPTH, HEAD = 128, 2, 64
 
 
 def mae() -> VisionTransformer:
-    """timm's ViT, which MAE's own code is derived from: 64 x 64 pictures, two blocks, two heads of 64."""
+    """timm's ViT, which MAE's own code is derived from: 64 x 64 frames, two blocks, two heads of 64."""
 
     def build() -> VisionTransformer:
         model = VisionTransformer(img_size=64, embed_dim=WIDTH, depth=DEPTH, num_heads=WIDTH // HEAD, num_classes=0)
@@ -55,7 +55,7 @@ def videomae_state(prefix: str = "encoder.") -> dict[str, torch.Tensor]:
     return state | ({name: torch.zeros(shape) for name, shape in decoder.items()} if prefix else {})
 
 
-def videomae_tokens(state: dict[str, torch.Tensor], pictures: torch.Tensor, *, last_norm: bool = True) -> torch.Tensor:
+def videomae_tokens(state: dict[str, torch.Tensor], frames: torch.Tensor, *, last_norm: bool = True) -> torch.Tensor:
     """(1568, D) of (16, 3, 224, 224): VideoMAE's encoder written out anew."""
     p = {name.removeprefix("encoder."): value for name, value in state.items()}
 
@@ -63,7 +63,7 @@ def videomae_tokens(state: dict[str, torch.Tensor], pictures: torch.Tensor, *, l
         return nnf.layer_norm(x, (WIDTH,), p[f"{name}.weight"], p[f"{name}.bias"], eps=1e-6)
 
     kernel, bias = p["patch_embed.proj.weight"], p["patch_embed.proj.bias"]
-    x = nnf.conv3d(pictures.transpose(0, 1)[None], kernel, bias, stride=(2, 16, 16))[0].flatten(1).T
+    x = nnf.conv3d(frames.transpose(0, 1)[None], kernel, bias, stride=(2, 16, 16))[0].flatten(1).T
     angle = np.arange(len(x))[:, None] / 10000 ** (2 * (np.arange(WIDTH) // 2) / WIDTH)
     x = x + torch.tensor(np.where(np.arange(WIDTH) % 2, np.cos(angle), np.sin(angle)), dtype=torch.float32)
     for n in range(DEPTH):

@@ -15,7 +15,7 @@ from extractors.core.extractor import build_extractor
 from extractors.core.faces.main_face import face_track
 from storage.records import Features
 from tests.media import write_clip
-from tests.scenes import HEIGHT, WIDTH, compose, decoded, pictures_of, written
+from tests.scenes import HEIGHT, WIDTH, compose, decoded, frames_of, written
 
 SINGLE, WOLFGANG = "single_face.mp4", "WolfgangLanger_Pexels.mp4"
 N = 16
@@ -31,13 +31,13 @@ def flags(path: Path, **clip) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def pictures(feat_clips) -> list[np.ndarray]:
-    return pictures_of(feat_clips / SINGLE, N, WIDTH, HEIGHT)
+def frames(feat_clips) -> list[np.ndarray]:
+    return frames_of(feat_clips / SINGLE, N, WIDTH, HEIGHT)
 
 
 @pytest.fixture(scope="module")
-def usual(pictures, tmp_path_factory) -> Path:
-    return written(tmp_path_factory.mktemp("usual") / "usual.mp4", pictures)
+def usual(frames, tmp_path_factory) -> Path:
+    return written(tmp_path_factory.mktemp("usual") / "usual.mp4", frames)
 
 
 def test_of_a_usual_clip(usual):
@@ -68,14 +68,14 @@ def test_a_face_that_moves_by_its_own_size_drifts_by_about_a_third(feat_clips, t
     assert found["face_drift"] == pytest.approx(length / np.sqrt(12), rel=0.15)
 
 
-def test_a_blurred_clip_is_less_sharp(pictures, usual, tmp_path):
-    blurred = [gaussian_filter(p, (2, 2, 0)) for p in pictures]
+def test_a_blurred_clip_is_less_sharp(frames, usual, tmp_path):
+    blurred = [gaussian_filter(p, (2, 2, 0)) for p in frames]
     assert flags(written(tmp_path / "blurred.mp4", blurred))["sharpness"] < 0.3 * flags(usual)["sharpness"]
 
 
 @pytest.mark.parametrize(("change", "flag"), [(0.12, "underexposed"), (6.0, "overexposed")])
-def test_a_badly_lit_clip_is_flagged_and_the_other_flag_is_not(pictures, usual, tmp_path, change, flag):
-    lit = [np.clip(p * change, 0, 255).astype(np.uint8) for p in pictures]
+def test_a_badly_lit_clip_is_flagged_and_the_other_flag_is_not(frames, usual, tmp_path, change, flag):
+    lit = [np.clip(p * change, 0, 255).astype(np.uint8) for p in frames]
     found, before = flags(written(tmp_path / "lit.mp4", lit)), flags(usual)
     other = {"underexposed": "overexposed", "overexposed": "underexposed"}[flag]
     assert found[flag] > 0.5
@@ -83,7 +83,7 @@ def test_a_badly_lit_clip_is_flagged_and_the_other_flag_is_not(pictures, usual, 
     assert found[other] <= before[other]
 
 
-def test_without_a_face_it_is_the_whole_picture_and_all_is_finite(tmp_path):
+def test_without_a_face_it_is_the_whole_frame_and_all_is_finite(tmp_path):
     """A chessboard of black and white 40-pixel squares: half the pixels are black, half white."""
     board = np.kron(np.indices((3, 4)).sum(axis=0) % 2, np.ones((40, 40)))[..., None] * np.full(3, 255)
     found = flags(written(tmp_path / "board.mp4", [board.astype(np.uint8)] * 5))
@@ -103,17 +103,17 @@ def test_sharpness_is_the_variance_of_the_laplacian():
     assert (over, under) == (0, pytest.approx(1 - 1 / 128**2))
 
 
-def test_at_most_sixteen_pictures_of_the_main_face_are_looked_at_evenly_spread(feat_clips, tmp_path, monkeypatch):
+def test_at_most_sixteen_frames_of_the_main_face_are_looked_at_evenly_spread(feat_clips, tmp_path, monkeypatch):
     looked, grey = [], quality._grey
     monkeypatch.setattr(quality, "_grey", lambda frame, box: looked.append(frame.index) or grey(frame, box))
-    pictures = compose(feat_clips, 45, {SINGLE: dict.fromkeys(range(8, 42), (20, 40, 94))})
-    flags(written(tmp_path / "late.mp4", pictures))
+    frames = compose(feat_clips, 45, {SINGLE: dict.fromkeys(range(8, 42), (20, 40, 94))})
+    flags(written(tmp_path / "late.mp4", frames))
     assert len(looked) == 16
     assert (looked[0], looked[-1]) == (8, 41)
     assert set(np.diff(looked)) <= {2, 3}
 
 
-def test_a_box_over_the_edge_or_outside_gives_finite_flags(pictures, usual):
+def test_a_box_over_the_edge_or_outside_gives_finite_flags(frames, usual):
     frame = next(decoded(usual).frames())
     whole = quality._grey(frame, np.full(4, np.nan, np.float32))
     part = quality._grey(frame, np.array([-50, -50, 100, 90], np.float32))
@@ -121,9 +121,9 @@ def test_a_box_over_the_edge_or_outside_gives_finite_flags(pictures, usual):
     np.testing.assert_array_equal(whole, quality._grey(frame, np.array([-50, -50, -20, -20], np.float32)))
 
 
-def test_rate_and_length_are_the_containers_whatever_the_pace(tmp_path, pictures):
+def test_rate_and_length_are_the_containers_whatever_the_pace(tmp_path, frames):
     times = [0.0, 0.04, 0.08, 0.4, 0.44, 0.48, 0.9, 0.94]
-    path = write_clip(tmp_path / "pace.mp4", pictures=pictures[:8], times=times, audio=None)
+    path = write_clip(tmp_path / "pace.mp4", frames=frames[:8], times=times, audio=None)
     stamps = decoded(path).frame_times()
     found = flags(path)
     assert found["duration"] == pytest.approx(stamps[-1, 1] - stamps[0, 0])

@@ -16,10 +16,10 @@ def rows(*faces: list[float]) -> np.ndarray:
     return np.array(faces, np.float64).reshape(-1, 5)
 
 
-def tracked(pictures: dict[int, list[list[float]]], starts: np.ndarray | None = None) -> tuple[Track, ...]:
+def tracked(frames: dict[int, list[list[float]]], starts: np.ndarray | None = None) -> tuple[Track, ...]:
     tracker = Tracker(np.arange(60) / 25 if starts is None else starts)
-    for picture, faces in pictures.items():
-        tracker.follow(picture, rows(*faces))
+    for frame, faces in frames.items():
+        tracker.follow(frame, rows(*faces))
     return tracker.tracks()
 
 
@@ -46,7 +46,7 @@ def test_a_jump_begins_another_track():
     assert (first.last, second.first, second.id) == (3, 4, 1)
 
 
-def test_the_links_of_a_picture_are_the_best_of_all_together():
+def test_the_links_of_a_frame_are_the_best_of_all_together():
     """Taking the best single pair first (B to the left box, 0.85) would leave A and the right box without partner."""
     before = [face(0.0, confidence=0.1), face(6.0, confidence=0.2)]
     after = [face(3.6, confidence=0.3), face(11.5, confidence=0.4)]
@@ -73,7 +73,7 @@ def test_the_order_of_detections_does_not_matter():
         np.testing.assert_array_equal(a.boxes, b.boxes)
 
 
-def test_boxes_and_confidence_are_linear_in_time_not_in_pictures():
+def test_boxes_and_confidence_are_linear_in_time_not_in_frames():
     starts = np.array([0.0, 0.1, 0.3, 0.4])
     [one] = tracked({0: [face(0.0, confidence=0.5)], 3: [face(8.0, confidence=0.9)]}, starts)
     np.testing.assert_allclose(one.boxes[:, 0], [0, 2, 6, 8], rtol=1e-6)
@@ -85,9 +85,9 @@ def test_a_brief_gap_does_not_end_a_track_and_is_not_filled(absent, expected):
     shown = [0, 1, 2, *range(3 + absent, 12 + absent)]
     tracks = tracked({i: [face(5.0)] if i in shown else [] for i in range(12 + absent)})
     assert len(tracks) == expected
-    assert sum(len(t.pictures) for t in tracks) == len(shown)
+    assert sum(len(t.frames) for t in tracks) == len(shown)
     if expected == 1:
-        np.testing.assert_array_equal(tracks[0].pictures, shown)
+        np.testing.assert_array_equal(tracks[0].frames, shown)
         assert np.isnan(tracks[0].boxes[3 : 3 + absent]).all()
         assert np.isnan(tracks[0].confidence[3 : 3 + absent]).all()
 
@@ -99,10 +99,10 @@ def test_after_a_gap_a_face_elsewhere_is_another_track():
 def test_a_track_that_is_there_has_priority_over_one_that_was():
     """Face A vanishes; B comes to where A was. The box there goes on with B, which links, and not with A."""
     b = [40.0, 32.0, 24.0, 16.0, 8.0, 2.0]
-    pictures = {i: [face(left)] for i, left in enumerate(b)}
-    pictures[0] = [face(0.0), face(40.0)]
-    a, other = tracked(pictures)
-    assert (len(a.pictures), len(other.pictures)) == (1, 6)
+    frames = {i: [face(left)] for i, left in enumerate(b)}
+    frames[0] = [face(0.0), face(40.0)]
+    a, other = tracked(frames)
+    assert (len(a.frames), len(other.frames)) == (1, 6)
 
 
 def test_whether_all_links_is_known_before_following():
@@ -137,7 +137,7 @@ def test_the_main_track_is(tracks, expected):
         assert found.id == expected
 
 
-def test_pictures_of_a_gap_do_not_count_for_length():
+def test_frames_of_a_gap_do_not_count_for_length():
     nothing = [float("nan")] * 5
     gap = track(0, [face(0.0), nothing, nothing, face(0.0)])
     assert main_track([gap, track(1, [face(50.0)] * 3)], (100, 100)).id == 1

@@ -20,14 +20,14 @@ from extractors.core.networks.weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16
 from configs.errors import RunError
 from storage.clip import Clip
-from tests.extractors.picture_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
-from tests.extractors.picture_clips import TINY as TINY_WEIGHTS
+from tests.extractors.frame_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
+from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
 from tests.extractors.test_pth import WIDTH, saved, videomae_state, videomae_tokens
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with its decoder, as MCG-NJU/videomae-base is published, but for pictures of 64 x 64."""
+    """A checkpoint with its decoder, as MCG-NJU/videomae-base is published, but for frames of 64 x 64."""
     path = tmp_path_factory.mktemp("videomae")
     decoder = {"decoder_hidden_size": 32, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}
     config = VideoMAEConfig(**TINY | decoder | {"image_size": 64})
@@ -41,20 +41,20 @@ def small(folder: Path) -> dict[str, str]:
     return {"local": str(folder)}
 
 
-def as_the_script_does(folder: Path, pictures: list[np.ndarray]) -> np.ndarray:
-    """(8, D) of 16 pictures."""
+def as_the_script_does(folder: Path, frames: list[np.ndarray]) -> np.ndarray:
+    """(8, D) of 16 frames."""
     model = VideoMAEModel.from_pretrained(folder).eval()
-    inputs = VideoMAEImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
+    inputs = VideoMAEImageProcessor.from_pretrained(folder)(frames, return_tensors="pt")
     with torch.no_grad():
         return model(**inputs).last_hidden_state.view(8, 16, -1).mean(dim=1).numpy()
 
 
 @pytest.mark.parametrize("count", [5, 30])
-def test_uniform16_on_pictures_gives_what_the_script_gives(folder: Path, tmp_path: Path, count: int) -> None:
+def test_uniform16_on_frames_gives_what_the_script_gives(folder: Path, tmp_path: Path, count: int) -> None:
     media = media_of(tmp_path, count)
     found = run("videomae", media, weights=small(folder), input="frame")
-    pictures = [f.rgb() for f in media.frames()]
-    expected = as_the_script_does(folder, [pictures[i] for i in uniform16(count)])
+    frames = [f.rgb() for f in media.frames()]
+    expected = as_the_script_does(folder, [frames[i] for i in uniform16(count)])
     np.testing.assert_allclose(found.values, expected, atol=1e-4)
     assert found.times[0, 0] == 0.0
 
@@ -62,12 +62,12 @@ def test_uniform16_on_pictures_gives_what_the_script_gives(folder: Path, tmp_pat
 def test_two_segment_gives_both_windows_in_order_of_start(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 72)
     found = run("videomae", media, weights=small(folder), input="frame", sampling="two_segment")
-    pictures = [f.rgb() for f in media.frames()]
+    frames = [f.rgb() for f in media.frames()]
     picked = two_segment(72)
-    first, last = (as_the_script_does(folder, [pictures[i] for i in part]) for part in (picked[:16], picked[16:]))
+    first, last = (as_the_script_does(folder, [frames[i] for i in part]) for part in (picked[:16], picked[16:]))
     assert found.values.shape == (16, 64)
     np.testing.assert_allclose(found.times[:2, 0], [0.0, 8 / 25])
-    # The second window starts with picture 8, the second row of the first one too.
+    # The second window starts with frame 8, the second row of the first one too.
     np.testing.assert_allclose(found.values[[0, 1, 2]], [first[0], first[1], last[0]], atol=1e-4)
     np.testing.assert_allclose(found.values.mean(axis=0), np.concatenate([first, last]).mean(axis=0), atol=1e-4)
 
@@ -75,12 +75,12 @@ def test_two_segment_gives_both_windows_in_order_of_start(folder: Path, tmp_path
 def test_sliding_gives_every_window_its_own_rows(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 36)
     found = run("videomae", media, weights=small(folder), input="frame", sampling="sliding")
-    pictures = [f.rgb() for f in media.frames()]
-    parts = [as_the_script_does(folder, pictures[start : start + 16]) for start in (0, 16, 20)]
+    frames = [f.rgb() for f in media.frames()]
+    parts = [as_the_script_does(folder, frames[start : start + 16]) for start in (0, 16, 20)]
     assert found.values.shape == (24, 64)
     np.testing.assert_allclose(found.values[:10], np.concatenate(parts)[:10], atol=1e-4)
     np.testing.assert_allclose(found.times[:8, 0], np.arange(8) * 0.08)
-    # From picture 20 on two windows see the same time; their rows alternate.
+    # From frame 20 on two windows see the same time; their rows alternate.
     np.testing.assert_allclose(found.values[10::2][:6], parts[1][2:], atol=1e-4)
     np.testing.assert_allclose(found.values[11::2][:6], parts[2][:6], atol=1e-4)
     assert found.times[-1, 1] == pytest.approx(36 / 25)
@@ -92,7 +92,7 @@ def test_a_short_clip_has_two_equal_segments(folder: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(found.times[::2], found.times[1::2])
 
 
-def test_faces_are_taken_among_pictures_that_have_one(
+def test_faces_are_taken_among_frames_that_have_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media = media_of(tmp_path, 30)
@@ -117,8 +117,8 @@ def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(tmp_path: Path, 
     weights = {"local": str(path), "format": "videomae-pth"}
     options = {"weights": weights, "input": "frame", "sampling": "eight_pairs", "last_norm": last_norm}
     found = run("videomae", media, level="utterance", **options)
-    pictures = [Image.fromarray(f.rgb()).resize((224, 224), Image.Resampling.BILINEAR) for f in media.frames()]
-    taken = torch.stack([pil_to_tensor(pictures[i]) for i in eight_pairs(25)]).float() / 255
+    frames = [Image.fromarray(f.rgb()).resize((224, 224), Image.Resampling.BILINEAR) for f in media.frames()]
+    taken = torch.stack([pil_to_tensor(frames[i]) for i in eight_pairs(25)]).float() / 255
     expected = videomae_tokens(state, taken, last_norm=last_norm == "model").mean(dim=0)
     np.testing.assert_allclose(found.values[0], expected.numpy(), atol=1e-4)
     spec = build_extractor("videomae", "v", options, CENTER).spec
@@ -164,14 +164,14 @@ def test_the_utterance_is_the_mean_of_the_rows(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("sampling", ["uniform16", "two_segment", "sliding", "eight_pairs"])
-@pytest.mark.parametrize("pictures", [1, 3])
-def test_clips_of_one_and_of_three_pictures_have_rows(
-    folder: Path, tmp_path: Path, sampling: str, pictures: int
+@pytest.mark.parametrize("frames", [1, 3])
+def test_clips_of_one_and_of_three_frames_have_rows(
+    folder: Path, tmp_path: Path, sampling: str, frames: int
 ) -> None:
-    found = run("videomae", media_of(tmp_path, pictures), weights=small(folder), sampling=sampling)
+    found = run("videomae", media_of(tmp_path, frames), weights=small(folder), sampling=sampling)
     assert found.valid.all()
     assert len(found.values) == (16 if sampling == "two_segment" else 8)
-    assert found.times[-1, 1] <= pictures / 25 + 1e-9
+    assert found.times[-1, 1] <= frames / 25 + 1e-9
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-4), ("bf16", 1e-2)])
@@ -181,7 +181,7 @@ def test_a_clip_alone_and_in_a_mixed_batch_agree(folder: Path, tmp_path: Path, p
     assert worst_of_batching("videomae", options, clips) < bound
 
 
-def test_a_clip_whose_pictures_are_not_kept_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+def test_a_clip_whose_frames_are_not_kept_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     kept = run("videomae", media_of(tmp_path, 20), weights=small(folder), input="frame")
     media = Media(Clip("a", video="a.mp4"), tmp_path, frame_cache_bytes=0)
     media.decode()

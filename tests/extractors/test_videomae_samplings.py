@@ -11,7 +11,7 @@ SAMPLINGS = [uniform16, two_segment, sliding, eight_pairs]
 
 
 def of_the_scripts(count: int) -> tuple[list[int], list[int]]:
-    """What MERTools' two samplings take of `count` pictures, written out anew."""
+    """What MERTools' two samplings take of `count` frames, written out anew."""
     taken = np.arange(0, count, count / min(16, count)).astype(int).tolist()
     fourth = np.arange(count)[::4].tolist()
     long = fourth + [fourth[-1]] * max(16 - len(fourth), 0)
@@ -80,7 +80,7 @@ def test_sliding_windows_are_whole_and_end_with_the_clip(count: int, stride: int
     assert sliding(count, stride) == [start + k for start in starts for k in range(16)]
 
 
-def test_sliding_on_a_short_clip_repeats_the_last_picture() -> None:
+def test_sliding_on_a_short_clip_repeats_the_last_frame() -> None:
     assert sliding(5) == uniform16(5)
 
 
@@ -97,7 +97,7 @@ def test_row_times_tile_what_was_taken(count: int, sampling: Any) -> None:
     assert times[-1, 1] == stamps[picked[-1], 1]
 
 
-def test_row_times_of_a_short_clip_share_the_last_picture() -> None:
+def test_row_times_of_a_short_clip_share_the_last_frame() -> None:
     stamps = np.stack([np.arange(5.0), np.arange(1.0, 6.0)], axis=1)[uniform16(5)]
     edges = [0.0, 2.0, 4.0, *(4 + np.arange(1, 7) / 6)]
     np.testing.assert_allclose(row_times(stamps), np.stack([edges[:-1], edges[1:]], axis=1))

@@ -112,7 +112,7 @@ def synthetic(tmp_path) -> Path:
 
 @pytest.fixture
 def many(tmp_path):
-    """Forty short sounds, about one shard each, and two features without a network: processes start fast."""
+    """Forty short audio files, about one shard each, and two features without a network: processes start fast."""
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(40):

@@ -64,7 +64,7 @@ def test_every_feature_ends_within_one_hop_of_the_media(demo):
         for name, spec in store.specs.items():
             times = store.get(clip.id, name).times
             end = ends[spec.modality]
-            if name == "videomae" and len(faces):  # samples the pictures that have a face
+            if name == "videomae" and len(faces):  # samples the frames that have a face
                 end = float(faces[-1, 1])
             hop = spec.hop or float(np.max(np.diff(times[:, 0]), initial=0.0))
             assert end - hop - 1e-6 <= times[-1, 1] <= end + 1e-6, (clip.id, name)

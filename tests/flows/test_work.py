@@ -109,7 +109,7 @@ def test_clips_go_through_in_the_groups_that_the_extractors_can_use(bench, monke
     assert all(store.has(c.id, name) for c in bench.clips for name in ("wide", "narrow"))
 
 
-def test_a_group_is_bounded_by_the_memory_its_pictures_take(bench, monkeypatch):
+def test_a_group_is_bounded_by_the_memory_its_frames_take(bench, monkeypatch):
     monkeypatch.setattr("extractors.core.media.Media.kept_bytes", worker.GROUP_BYTES // 2)
     wide = Scripted("wide", at_once=16)
     bench.run(monkeypatch, wide)

@@ -26,7 +26,7 @@ def features(n: int, seed: int = 0) -> Features:
 
 
 def small_store(folder: Path) -> FeatureStore:
-    """Clips a, b and c; b has no sound."""
+    """Clips a, b and c; b has no audio."""
     made = FeatureStore.create(folder / "store")
     clips = [Clip(i, fingerprint=f"f{i}") for i in "abc"]
     write_manifest(made.path / "manifest.parquet", clips, root=folder, corpus="test")

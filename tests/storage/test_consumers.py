@@ -73,17 +73,17 @@ def test_mertools_own_readers_take_the_export(mertools, monkeypatch):
     def read(stem: str) -> list[Array]:
         return [module.func_read_one_feat((str(mertools / "features" / stem), clip.id, None, None)) for clip in CLIPS]
 
-    utterance, sound, pictures = read("mae-UTT"), read("chinese-hubert-large-FRA"), read("mae-FRA")
-    for clip, mean, heard in zip(CLIPS, utterance, sound, strict=True):
+    utterance, audio, frames = read("mae-UTT"), read("chinese-hubert-large-FRA"), read("mae-FRA")
+    for clip, mean, heard in zip(CLIPS, utterance, audio, strict=True):
         assert mean.tobytes() == read_later(mertools / f"features/mae-UTT/{clip.id}.npy").tobytes()
         assert heard.tobytes() == read_later(mertools / f"features/chinese-hubert-large-FRA/{clip.id}.npy").tobytes()
-    ours = [mapped(rows, len(shown)) for rows, shown in zip(sound, pictures, strict=True)]
-    theirs, _, _ = module.align_to_text(list(sound), list(pictures), list(pictures))
+    ours = [mapped(rows, len(shown)) for rows, shown in zip(audio, frames, strict=True)]
+    theirs, _, _ = module.align_to_text(list(audio), list(frames), list(frames))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    longest = max(map(len, pictures))
-    _, _, padded = module.pad_to_maxlen_pre_modality(list(sound), list(pictures), list(pictures))
-    assert all(np.array_equal(mapped(a, longest), b) for a, b in zip(pictures, padded, strict=True))
-    means, _, _ = module.align_to_utt(list(pictures), list(pictures), list(pictures))
+    longest = max(map(len, frames))
+    _, _, padded = module.pad_to_maxlen_pre_modality(list(audio), list(frames), list(frames))
+    assert all(np.array_equal(mapped(a, longest), b) for a, b in zip(frames, padded, strict=True))
+    means, _, _ = module.align_to_utt(list(frames), list(frames), list(frames))
     assert all(np.allclose(a, b[0], rtol=1e-5) for a, b in zip(means, utterance, strict=True))
 
 

@@ -19,10 +19,10 @@ from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from storage.exporters._shared.legacy_pickle import load
 from storage.clip import Clip
 from storage.records import Features
-from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, PICTURES, features, make_store, peak_of
+from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, FRAMES, features, make_store, peak_of
 
 SPECS = (GEMAPS, ACTION_UNITS)
-LONGEST = max(PICTURES.values())
+LONGEST = max(FRAMES.values())
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ for split in ("train", "val", "test"):
     with open(f"{root}/{folder}/{split}_video_features.pkl", "rb") as file:
         videos = pickle.load(file)
     with open(f"{root}/audio_feature/{split}_audio_features.pkl", "rb") as file:
-        sounds = pickle.load(file)
+        waveforms = pickle.load(file)
     for row in rows:
         video = next((v for v in videos if v["video_name"] == row["video"]), None)["video_feature"]
-        sound = next((a for a in sounds if a["audio_name"] == row["audio"]), None)["audio_feature"]
-        found.append([row["sample_id"], row["label"], row.get("label_id"), list(video.shape), list(sound.shape),
-                      str(video.dtype), str(sound.dtype), float(video.sum()), float(sound.sum())])
+        audio = next((a for a in waveforms if a["audio_name"] == row["audio"]), None)["audio_feature"]
+        found.append([row["sample_id"], row["label"], row.get("label_id"), list(video.shape), list(audio.shape),
+                      str(video.dtype), str(audio.dtype), float(video.sum()), float(audio.sum())])
 print(json.dumps(found))
 """
 
@@ -81,7 +81,7 @@ def test_values_padding_and_leading_columns(out):
     for split in ("train", "val", "test"):
         for item in load(out / f"video_feature/{split}_video_features.pkl"):
             clip_id = item["video_name"].removesuffix(".mp4")
-            value, n = item["video_feature"], PICTURES[clip_id]
+            value, n = item["video_feature"], FRAMES[clip_id]
             source = features(ACTION_UNITS, clip_id, n)
             assert (value.shape, value.dtype) == ((LONGEST, 673), np.float32)
             assert not value[n:].any()

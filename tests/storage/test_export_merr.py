@@ -21,7 +21,7 @@ from tests.exports import (
     FACES,
     HUBERT,
     MAE,
-    PICTURES,
+    FRAMES,
     VIDEOMAE,
     features,
     make_store,
@@ -117,11 +117,11 @@ def test_the_coarse_json_has_the_keys_that_come_from_the_features(store, tmp_pat
         }
         assert entry == {key: value for key, value in expected.items() if value != "disgust"}
         assert list(entry) == [key for key in expected if key in entry]
-        assert 0 <= int(entry["peak_index"]) < PICTURES[clip.id]
+        assert 0 <= int(entry["peak_index"]) < FRAMES[clip.id]
 
 
 def test_a_clip_without_a_face_keeps_its_place_without_action_units(tmp_path):
-    rows = PICTURES[CLIPS[0].id]
+    rows = FRAMES[CLIPS[0].id]
     seen = features(ACTION_UNITS, CLIPS[0].id, rows)
     none = Features(np.full_like(seen.values, np.nan), seen.times, np.zeros(rows, np.bool_))
     store = make_store(tmp_path / "store", specs=SPECS, replaced={(CLIPS[0].id, "action_units"): none})
@@ -137,7 +137,7 @@ def test_a_clip_without_a_face_keeps_its_place_without_action_units(tmp_path):
         export("merr", store, tmp_path / "two", {"emotion": "pseudo"})
 
 
-def test_without_action_units_pictures_are_counted_by_the_faces(tmp_path):
+def test_without_action_units_frames_are_counted_by_the_faces(tmp_path):
     store = make_store(tmp_path / "store", specs=(HUBERT, MAE, VIDEOMAE, FACES))
     lines = export("merr", store, tmp_path / "out", {})
     assert lines_of(tmp_path / "out/MERR_coarse_grained.txt")[1] == "clip_1_Test_2 25 neutral"
@@ -145,7 +145,7 @@ def test_without_action_units_pictures_are_counted_by_the_faces(tmp_path):
     entries = json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())
     assert entries["clip_1_Test_2"] == {"text": "Tidak?"}
     store = make_store(tmp_path / "other", specs=(HUBERT, MAE, VIDEOMAE))
-    with pytest.raises(RunError, match=r"no feature with a row per picture.*extract faces.*frames_feature=NAME"):
+    with pytest.raises(RunError, match=r"no feature with a row per frame.*extract faces.*frames_feature=NAME"):
         export("merr", store, tmp_path / "two", {})
     with pytest.raises(RunError, match="no action units, which emotion=pseudo and images=peak need"):
         export("merr", store, tmp_path / "two", {"emotion": "pseudo", "frames_feature": "mae"})

@@ -22,7 +22,7 @@ from tests.exports import (
     CLIPS,
     HUBERT,
     MAE,
-    PICTURES,
+    FRAMES,
     VIDEOMAE,
     features,
     make_store,
@@ -80,13 +80,13 @@ def test_the_three_ways_to_align(out):
     for rows, mean in zip(found["video"], utterance, strict=True):
         np.testing.assert_allclose(rows.mean(axis=0), mean[0], rtol=1e-5)
     # To the shorter of the two as if it were the text: pooled, with zeros diluting the first step.
-    for sound, pictures in zip(found["audio"], found["video"], strict=True):
-        pooled = mapped(sound, len(pictures))
-        lacking = len(pictures) * math.ceil(len(sound) / len(pictures)) - len(sound)
-        assert pooled.shape == (len(pictures), 1024)
+    for audio, frames in zip(found["audio"], found["video"], strict=True):
+        pooled = mapped(audio, len(frames))
+        lacking = len(frames) * math.ceil(len(audio) / len(frames)) - len(audio)
+        assert pooled.shape == (len(frames), 1024)
         assert lacking == 1
-        np.testing.assert_allclose(pooled[0], sound[0] / 2, rtol=1e-6)
-        np.testing.assert_allclose(pooled[1], sound[1:3].mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(pooled[0], audio[0] / 2, rtol=1e-6)
+        np.testing.assert_allclose(pooled[1], audio[1:3].mean(axis=0), rtol=1e-6)
     longest = max(len(rows) for rows in found["video"])
     for rows in found["video"]:
         padded = mapped(rows, longest)
@@ -197,7 +197,7 @@ def test_transcripts_go_to_the_column_of_their_language(tmp_path):
 
 
 def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
-    rows = PICTURES[CLIPS[1].id]
+    rows = FRAMES[CLIPS[1].id]
     blank = Features(
         np.full((rows, 1024), np.nan, np.float32), features(MAE, CLIPS[1].id, rows).times, np.zeros(rows, np.bool_)
     )
@@ -231,7 +231,7 @@ def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
     ("options", "message"),
     [
         ({"levels": "frm"}, "option levels: expected utt, fra or both, got 'frm'"),
-        ({"names": "x:y"}, "option names: 'x' is none of the exported features: action_units, faces"),
+        ({"names": "x:y"}, "option names: 'x' is not one of the exported features: action_units, faces"),
         ({"names": "mae:same,videomae:same"}, "features mae and videomae: both called same; --opt names=videomae:NAME"),
         ({"names": "mae:a/b"}, "feature mae: 'a/b' cannot be the name of a folder"),
         ({"features": "videomae", "levels": "fra"}, "feature videomae: one row per clip, so no FRA"),

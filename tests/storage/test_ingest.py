@@ -35,7 +35,7 @@ def folder(root: Path, **options: str):
     return {c.id: c for c in found.clips}, found.report
 
 
-def test_folder_pairs_video_and_sound_of_one_name(tmp_path):
+def test_folder_pairs_video_and_audio_of_one_name(tmp_path):
     make(tmp_path, "b.mp4", "b.wav", "a.MP4", "sub/c.flac", "sub/b2.webm", "notes.txt")
     clips, report = folder(tmp_path)
     assert list(clips) == ["a", "b", "b2", "c"]
@@ -79,7 +79,7 @@ def test_folder_names_that_collide_again(tmp_path):
     assert folder(tmp_path)[0] == clips
 
 
-def test_folder_says_which_sound_it_leaves_out(tmp_path):
+def test_folder_says_which_audio_it_leaves_out(tmp_path):
     make(tmp_path, "v.mp4", "v.mp3", "v.wav")
     clips, report = folder(tmp_path)
     assert clips["v"].audio == "v.wav"

@@ -78,13 +78,13 @@ def test_the_order_of_intervals_does_not_matter(source, method, seed):
 @settings(max_examples=100, deadline=None)
 @given(longer=st.integers(-3, 3), later=st.integers(-3, 3), frames=st.integers(7, 40), method=EVERY)
 def test_modalities_that_disagree_by_frames_get_one_length_and_masks_that_say_so(longer, later, frames, method):
-    """Video ends some frames before or after sound, or begins so: nothing is shifted, cut or made up."""
+    """Video ends some frames before or after audio, or begins so: nothing is shifted, cut or made up."""
     frame = 0.04
     video = features(np.arange(frames), tiles(frames, frame))
     starts = (np.arange(frames + longer) + later) * frame
-    sound = features(np.arange(frames + longer) + later, np.stack([starts, starts + frame], axis=1))
-    grid = regular_grid(latest_end([video, sound]), 25)
-    seen, heard = align(video, grid, method), align(sound, grid, method)
+    audio = features(np.arange(frames + longer) + later, np.stack([starts, starts + frame], axis=1))
+    grid = regular_grid(latest_end([video, audio]), 25)
+    seen, heard = align(video, grid, method), align(audio, grid, method)
     assert len(seen.values) == len(heard.values) == max(frames, frames + longer + later)
     both = seen.valid & heard.valid
     assert both.sum() == min(frames, frames + longer + later) - max(0, later)

@@ -1,8 +1,8 @@
 """The main face of every frame of a clip: detection, tracks, and the choice of one track.
 
-Detection runs on every k-th picture, at a bounded size, and boxes in between are interpolated; where that could hide a
-face that enters, leaves or jumps, every picture in between is looked at too. No box depends on any network but the
-detector, so whatever runs on the crops can batch them as it likes. Pictures stream through: at most k are held.
+Detection runs on every k-th frame, at a bounded size, and boxes in between are interpolated; where that could hide a
+face that enters, leaves or jumps, every frame in between is looked at too. No box depends on any network but the
+detector, so whatever runs on the crops can batch them as it likes. Frames stream through: at most k are held.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from extractors.core.media.clip_media import Media
 from extractors.core.media.frames import Frame
 from extractors.core.networks.weights import resolve
 
-FACE_RULE = f"""Looked at: pictures 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
-Links: faces of neighbouring pictures are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are
-not linked. If every face of both pictures links, or neither has one, the pictures in between are not looked at: each
-track has boxes and confidence interpolated linearly over time. Else every picture in between is looked at and linked to
-the one before it, so that tracks begin and end at the very picture.
-Gap: a face without a partner in the picture before goes on with a track that at most {GAP} pictures in a row do not
+FACE_RULE = f"""Looked at: frames 0, k, 2k, ... and the last. A face is a box of at least `min_confidence`.
+Links: faces of neighbouring frames are paired so that the sum of their IoU is largest; pairs below IoU {LINK_IOU} are
+not linked. If every face of both frames links, or neither has one, the frames in between are not looked at: each
+track has boxes and confidence interpolated linearly over time. Else every frame in between is looked at and linked to
+the one before it, so that tracks begin and end at the very frame.
+Gap: a face without a partner in the frame before goes on with a track that at most {GAP} frames in a row do not
 show, if IoU >= {LINK_IOU} with its last box. Those rows stay empty: nothing is filled in.
 Track ids: 0, 1, ... by first appearance, then from left to right, then from top to bottom.
-Main track, one per clip: shown by most pictures; of equal ones the largest (median area), then the most central (median
-distance of its centre from the picture's), then the lowest id."""
+Main track, one per clip: shown by most frames; of equal ones the largest (median area), then the most central (median
+distance of its centre from the frame's), then the lowest id."""
 
 _RULES = {
     "version": 2,
@@ -43,10 +43,10 @@ _RULES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceTrack:
-    """The main track of a clip, a row per picture, and what else was seen.
+    """The main track of a clip, a row per frame, and what else was seen.
 
     Attributes:
-        boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the upright full-size picture; may reach over its edge; NaN
+        boxes: (T, 4) float32 x1, y1, x2, y2 in pixels of the upright full-size frame; may reach over its edge; NaN
             where the main track is absent, whoever else is there.
         confidence: (T,) float32 of the detector, 0..1; NaN where the main track is absent.
         count: (T,) int32 faces in the frame, of any track.
@@ -123,7 +123,7 @@ def find_main_face(media: Media, options: Faces) -> FaceTrack:
 def _usable(
     found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], options: Faces
 ) -> npt.NDArray[np.float64]:
-    """Faces x1, y1, x2, y2, confidence in pixels of the full-size picture, from what was found on a copy of `shape`."""
+    """Faces x1, y1, x2, y2, confidence in pixels of the full-size frame, from what was found on a copy of `shape`."""
     x1, y1, x2, y2, confidence = found.T
     faces: npt.NDArray[np.float64] = found[(confidence >= options.min_confidence) & (x2 > x1) & (y2 > y1)]
     faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
@@ -135,7 +135,7 @@ def _build_face_track(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_]
     count = np.zeros(len(detected), dtype=np.int32)
     main = main_track(tracks, size)
     for track in tracks:
-        count[track.pictures] += 1
+        count[track.frames] += 1
     if main is not None:
         table[main.first : main.last + 1] = np.column_stack([main.boxes, main.confidence])
     others = tuple(track for track in tracks if track is not main)

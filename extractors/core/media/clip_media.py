@@ -1,11 +1,11 @@
 """One clip, decoded once, on one clock.
 
-Every distinct file of a clip is opened once; audio and pictures come out of the same pass over its packets.
+Every distinct file of a clip is opened once; audio and frames come out of the same pass over its packets.
 Time 0 is where the container's presentation starts (or `clip.start` after it). A track that starts later keeps
 its own offset, so features of all tracks align in seconds. Timestamps are the container's, never a nominal
 frame rate's.
 
-Decoded pictures are kept in the decoder's own format (1.5 bytes a pixel) up to a memory bound. A longer clip
+Decoded frames are kept in the decoder's own format (1.5 bytes a pixel) up to a memory bound. A longer clip
 keeps none and is decoded again by each reader that asks; `Media.video_passes` counts.
 """
 
@@ -46,9 +46,9 @@ class Media:
     Args:
         clip: The clip.
         root: Folder that the clip's relative paths start from.
-        audio: Whether some extractor needs sound.
-        video: Whether some extractor needs pictures.
-        frame_cache_bytes: Most bytes of decoded pictures to keep.
+        audio: Whether some extractor needs audio.
+        video: Whether some extractor needs frames.
+        frame_cache_bytes: Most bytes of decoded frames to keep.
 
     Attributes:
         files_opened: How often a file was opened.
@@ -97,7 +97,7 @@ class Media:
                     self._times = error
 
     def audio(self) -> Audio:
-        """The clip's sound at 16 kHz, mono.
+        """The clip's audio at 16 kHz, mono.
 
         Raises:
             ClipError: `no_audio`, or why the file could not be read.
@@ -108,11 +108,11 @@ class Media:
 
     @property
     def video_path(self) -> Path | None:
-        """The file that the pictures come from; None if the clip has none or they are not wanted."""
+        """The file that the frames come from; None if the clip has none or they are not wanted."""
         return self._video_path
 
     def frame_times(self) -> npt.NDArray[np.float64]:
-        """(T, 2) seconds from the clip's start in which each picture is shown.
+        """(T, 2) seconds from the clip's start in which each frame is shown.
 
         Raises:
             ClipError: `no_video`, or why the file could not be read.
@@ -122,7 +122,7 @@ class Media:
         return self._times
 
     def frames(self) -> Iterator[Frame]:
-        """The clip's pictures in order of presentation.
+        """The clip's frames in order of presentation.
 
         Raises:
             ClipError: `no_video`, or why the file could not be read.

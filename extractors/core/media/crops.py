@@ -1,4 +1,4 @@
-"""The square around a face, cut out of a picture."""
+"""The square around a face, cut out of a frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FACE_EXPAND = 1.2  # side of the crop over side of the face box, wherever faces 
 def crop_face(
     rgb: npt.NDArray[np.uint8], box: npt.NDArray[np.floating[Any]], *, size: int, expand: float
 ) -> npt.NDArray[np.uint8]:
-    """Cut out the square around a box, on its longer side times `expand`, centred; the picture mirrors at its edges.
+    """Cut out the square around a box, on its longer side times `expand`, centred; the frame mirrors at its edges.
 
     Samples at the points where py-feat's `extract_face_square_pad_torch` samples, bilinear, without smoothing first.
 
@@ -31,7 +31,7 @@ def crop_face(
     steps = (np.arange(size) + 0.5) / size * side - side / 2
     left, right, across = _neighbours((x1 + x2) / 2 + steps, rgb.shape[1])
     upper, lower, down = _neighbours((y1 + y2) / 2 + steps, rgb.shape[0])
-    first = left.min()  # only the columns that are used: a face is a small part of a large picture
+    first = left.min()  # only the columns that are used: a face is a small part of a large frame
     near = rgb[:, first : right.max() + 1]
     rows = near[upper] * (1 - down)[:, None, None] + near[lower] * down[:, None, None]
     pixels = rows[:, left - first] * (1 - across)[:, None] + rows[:, right - first] * across[:, None]

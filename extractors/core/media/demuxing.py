@@ -183,8 +183,8 @@ def check_times(times: npt.NDArray[np.float64], declared: float, path: Path) -> 
         path: For messages.
     """
     if not len(times):
-        return ClipError("no_video", f"{path.name}: the video stream holds no picture", stage="decode")
+        return ClipError("no_video", f"{path.name}: the video stream holds no frame", stage="decode")
     if (times[:, 1] <= times[:, 0]).any():
         at = int(np.argmax(times[:, 1] <= times[:, 0]))
-        return ClipError("undecodable", f"{path.name}: time does not advance at picture {at}", stage="decode")
-    return truncation(f"{path.name}: pictures end at", float(times[-1, 1]), declared) or times
+        return ClipError("undecodable", f"{path.name}: time does not advance at frame {at}", stage="decode")
+    return truncation(f"{path.name}: frames end at", float(times[-1, 1]), declared) or times

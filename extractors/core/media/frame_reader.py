@@ -1,4 +1,4 @@
-"""Clips decoded for exports: the few options that need pictures are handed this, for storage opens no media."""
+"""Clips decoded for exports: the few options that need frames are handed this, for storage opens no media."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MediaFrameReader:
     """A `FrameReader` of exports: the frames that extractors see, counted as their features' rows are."""
 
     def frames(self, clip: Clip, root: Path) -> Iterator[Rgb]:
-        """A clip's pictures in order, decoded as they are asked for: (height, width, 3) uint8 RGB, upright, cropped.
+        """A clip's frames in order, decoded as they are asked for: (height, width, 3) uint8 RGB, upright, cropped.
 
         Args:
             clip: The clip.

@@ -14,7 +14,7 @@ from storage.clip import Clip
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture, shown during [start, end) seconds from the clip's start; pixels are made on demand."""
+    """One frame, shown during [start, end) seconds from the clip's start; pixels are made on demand."""
 
     index: int
     start: float
@@ -24,7 +24,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright, cropped picture, without making its pixels."""
+        """Width and height of the upright, cropped frame, without making its pixels."""
         width, height = self.decoded.width, self.decoded.height
         if round(self.decoded.rotation / 90) % 2:
             width, height = height, width
@@ -32,10 +32,10 @@ class Frame:
         return round(right * width) - round(left * width), round(bottom * height) - round(top * height)
 
     def rgb(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
-        """The upright picture as (height, width, 3) uint8 RGB.
+        """The upright frame as (height, width, 3) uint8 RGB.
 
         Args:
-            short_side: Scale down (area average) so that the picture's short side is at most this.
+            short_side: Scale down (area average) so that the frame's short side is at most this.
         """
         width, height = self.decoded.width, self.decoded.height
         scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))

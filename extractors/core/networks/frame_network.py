@@ -1,4 +1,4 @@
-"""Pictures as an image network takes them: which of a clip's, the face in them or all of it, at what size and scale."""
+"""Frames as an image network takes them: which of a clip's, the face in them or all of it, at what size and scale."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FrameOptions(NetworkOptions):
     """Options of networks that look at frames.
 
     Attributes:
-        input: `main_face` looks at crops of the clip's main face, `frame` at whole pictures.
+        input: `main_face` looks at crops of the clip's main face, `frame` at whole frames.
         preprocessing: How pixels are sized and scaled. `checkpoint`: as the weights' own `preprocessor_config.json`
             says; a `.pth` file, which has none, is taken for one of MERR's. `merr`: 224 x 224 (aspect not kept), 0..1.
             `imagenet`: the same, then ImageNet's mean and deviation, as MAE's and VideoMAE's own code does.
@@ -112,9 +112,9 @@ FrameT = TypeVar("FrameT", bound=FrameOptions)
 
 
 class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
-    """A network of transformers on pictures, from Hugging Face's layout or a `.pth` file.
+    """A network of transformers on frames, from Hugging Face's layout or a `.pth` file.
 
-    Units are (..., 3, side, side) uint8: a quarter of the memory of scaled pictures, and of what goes to the device.
+    Units are (..., 3, side, side) uint8: a quarter of the memory of scaled frames, and of what goes to the device.
 
     Attributes:
         model_class: Class of transformers.
@@ -180,7 +180,7 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         return settings
 
     def load_frames(self, device: str, change: Callable[[Any], Any] = lambda model: model, variant: str = "") -> None:
-        """Load the network and what sizes and scales its pictures.
+        """Load the network and what sizes and scales its frames.
 
         Args:
             device: A torch device.
@@ -199,7 +199,7 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         expected = (3, self._side, self._side)
         found = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
         if found != expected:
-            raise RunError(f"{self.feature}: preprocessing gives pictures of {found}, the model takes {expected}")
+            raise RunError(f"{self.feature}: preprocessing gives frames of {found}, the model takes {expected}")
 
     def _built(self, model_class: Any) -> Any:
         if self._pth is not None:

@@ -58,7 +58,7 @@ NetworkT = TypeVar("NetworkT", bound=NetworkOptions)
 class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
     """An extractor whose numbers come out of one network.
 
-    `UnitT` is the input of one pass of the network, such as a window of sound or a stack of pictures; a clip has any
+    `UnitT` is the input of one pass of the network, such as a window of audio or a stack of frames; a clip has any
     number of them, and units of several clips share a batch. What a clip's units gave is kept as long as its media is
     open, under everything but the level: a frame and an utterance feature of the same network share one pass.
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
 PthFormat = Literal["mae-pth", "videomae-pth"]
-PICTURES = 16  # of VideoMAE; neither code stores it, nor the picture's side, nor the number of heads
+FRAMES = 16  # of VideoMAE; neither code stores it, nor the frame's side, nor the number of heads
 SIDE = 224
 HEADS = {384: 6, 768: 12, 1024: 16, 1280: 16}  # of ViT-S, B, L and H; other widths are taken to have heads of 64
 _ROOT = "patch_embed.proj.weight"
@@ -199,11 +199,11 @@ def _settings(path: Path, tensors: Mapping[str, torch.Tensor], layout: PthFormat
     if layout == "mae-pth":
         return settings | {"mask_ratio": 0.0} | _side(tensors, kernel[-1])
     pooled = "norm.weight" not in tensors and "fc_norm.weight" in tensors
-    return settings | {"num_frames": PICTURES, "tubelet_size": kernel[1], "use_mean_pooling": pooled}
+    return settings | {"num_frames": FRAMES, "tubelet_size": kernel[1], "use_mean_pooling": pooled}
 
 
 def _side(tensors: Mapping[str, torch.Tensor], patch: int) -> dict[str, int]:
-    """The picture's side, from the number of positions; empty where they are missing, which is reported later."""
+    """The frame's side, from the number of positions; empty where they are missing, which is reported later."""
     positions = tensors.get("pos_embed")
     return {} if positions is None else {"image_size": round((positions.shape[1] - 1) ** 0.5) * patch}
 

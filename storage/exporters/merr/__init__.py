@@ -1,19 +1,19 @@
 """The tree that Emotion-LLaMA loads: one 1024-wide vector per clip of HuBERT, MAE and VideoMAE, and MERR's annotation.
 
 ```
-MERR_coarse_grained.txt                 <clip> <number of pictures> <emotion>, single spaces, one of nine emotions
+MERR_coarse_grained.txt                 <clip> <number of frames> <emotion>, single spaces, one of nine emotions
 HL-UTT/<clip>.npy                       HuBERT, (1024,) float32
 mae_340_UTT/<clip>.npy                  MAE
 maeV_399_UTT/<clip>.npy                 VideoMAE
 MERR_coarse_grained.json                {clip: {AU_list, peak_index, peak_AU_list, pseu_emotion, text}}
 MERR_fine_grained.json                  empty: the loader opens it, and merflow writes no descriptions
 transcription_en_all.csv                name,sentence
-images/<first|middle|peak>/<clip>.png   upright full-size pictures for EVA, if asked for
+images/<first|middle|peak>/<clip>.png   upright full-size frames for EVA, if asked for
 missing.json, provenance.json           clips that lack something; where the numbers come from
 ```
 
 A feature with a row per frame is averaged over its valid rows. 340 and 399 are epochs of the original checkpoints, not
-sizes. `peak_index` counts pictures from 0 and is text, as in the published file. Its keys that somebody has to write
+sizes. `peak_index` counts frames from 0 and is text, as in the published file. Its keys that somebody has to write
 (`caption`, `visual_prior_list`, `audio_prior_list`) are left out. The rules of the peak and of `pseu_emotion` are in
 `storage.au_rules`; a clip without a face has no keys made of action units. Cheng et al., "Emotion-LLaMA", NeurIPS 2024.
 """

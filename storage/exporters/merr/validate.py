@@ -42,10 +42,10 @@ def validate_tree(folder: Path) -> Iterator[str]:
 def _line_problem(where: str, line: str) -> str | None:
     fields = line.split(" ")
     if len(fields) != 3 or not all(fields):
-        return f"{where}: expected a name, a number of pictures and an emotion between single spaces, got {line!r}"
+        return f"{where}: expected a name, a number of frames and an emotion between single spaces, got {line!r}"
     name, count, emotion = fields
     if not (count.isascii() and count.isdigit() and int(count) > 0):
-        return f"{where}, clip {name}, number of pictures: expected a whole number of 1 or more, got {count}"
+        return f"{where}, clip {name}, number of frames: expected a whole number of 1 or more, got {count}"
     if emotion not in LABELS:
         return f"{where}, clip {name}, emotion: expected one of {', '.join(LABELS)}, got {emotion}"
     return None
@@ -73,7 +73,7 @@ def _field_problem(where: str, key: str, value: Any, count: int) -> str | None:
         expected = "a list of action units such as AU05"
     elif key == "peak_index":
         good = isinstance(value, str) and value.isascii() and value.isdigit() and int(value) < count
-        expected = f"text of a whole number below the {count} pictures"
+        expected = f"text of a whole number below the {count} frames"
     elif key == "pseu_emotion":
         good, expected = value in LABELS, f"one of {', '.join(LABELS)}"
     else:

@@ -12,8 +12,8 @@ missing.json, provenance.json      clips that were left out; where the numbers c
 ```
 
 NAME is joined with `_` for openSMILE's sets and a few networks, as MERTools' own scripts do. A row that is not valid (a
-picture without a face) keeps its place, so that rows stay in step with the pictures; MERTools' own sign of failure is
-zeros, too. Face crops are upright squares around the stored boxes of the pictures with a face, not aligned as
+frame without a face) keeps its place, so that rows stay in step with the frames; MERTools' own sign of failure is
+zeros, too. Face crops are upright squares around the stored boxes of the frames with a face, not aligned as
 OpenFace's are. MERTools: github.com/zeroQiaoba/MERTools; npz and npy load with NumPy 1.24 and newer.
 """
 

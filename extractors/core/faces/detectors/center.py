@@ -1,6 +1,6 @@
-"""A stand-in for platforms without a detector: the centred square of the picture's short side, always.
+"""A stand-in for platforms without a detector: the centred square of the frame's short side, always.
 
-It sees a face in every picture, so it says nothing about presence; its name in the recipe marks what it gave.
+It sees a face in every frame, so it says nothing about presence; its name in the recipe marks what it gave.
 """
 
 from __future__ import annotations

