@@ -31,15 +31,15 @@ import numpy as np
 import torch
 
 from benchmarks._report import report
-from configs.schema import Faces, RunConfig
+from configs.schema import RunConfig
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.runtime import set_threads
 from flows.demo import demo_clips
 from flows.ingest import ingest_corpus
 from flows.worker import Job, extract_shard
-from storage.manifest import Manifest
 from storage.clip import Clip
+from storage.manifest import Manifest
 from storage.records import Shard
 from storage.store.store import FeatureStore
 
@@ -135,7 +135,7 @@ class Ways:
         self._config = RunConfig.model_validate({"extractors": entries, "cluster": cluster})
         FeatureStore.create(scratch / "store")
         self._shards = 0
-        self._built = {n: build_extractor(n, n, options, Faces()) for n, options in OPTIONS.items()}
+        self._built = {n: build_extractor(n, n, options) for n, options in OPTIONS.items()}
         for extractor in self._built.values():
             extractor.load("cpu")  # the run's own extractors share these networks
         self._hubert, self._videomae = (self._built[name]._model for name in ("hubert", "videomae"))

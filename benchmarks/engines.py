@@ -17,8 +17,8 @@ from benchmarks._report import report
 from configs.schema import Cluster, load_config
 from flows.demo import demo_clips
 from flows.ingest import ingest_corpus
-from flows.run import run_extraction
 from flows.prefect_server import prefect_server
+from flows.run import run_extraction
 from storage.manifest import Manifest
 from storage.store.store import FeatureStore, open_store
 

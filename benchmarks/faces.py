@@ -33,8 +33,8 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Faces, Weights
-from extractors.core.extractor import build_extractor
 from extractors.action_units.face_crops import cut_face, face_square, normalised
+from extractors.core.extractor import build_extractor
 from extractors.core.faces.main_face import face_track
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.pyfeat import _write_random, feat_module, find_weights
@@ -101,7 +101,7 @@ class Bench:
 
     @staticmethod
     def _extractor(weights: Path, **options: Any) -> Any:
-        made = build_extractor("action_units", "au", {"weights": {"local": str(weights)}, **options}, Faces())
+        made = build_extractor("action_units", "au", {"weights": {"local": str(weights)}, **options})
         made.load("cpu")
         return made
 

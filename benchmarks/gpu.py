@@ -28,8 +28,8 @@ import h5py
 import numpy as np
 import torch
 
-from extractors.core.networks.runtime import Precision, memory_budget, prepare, torch_dtype
 from extractors.core.networks.batching import run_batched
+from extractors.core.networks.runtime import Precision, memory_budget, prepare, torch_dtype
 
 BATCH, ROUNDS, RATE, WINDOW, HOP = 16, 3, 16_000, 400, 320
 SAMPLE_BYTES = 2_000  # as in extractors/hubert.py

@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks._report import report
 from configs.schema import Cluster, RunConfig
 from flows.plan import make_shards
-from flows.run import run_extraction
 from flows.prefect_server import prefect_server
+from flows.run import run_extraction
 from flows.worker import Job, extract_shard
 from storage.ingest import ingest
 from storage.manifest import Manifest, write_manifest

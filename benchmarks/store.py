@@ -26,8 +26,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks._report import report
-from storage.manifest import write_manifest
 from storage.clip import Clip
+from storage.manifest import write_manifest
 from storage.records import Features, FeatureSpec
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore

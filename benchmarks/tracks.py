@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks._report import report
 from configs.schema import Faces
 from extractors.core.faces.main_face import FaceTrack, face_track
-from extractors.core.media.clip_media import Media
 from extractors.core.faces.tracking import iou
+from extractors.core.media.clip_media import Media
 from flows.demo import demo_clips
 from storage.clip import Clip
 

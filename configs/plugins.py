@@ -13,6 +13,7 @@ import inspect
 import os
 import pkgutil
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -55,8 +56,8 @@ class Registry(Generic[PluginT]):
 
     def names(self) -> list[str]:
         """Names of the plug-ins, sorted, without importing any of them."""
-        found = {m.name for m in pkgutil.iter_modules(self._paths())}
-        return sorted(name for name in found if not name.startswith("_") and name != "core")
+        names = {m.name for m in pkgutil.iter_modules(self._paths())}
+        return sorted(name for name in names if not name.startswith("_") and name != "core")
 
     def load(self, name: str) -> type[PluginT]:
         """The plug-in's class.
@@ -79,12 +80,13 @@ class Registry(Generic[PluginT]):
 
     def summary(self, name: str) -> str:
         """First line of the plug-in's module docstring."""
-        text = inspect.getmodule(self.load(name)).__doc__  # type: ignore[union-attr]  # a class has a module
+        text = sys.modules[self.load(name).__module__].__doc__
         return (text or "").strip().split("\n")[0]
 
     def options(self, name: str) -> list[OptionDescription]:
         """Every option of a plug-in; see `describe_options`."""
-        return describe_options(self.load(name).Options)  # type: ignore[attr-defined]  # each base class declares it
+        plugin: Any = self.load(name)
+        return describe_options(plugin.Options)
 
     def _paths(self) -> list[str]:
         paths = importlib.import_module(self._package).__path__
@@ -165,36 +167,40 @@ def _explain(model: type[BaseModel], error: ValidationError, noun: str) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        valid = _valid_keys(model, first["loc"][:-1])
+        valid = sorted(_section_at(model, first["loc"][:-1]).model_fields)
         hint = _closest(str(first["loc"][-1]), valid)
         return f"unknown {noun} {key!r}; valid {noun}s here: {', '.join(valid)}.{hint}"
     named = f"{noun} {key}" if noun == "option" and key else key
-    message, got = _expected(dict(first)), f", got {first.get('input')!r}"
+    message, got = _expected(model, dict(first)), f", got {first.get('input')!r}"
     if first["type"] in {"missing", "value_error"}:
         got = ""
     return f"{named + ': ' if named else ''}{message}{got}"
 
 
-def _expected(error: Mapping[str, Any]) -> str:
-    context = error.get("ctx", {})
-    plain = {
-        "int_parsing": "expected a whole number",
-        "int_from_float": "expected a whole number",
-        "float_parsing": "expected a number",
-        "finite_number": "expected a finite number",
-        "missing": "expected a value, got none",
-    }
-    bounds = {
-        "greater_than_equal": ("ge", "{} or more"),
-        "greater_than": ("gt", "more than {}"),
-        "less_than_equal": ("le", "{} or less"),
-    }
+def _expected(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     if error["type"] == "literal_error":
-        return f"expected {str(context['expected']).replace(chr(39), '')}"
-    if error["type"] in bounds:
-        name, text = bounds[error["type"]]
-        return f"expected {text.format(context[name])}"
-    return plain.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+        return f"expected {str(error['ctx']['expected']).replace(chr(39), '')}"
+    if error["type"] == "missing":
+        return "expected a value, got none"
+    if error["type"].startswith(("int_", "float_", "greater_than", "less_than", "finite_number")):
+        return f"expected {_number_expected(model, error['loc'])}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _number_expected(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """What a number of a field may be, in words."""
+    field = _section_at(model, path[:-1]).model_fields.get(str(path[-1]))
+    bounds = {name: value for part in field.metadata for name, value in _bounds(part)} if field else {}
+    noun = "whole number" if field is not None and "int" in str(field.annotation) else "number"
+    if "ge" in bounds and "le" in bounds:
+        return f"a {noun} from {bounds['ge']} to {bounds['le']}"
+    words = {"ge": "of {} or more", "gt": "over {}", "le": "of {} or less", "lt": "under {}"}
+    limits = [words[name].format(value) for name, value in bounds.items() if name in words]
+    return " ".join([f"a {noun}", *limits])
+
+
+def _bounds(part: object) -> list[tuple[str, Any]]:
+    return [(name, getattr(part, name)) for name in ("ge", "gt", "le", "lt") if getattr(part, name, None) is not None]
 
 
 def _closest(name: str, valid: list[str]) -> str:
@@ -202,14 +208,14 @@ def _closest(name: str, valid: list[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _valid_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _section_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
     for part in path:
         field = model.model_fields.get(str(part))
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
         inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if inner:
             model = inner[0]
-    return sorted(model.model_fields)
+    return model
 
 
 def _split_list(value: object) -> object:
@@ -252,8 +258,8 @@ _NAMES = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 def _type_name(hint: Any) -> str:
     special = {CommaList: "names separated by commas", Pairs: "pairs a:b,c:d", Flag: "true or false"}
-    for known, text in special.items():
-        if hint == known:
+    for annotation, text in special.items():
+        if hint == annotation:
             return text
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -261,7 +267,8 @@ def _type_name(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(str(value) for value in arguments)
     if origin in (Union, types.UnionType):  # None stands for "not given", which is the default's to say
-        return " or ".join(dict.fromkeys(_type_name(argument) for argument in arguments if argument is not type(None)))
+        stated = [argument for argument in arguments if argument is not type(None)]
+        return " or ".join(dict.fromkeys(map(_type_name, stated)))
     if origin is tuple:
         return f"list of {_type_name(arguments[0])}"
     if origin is not None:
@@ -271,11 +278,13 @@ def _type_name(hint: Any) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, BaseModel):
-        given = value.model_dump(mode="json", exclude_defaults=True)
-        return "{" + ", ".join(f"{key}: {_shown(part)}" for key, part in given.items()) + "}"
+        parts = value.model_dump(mode="json", exclude_defaults=True)
+        return "{" + ", ".join(f"{key}: {_shown(part)}" for key, part in parts.items()) + "}"
     if isinstance(value, tuple):
         return ", ".join(map(_shown, value))
-    return {True: "true", False: "false", None: ""}.get(value, str(value)) if value in (None, True, False) else str(value)
+    return (
+        {True: "true", False: "false", None: ""}.get(value, str(value)) if value in (None, True, False) else str(value)
+    )
 
 
 def _attributes(docstring: str | None) -> dict[str, str]:

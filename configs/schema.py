@@ -46,9 +46,9 @@ class Weights(Section):
     def _exactly_one(self) -> Self:
         if self.format != "hf" and self.local is None:
             raise ValueError(f"format {self.format} is for `local` files")
-        given = [k for k in ("hub", "local", "random") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of hub, local, random; got {', '.join(given) or 'none'}")
+        sources = [k for k in ("hub", "local", "random") if getattr(self, k) is not None]
+        if len(sources) != 1:
+            raise ValueError(f"expected exactly one of hub, local, random; got {', '.join(sources) or 'none'}")
         return self
 
 

@@ -130,8 +130,8 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         """Mean and deviation: CLIP's, unless the checkpoint has others."""
         if self.options.recipe == "emotion_llama":
             return CLIP_SCALE
-        given = self._settings.get("pretrained_cfg", {})
-        return tuple(given.get("mean", CLIP_SCALE[0])), tuple(given.get("std", CLIP_SCALE[1]))
+        settings = self._settings.get("pretrained_cfg", {})
+        return tuple(settings.get("mean", CLIP_SCALE[0])), tuple(settings.get("std", CLIP_SCALE[1]))
 
     def load(self, device: str) -> None:
         """Load the model, its position embeddings enlarged to 448 x 448.
@@ -177,16 +177,16 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
 
         path = Path(self._weights.folder or "", self._weights.identity["file"])
         smooth = self.options.recipe == "timm"
-        given = checkpoint_filter_fn(_read(path), model, antialias=smooth)
+        parameters = checkpoint_filter_fn(_read(path), model, antialias=smooth)
         wanted = model.state_dict()
-        extra = {k for k in given.keys() - wanted.keys() if not k.startswith("head.")}
-        for what, names in (("lacks", wanted.keys() - given.keys()), ("also has", extra)):
+        extra = {k for k in parameters.keys() - wanted.keys() if not k.startswith("head.")}
+        for what, names in (("lacks", wanted.keys() - parameters.keys()), ("also has", extra)):
             if names:
                 raise RunError(f"{path}: not a {self._settings['architecture']} with class token: {what} {min(names)}")
         for name, value in wanted.items():
-            if value.shape != given[name].shape:
-                raise RunError(f"{path}: {name} is {tuple(given[name].shape)}, expected {tuple(value.shape)}")
-        model.load_state_dict({k: given[k] for k in wanted})
+            if value.shape != parameters[name].shape:
+                raise RunError(f"{path}: {name} is {tuple(parameters[name].shape)}, expected {tuple(value.shape)}")
+        model.load_state_dict({k: parameters[k] for k in wanted})
         return model
 
     def units(self, media: Media) -> Iterator[Pixels]:
@@ -237,7 +237,7 @@ def _read(path: Path) -> dict[str, Any]:
     from timm.models import load_state_dict
 
     try:
-        found: dict[str, Any] = load_state_dict(str(path), weights_only=True)
+        parameters: dict[str, Any] = load_state_dict(str(path), weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
-    return found
+    return parameters

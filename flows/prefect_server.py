@@ -50,12 +50,12 @@ def prefect_server() -> Iterator[str]:
     Raises:
         RunError: If a server named by `PREFECT_API_URL` does not answer, or none could be started.
     """
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        if not _healthy(given):
-            raise RunError(f"PREFECT_API_URL is {given}, but no Prefect server answers there; start it, or unset it")
+    user_url = os.environ.get("PREFECT_API_URL")
+    if user_url:
+        if not _healthy(user_url):
+            raise RunError(f"PREFECT_API_URL is {user_url}, but no Prefect server answers there; start it, or unset it")
         os.environ.update({k: v for k, v in _QUIET.items() if k not in os.environ})
-        yield given
+        yield user_url
         return
     added = {k: v for k, v in _QUIET.items() if k not in os.environ}
     folder = home() / "prefect"

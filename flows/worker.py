@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from configs.errors import RunError
 from extractors.core.extractor import EXTRACTORS, Extractor
@@ -38,8 +38,8 @@ class Worker:
     def __init__(self, context: RunContext, previous: Worker | None = None) -> None:
         self.context = context
         self._store = FeatureStore(context.store)
-        kept = {} if previous is None else dict(previous._extractors)
-        self._extractors = {plan.feature: _take_over(plan, kept) for plan in context.features}
+        kept: dict[str, Extractor[Any]] = {} if previous is None else dict(previous._extractors)
+        self._extractors: dict[str, Extractor[Any]] = {plan.feature: _take_over(plan, kept) for plan in context.features}
         for unused in kept.values():
             unused.close()
 
@@ -65,7 +65,9 @@ class Worker:
         extractors = {name: e for name, e in self._extractors.items() if name in wanted}
         self._load(list(extractors.values()))
         entries: dict[str, list[Entry]] = {name: [] for name in extractors}
-        work = ShardWork(Path(self.context.root), self._stored_inputs(todo), self._extractors, todo, report)
+        if self._needs_stored(todo):
+            self._store.refresh()
+        work = ShardWork(Path(self.context.root), self._store, self._extractors, todo, report)
         for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
             failed = self._record(ready, job.todo[ready.clip.id], entries, report)
             report.failed_clips += failed
@@ -94,12 +96,11 @@ class Worker:
             extractor.load(device)
             extractor.loaded = True
 
-    def _stored_inputs(self, todo: Mapping[str, Sequence[str]]) -> FeatureStore:
-        """The store, read afresh if it may hold a feature that another one is computed from."""
-        extracted_alone = ({n for n in names} for names in todo.values())
-        if any(need not in names for names in extracted_alone for n in names for need in self._extractors[n].needs):
-            self._store.refresh()
-        return self._store
+    def _needs_stored(self, todo: Mapping[str, Sequence[str]]) -> bool:
+        """Whether some clip's features are computed from one that is not extracted with them, but stored."""
+        return any(
+            need not in names for names in todo.values() for name in names for need in self._extractors[name].needs
+        )
 
     def _record(
         self, ready: ReadyClip, attempts: Mapping[str, int], entries: dict[str, list[Entry]], report: ShardReport
@@ -107,14 +108,17 @@ class Worker:
         """Keep a clip's outcomes for the shard files; give whether it failed."""
         has_failed = False
         for name, outcome in ready.outcomes.items():
-            state = "stored"
-            if isinstance(outcome, Failure):
-                state = "skipped" if outcome.reason in self.context.skipped_reasons else "failed"
-                outcome = replace(outcome, state=state, attempt=attempts[name])
-            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, outcome))
+            kept = self._judged(outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
+            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, kept))
+            state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
             has_failed = has_failed or state == "failed"
         return has_failed
+
+    def _judged(self, failure: Failure, attempt: int) -> Failure:
+        """A failure as it is stored: skipped where a rule says so, with the number of the attempt."""
+        state: Literal["failed", "skipped"] = "skipped" if failure.reason in self.context.skipped_reasons else "failed"
+        return replace(failure, state=state, attempt=attempt)
 
 
 def _take_over(plan: FeaturePlan, kept: dict[str, Extractor[Any]]) -> Extractor[Any]:

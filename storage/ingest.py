@@ -81,14 +81,14 @@ class _Files:
                 self._files[name] = self._pool.submit(_look, self._root, name, self._probe)
 
     def measured(self, clip: Clip, report: IngestReport) -> Clip:
-        found = {kind: self._files[name].result() for kind, name in _media(clip).items()}
+        files = {kind: self._files[name].result() for kind, name in _media(clip).items()}
         for kind, name in _media(clip).items():
-            if found[kind].problem and name not in self._reported:
+            if files[kind].problem and name not in self._reported:
                 self._reported.add(name)
-                report.unreadable.append(f"{name}: {found[kind].problem}")
-        seconds = [f.seconds for f in found.values() if f.seconds is not None]
+                report.unreadable.append(f"{name}: {files[kind].problem}")
+        seconds = [f.seconds for f in files.values() if f.seconds is not None]
         clip = replace(clip, duration=_duration(clip, max(seconds, default=None)))
-        return clip.with_fingerprint({kind: file.digest for kind, file in found.items()})
+        return clip.with_fingerprint({kind: file.digest for kind, file in files.items()})
 
 
 def _media(clip: Clip) -> dict[str, str]:

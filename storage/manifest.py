@@ -61,10 +61,10 @@ class Manifest:
         if not file.is_file():
             raise StoreError(f"{file}: no such manifest; make one with `merflow ingest`")
         with _readable(file):
-            found = _parquet_header(file) if is_parquet else _jsonl_header(file)
-        if found.get("format") != FORMAT:
-            raise StoreError(f"{file}: expected manifest format {FORMAT}, got {found.get('format')}")
-        return cls(file, Path(root) if root is not None else file.parent / str(found["root"]), str(found["corpus"]))
+            header = _parquet_header(file) if is_parquet else _jsonl_header(file)
+        if header.get("format") != FORMAT:
+            raise StoreError(f"{file}: expected manifest format {FORMAT}, got {header.get('format')}")
+        return cls(file, Path(root) if root is not None else file.parent / str(header["root"]), str(header["corpus"]))
 
     def __len__(self) -> int:
         return self._length

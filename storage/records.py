@@ -87,8 +87,8 @@ class FeatureSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
         """The inverse of `to_dict`."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in values.items() if k in known}
+        names = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in values.items() if k in names}
         return cls(**(kept | {k: tuple(kept[k]) for k in ("columns", "units") if k in kept}))
 
     def first_difference(self, other: FeatureSpec) -> str | None:
@@ -99,9 +99,9 @@ class FeatureSpec:
 def _first_difference(ours: Any, theirs: Any, path: str) -> str | None:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys()):
-            found = _first_difference(ours.get(key), theirs.get(key), f"{path}.{key}" if path else key)
-            if found:
-                return found
+            difference = _first_difference(ours.get(key), theirs.get(key), f"{path}.{key}" if path else key)
+            if difference:
+                return difference
         return None
     if ours == theirs:
         return None

@@ -175,16 +175,16 @@ def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> 
             weights = weigh(_shared(cells[:, None], features.times[rows][valid]))
             total += weights.sum(axis=1, keepdims=True)
             sums += weights @ features.values[rows][valid].astype(np.float64)
-        found = np.flatnonzero(total[:, 0] > 0)
-        yield begin + found, sums[found] / total[found]
+        covered = np.flatnonzero(total[:, 0] > 0)
+        yield begin + covered, sums[covered] / total[covered]
 
 
 def _nearest(features: Features, grid: Times) -> _Parts:
     at = grid.mean(axis=1)
     before, after, centres = _around(features, at)
     row = np.where(at - centres[before] <= centres[after] - at + TOUCH, before, after)
-    found = np.flatnonzero(features.valid[row] & (_shared(grid, features.times[row]) > 0))
-    yield found, features.values[row[found]]
+    intervals = np.flatnonzero(features.valid[row] & (_shared(grid, features.times[row]) > 0))
+    yield intervals, features.values[row[intervals]]
 
 
 def _linear(features: Features, grid: Times) -> _Parts:
@@ -197,8 +197,8 @@ def _linear(features: Features, grid: Times) -> _Parts:
     gap = centres[after] - centres[before]
     share = ((at - centres[before]) / np.where(gap > TOUCH, gap, np.inf)).clip(0, 1)
     share = np.where(good_before & good_after, share, good_after.astype(np.float64))[:, None]
-    found = np.flatnonzero(overlaps_before | overlaps_after)
-    for part in (found[i : i + _ROWS] for i in range(0, len(found), _ROWS)):
+    intervals = np.flatnonzero(overlaps_before | overlaps_after)
+    for part in (intervals[i : i + _ROWS] for i in range(0, len(intervals), _ROWS)):
         low = np.where(good_before[part, None], features.values[before[part]], 0)
         high = np.where(good_after[part, None], features.values[after[part]], 0)
         yield part, low * (1 - share[part]) + high * share[part]

@@ -24,6 +24,7 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.records import Features
 from storage.store.store import FeatureStore
+from storage.wording import counted
 
 Item = dict[str, Any]
 Label = str | Callable[[Clip], Any] | None
@@ -59,17 +60,17 @@ class _Clips:
                 self.omitted.append(clip.id)
         if self.omitted and missing == "refuse":
             raise StoreError(
-                f"{self.store.path}: {len(self.omitted)} clips lack one of {', '.join(sorted(needed))}, first "
+                f"{self.store.path}: {counted(len(self.omitted), 'clip')} without one of {', '.join(sorted(needed))}, first "
                 f"{self.omitted[0]}; missing='omit' leaves them out"
             )
 
     def _item(self, place: int) -> Item:
         clip_id = self.ids[place]
-        found = {name: self.store.get(clip_id, name) for name in self.features}
-        rows = {name: (features.values, features.valid) for name, features in found.items()}
+        by_name = {name: self.store.get(clip_id, name) for name in self.features}
+        rows = {name: (features.values, features.valid) for name, features in by_name.items()}
         if self._align is not None:
-            grid = self._grid(clip_id, found)
-            rows = {name: timeline.align(features, grid, self._method) for name, features in found.items()}
+            grid = self._grid(clip_id, by_name)
+            rows = {name: timeline.align(features, grid, self._method) for name, features in by_name.items()}
         item = {
             "id": clip_id,
             "label": self.labels[place],
@@ -78,11 +79,11 @@ class _Clips:
         }
         return item if self._transform is None else self._transform(item)
 
-    def _grid(self, clip_id: str, found: dict[str, Features]) -> timeline.Times:
+    def _grid(self, clip_id: str, by_name: dict[str, Features]) -> timeline.Times:
         if isinstance(self._align, str):
-            like = found.get(self._align) or self.store.get(clip_id, self._align)
+            like = by_name.get(self._align) or self.store.get(clip_id, self._align)
             return like.times
-        return timeline.regular_grid(timeline.latest_end(found.values()), self._align or 0.0)
+        return timeline.regular_grid(timeline.latest_end(by_name.values()), self._align or 0.0)
 
 
 class ClipDataset(_Clips, Dataset[Item]):

@@ -33,7 +33,9 @@ GEMAPS = FeatureSpec(
     recipe={"feature_set": "GeMAPSv01b"},
     source="openSMILE 3.0",
 )
-ACTION_UNITS = FeatureSpec("action_units", "action_units", "video", "frame", ("extra", *OPENFACE_COLUMNS), source="py-feat 2.1")
+ACTION_UNITS = FeatureSpec(
+    "action_units", "action_units", "video", "frame", ("extra", *OPENFACE_COLUMNS), source="py-feat 2.1"
+)
 FACES = FeatureSpec(
     "faces", "faces", "video", "frame", ("x1", "y1", "x2", "y2", "confidence", "face_count", "detected")
 )

@@ -172,6 +172,7 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
         clips = [_ClipRows(media, np.empty((0, 0), np.float32), np.empty(0, np.bool_)) for media in batch]
         for faces, outputs in self._batcher.stream(self._faces(clips)):
             self._finish(faces, outputs)
+            del faces, outputs  # or this loop would hold them while the next ones are cut
         return [self._result(clip) for clip in clips]
 
     def _run(self, faces: list[_Face]) -> list[torch.Tensor]:

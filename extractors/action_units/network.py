@@ -97,13 +97,13 @@ class FaceNetwork:
         pixels = normalised(random)
         # `Module.compile` replaces what calling the model does; its `forward` stays eager.
         eager, compiled = (split_heads(self._pass(pixels, m).cpu().numpy()) for m in (self._model.forward, self._model))
-        found = {name: float(np.abs(eager[name] - compiled[name]).max()) for name in HEADS}
-        told = ", ".join(f"{name} {difference:.1e}" for name, difference in found.items())
-        if not np.max(list(found.values())) <= MOST_DIFFERENCE:  # also where a difference is NaN
+        differences = {name: float(np.abs(eager[name] - compiled[name]).max()) for name in HEADS}
+        told = ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
+        if not np.max(list(differences.values())) <= MOST_DIFFERENCE:  # also where a difference is NaN
             raise RunError(f"compile: compiled numbers differ from eager ones by more than {MOST_DIFFERENCE}: {told}")
         # Shown without any set-up of logging, because whoever compiles asked for other numbers.
         logging.getLogger(__name__).warning("compiled network against eager, largest differences: %s", told)
-        return found
+        return differences
 
 
 def split_heads(table: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:

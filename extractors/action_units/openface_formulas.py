@@ -123,8 +123,8 @@ class _Space:
         self._focal = focal_length(sizes)[:, None]
         self._scale = np.ones((len(mesh), 1, 1))
         corners = self.points(mesh[:, OUTER_CORNERS])
-        apart = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
-        self._scale = (OUTER_CORNERS_MM / np.maximum(apart, 1.0))[:, None, None]  # under a pixel: no face at all
+        distances = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
+        self._scale = (OUTER_CORNERS_MM / np.maximum(distances, 1.0))[:, None, None]  # under a pixel: no face at all
 
     def points(self, pixels: Array) -> Array:
         """(N, P, 3) mm whose projection is exactly the x and y of `pixels` (N, P, 3)."""

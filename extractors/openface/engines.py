@@ -74,11 +74,11 @@ class CsvFolder(Engine):
         video = video.relative_to(video.anchor)
         names = [f"{video.stem}.csv", f"{video.parent / video.stem}.csv"] if self._name == "stem" else []
         names = names or [f"{media.clip.id}.csv"]
-        found = sorted({self._folder / name for name in names if (self._folder / name).is_file()})
-        if len(found) != 1:
-            problem = f"both {' and '.join(names)} are" if found else f"no {' or '.join(dict.fromkeys(names))}"
+        csv = sorted({self._folder / name for name in names if (self._folder / name).is_file()})
+        if len(csv) != 1:
+            problem = f"both {' and '.join(names)} are" if csv else f"no {' or '.join(dict.fromkeys(names))}"
             raise ClipError("bad_csv", f"{problem} in csv_folder (csv_name: {self._name})", stage="open")
-        return found[0]
+        return csv[0]
 
 
 class FeatureExtraction(Engine):
@@ -101,8 +101,8 @@ class FeatureExtraction(Engine):
         for part in ("{input}", "{output}") if command else ():
             if not any(part in word for word in command):
                 raise RunError(f"openface: `command` lacks {part}; got {' '.join(command)}")
-        given = (*command[1:],) if command else ("-f", "{input}", "-out_dir", "{output}")
-        self._command = (program, *given, *flags)
+        arguments = (*command[1:],) if command else ("-f", "{input}", "-out_dir", "{output}")
+        self._command = (program, *arguments, *flags)
         self._limit = limit
         self.source = made_by
         which = {"command": list(command)} if command else {"sha256": sha256_of(Path(program))}
@@ -114,10 +114,10 @@ class FeatureExtraction(Engine):
         output.mkdir()
         places = {"{input}": str(video), "{output}": str(output), "{folder}": str(scratch)}
         status, log = run(_fill(self._command, places), scratch, self._limit)
-        found = output / f"{video.stem}.csv"
-        if status or not found.is_file():
-            raise ClipError("program_failed", f"OpenFace: exit status {status}, {_has(found)}; {log}")
-        return found
+        csv = output / f"{video.stem}.csv"
+        if status or not csv.is_file():
+            raise ClipError("program_failed", f"OpenFace: exit status {status}, {_has(csv)}; {log}")
+        return csv
 
 
 class Pyfaceau(Engine):
@@ -143,12 +143,12 @@ class Pyfaceau(Engine):
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
         """Run it. It exits with 1, after it wrote its CSV, also where no frame has a face."""
-        video, found = clip_file(media, scratch), scratch / "out.csv"
-        command = (self._python, "-m", "pyfaceau", str(video), "-o", str(found))
+        video, csv = clip_file(media, scratch), scratch / "out.csv"
+        command = (self._python, "-m", "pyfaceau", str(video), "-o", str(csv))
         status, log = run(command, scratch, self._limit)
-        if status not in {0, 1} or not found.is_file():
-            raise ClipError("program_failed", f"pyfaceau: exit status {status}, {_has(found)}; {log}")
-        return found
+        if status not in {0, 1} or not csv.is_file():
+            raise ClipError("program_failed", f"pyfaceau: exit status {status}, {_has(csv)}; {log}")
+        return csv
 
 
 def _fill(command: Sequence[str], places: dict[str, str]) -> list[str]:

@@ -29,10 +29,10 @@ def find_program(name: str, how_to_get: str) -> str:
     Raises:
         RunError: If there is none that can be run, with `how_to_get`.
     """
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         raise RunError(f"no program {name} on this machine. {how_to_get}")
-    return str(Path(found).absolute())  # links are kept: a virtual environment's Python is one
+    return str(Path(path).absolute())  # links are kept: a virtual environment's Python is one
 
 
 def run(command: Sequence[str], folder: Path, limit: float) -> tuple[int, str]:
@@ -84,7 +84,7 @@ def clip_file(media: Media, scratch: Path) -> Path:
     """
     clip, source = media.clip, media.video_path
     media.frame_times()  # raises what is wrong with the clip
-    turned = round(next(media.frames()).frame.rotation / 90) % 4
+    turned = round(next(media.frames()).decoded.rotation / 90) % 4
     if source is None or clip.start or clip.end is not None or clip.crop is not None or turned:
         return _write_frames(media, scratch / "clip.avi")
     return Path(shutil.copyfile(source, scratch / f"clip{source.suffix}"))
@@ -98,9 +98,9 @@ def _write_frames(media: Media, path: Path) -> Path:
         stream.width, stream.height = next(media.frames()).size
         stream.pix_fmt = "bgr0"
         for frame in media.frames():
-            frame = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
-            frame.pts = frame.index
-            frame.time_base = 1 / rate
-            out.mux(stream.encode(frame))
+            coded = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
+            coded.pts = frame.index
+            coded.time_base = 1 / rate
+            out.mux(stream.encode(coded))
         out.mux(stream.encode(None))
     return path

@@ -80,12 +80,12 @@ def _pooling(folder: Path) -> Pooling:
     settings = _json(path)
     names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
     asked = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
-    known = [names[key] for key in asked if key in names]
+    modes = [names[key] for key in asked if key in names]
     if "pooling_mode" in settings:
-        asked, known = [settings["pooling_mode"]], [m for m in names.values() if m == settings["pooling_mode"]]
-    if len(asked) != 1 or len(known) != 1:
+        asked, modes = [settings["pooling_mode"]], [m for m in names.values() if m == settings["pooling_mode"]]
+    if len(asked) != 1 or len(modes) != 1:
         raise RunError(f"{path}: expected one pooling of mean, cls and max, got {', '.join(asked) or 'none'}")
-    return cast("Pooling", known[0])
+    return cast("Pooling", modes[0])
 
 
 def tokenizer_digest(weights: ResolvedWeights) -> str:

@@ -17,11 +17,11 @@ def export(
     opt: OptOption = None,
 ) -> None:
     """Write what training code reads, in one of the formats that `merflow formats` lists."""
-    from extractors.core.media.frame_reader import ClipReader
+    from extractors.core.media.frame_reader import MediaFrameReader
     from storage.exporters import export as write_export
     from storage.store.store import open_store
 
-    for line in write_export(export_format, open_store(store), destination, parse_options(opt), ClipReader()):
+    for line in write_export(export_format, open_store(store), destination, parse_options(opt), MediaFrameReader()):
         typer.echo(line)
     typer.echo(f"wrote {destination}")
 

@@ -17,12 +17,12 @@ def status(store: StoreArgument, as_json: JsonOption = False) -> None:
     from flows.status import read_status
     from storage.store.store import open_store
 
-    found = read_status(open_store(store))
+    store_status = read_status(open_store(store))
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        typer.echo(json.dumps(store_status.to_dict(), ensure_ascii=False))
     else:
-        show_status(console(), found, store, brief=False)
-    raise typer.Exit(found.exit_code)
+        show_status(console(), store_status, store, brief=False)
+    raise typer.Exit(store_status.exit_code)
 
 
 def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_json: JsonOption = False) -> None:
@@ -35,23 +35,23 @@ def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_jso
 
     rows, failures = inspect_clip(open_store(store), clip)
     if as_json:
-        found = {"clip": clip, "features": [asdict(r) for r in rows], "failures": [asdict(f) for f in failures]}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        inspection = {"clip": clip, "features": [asdict(r) for r in rows], "failures": [asdict(f) for f in failures]}
+        typer.echo(json.dumps(inspection, ensure_ascii=False))
     else:
         show_inspection(console(), clip, rows, failures)
 
 
 def verify(store: StoreArgument) -> None:
     """Re-read every stored byte: checksums, shapes, finiteness, ids; notes say what is missing."""
-    from storage.store.store import open_store
     from storage.store.gaps import notes
+    from storage.store.store import open_store
     from storage.store.verify import problems
 
-    found = list(problems(store))  # reads stores too damaged to open
-    for problem in found:
+    damage = list(problems(store))  # reads stores too damaged to open
+    for problem in damage:
         typer.echo(problem)
-    if found:
-        typer.echo(counted(len(found), "problem"))
+    if damage:
+        typer.echo(counted(len(damage), "problem"))
         raise typer.Exit(1)
     opened = open_store(store)
     for note in notes(opened):

@@ -48,5 +48,5 @@ def _show(registry: Registry[Any], name: str | None) -> None:
     if name is not None:
         show_options(console(), registry.summary(name), registry.options(name))
         return
-    for known in registry.names():
-        typer.echo(f"{known:16} {registry.summary(known)}")
+    for plugin in registry.names():
+        typer.echo(f"{plugin:16} {registry.summary(plugin)}")

@@ -120,11 +120,11 @@ class IndomerCorpus(Corpus[IndomerOptions]):
     @cached_property
     def _splits(self) -> dict[str, dict[str, tuple[str, Row]]]:
         """Split and item of each clip, by class set: `{"7": {clip: (split, item)}, "3": ...}`."""
-        found: dict[str, dict[str, tuple[str, Row]]] = {classes: {} for classes in CLASSES}
-        for classes, items in found.items():
+        splits: dict[str, dict[str, tuple[str, Row]]] = {classes: {} for classes in CLASSES}
+        for classes, items in splits.items():
             for split in SPLITS:
                 items |= {item["sample_id"]: (split, item) for item in self._split_items(classes, split)}
-        return found
+        return splits
 
     def _split_items(self, classes: str, split: str) -> list[Row]:
         names = [split_json_name(classes, split), f"{classes}_class/{split}.json", f"{classes}_Class/{split}.json"]

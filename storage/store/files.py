@@ -7,11 +7,12 @@ another implementation of these few functions only.
 from __future__ import annotations
 
 import filecmp
+import io
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 
@@ -67,7 +68,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def open_binary(path: Path) -> BinaryIO:
+def open_binary(path: Path) -> io.BufferedReader:
     """Open a file for reading bytes.
 
     Raises:

@@ -115,10 +115,10 @@ class Index:
             feature: Name of the feature.
             clip_id: The clip.
         """
-        found = self._entry(feature, clip_id)
-        if found is None or found[0].start[found[1]] < 0:
+        entry = self._entry(feature, clip_id)
+        if entry is None or entry[0].start[entry[1]] < 0:
             return None
-        arrays, number = found
+        arrays, number = entry
         path, fingerprint = self._files[arrays.file[number]], self._fingerprint_texts[arrays.fingerprint[number]]
         return Location(path, int(arrays.start[number]), int(arrays.stop[number]), fingerprint)
 
@@ -129,19 +129,19 @@ class Index:
             feature: Name of the feature.
             clip_id: The clip.
         """
-        found = self._entry(feature, clip_id)
-        if found is None or found[0].start[found[1]] >= 0:
+        entry = self._entry(feature, clip_id)
+        if entry is None or entry[0].start[entry[1]] >= 0:
             return None
-        arrays, number = found
+        arrays, number = entry
         return self._failures[arrays.stop[number]], self._fingerprint_texts[arrays.fingerprint[number]]
 
     def failures(self) -> list[Failure]:
         """Every failure that no values replace, in order of feature and clip."""
-        found: list[Any] = []
+        failures: list[Any] = []
         for arrays in self._features.values():
             is_failure = (arrays.file >= 0) & ~arrays.is_stored()
-            found += [self._failures[i] for i in arrays.stop[is_failure]]
-        return sorted(found, key=lambda failure: (failure.feature, failure.clip_id))
+            failures += [self._failures[i] for i in arrays.stop[is_failure]]
+        return sorted(failures, key=lambda failure: (failure.feature, failure.clip_id))
 
     def _entry(self, feature: str, clip_id: str) -> tuple[_FeatureArrays, int] | None:
         arrays, number = self._features.get(feature), self._clips.get(clip_id)

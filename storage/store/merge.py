@@ -68,10 +68,10 @@ def merge(stores: Sequence[Path], destination: Path) -> list[str]:
 
 
 def _refuse_other_recipes(stores: Sequence[FeatureStore]) -> None:
-    known: dict[str, tuple[FeatureStore, FeatureSpec]] = {}
+    firsts: dict[str, tuple[FeatureStore, FeatureSpec]] = {}
     for store in stores:
         for name, spec in store.specs.items():
-            other, first = known.setdefault(name, (store, spec))
+            other, first = firsts.setdefault(name, (store, spec))
             if spec.digest != first.digest:
                 difference = first.first_difference(spec)
                 raise StoreError(f"feature {name}: recipes differ in {difference} ({other.path} against {store.path})")

@@ -74,19 +74,19 @@ def open_shard_file(path: Path) -> h5py.File:
         StoreError: If it is not a whole shard file of a known format.
     """
     file = open_hdf5(path)
-    found = file.attrs.get("format")
-    if found != SHARD_FORMAT:
+    version = file.attrs.get("format")
+    if version != SHARD_FORMAT:
         file.close()
-        raise StoreError(f"{path}: expected shard file format {SHARD_FORMAT}, got {found}")
+        raise StoreError(f"{path}: expected shard file format {SHARD_FORMAT}, got {version}")
     return file
 
 
 def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store."""
     dataset = h5py.h5d.open(group.id, name.encode())
-    found = np.empty(dataset.shape, dataset.dtype)
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
-    return found
+    array = np.empty(dataset.shape, dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    return array
 
 
 def texts(group: h5py.Group, name: str) -> list[str]:
@@ -122,8 +122,11 @@ def _failures(file: h5py.File) -> tuple[tuple[Failure, str], ...]:
     columns = [texts(file, f"failures/{name}") for name in (*FAILURE_TEXTS, "fingerprint")] if ids else []
     # Files of merflow 0.1 do not say how often a clip was tried.
     attempts = read_dataset(file, "failures/attempt").tolist() if "attempt" in file["failures"] else [1] * len(ids)
-    rows = zip(*columns, strict=True)
-    return tuple((Failure(*row[:-1], attempt=n), row[-1]) for row, n in zip(rows, attempts, strict=True))
+    failures = []
+    for (*values, fingerprint), attempt in zip(zip(*columns, strict=True), attempts, strict=True):
+        by_name: dict[str, Any] = dict(zip(FAILURE_TEXTS, values, strict=True))
+        failures.append((Failure(**by_name, attempt=attempt), fingerprint))
+    return tuple(failures)
 
 
 def _location(path: Path, file: h5py.File, name: str) -> ArrayLocation:
@@ -138,8 +141,8 @@ def _check_locations(path: Path, locations: Mapping[str, ArrayLocation], n_rows:
     kinds = {"values": ("f", (n_rows, width)), "times": ("f", (n_rows, 2)), "valid": ("b", (n_rows,))}
     for name, (kind, shape) in kinds.items():
         if locations[name].dtype.kind != kind or locations[name].shape != shape:
-            found = f"{locations[name].shape} {locations[name].dtype}"
-            raise StoreError(f"{path}: {name}: expected {shape} {'bool' if kind == 'b' else 'float'}, got {found}")
+            shown = f"{locations[name].shape} {locations[name].dtype}"
+            raise StoreError(f"{path}: {name}: expected {shape} {'bool' if kind == 'b' else 'float'}, got {shown}")
 
 
 class ShardReader:

@@ -187,6 +187,6 @@ def _check_clips(reader: ShardReader, contents: ShardContents, checksums: Mappin
         except (ValueError, StoreError) as error:
             yield f"{where}: {error}"
             continue
-        found = checksum((values, times, valid))
-        if found != checksums[clip_id]:
-            yield f"{where}: checksum {found}, expected {checksums[clip_id]}"
+        computed = checksum((values, times, valid))
+        if computed != checksums[clip_id]:
+            yield f"{where}: checksum {computed}, expected {checksums[clip_id]}"

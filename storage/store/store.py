@@ -66,9 +66,9 @@ class FeatureStore:
         marker = marker_path(self.path)
         if not exists(marker):
             raise StoreError(f"{self.path}: not a feature store (no {marker.name})")
-        found = read_json(marker).get("format")
-        if found != STORE_FORMAT:
-            raise StoreError(f"{self.path}: expected store format {STORE_FORMAT}, got {found}")
+        version = read_json(marker).get("format")
+        if version != STORE_FORMAT:
+            raise StoreError(f"{self.path}: expected store format {STORE_FORMAT}, got {version}")
         self._readers: OrderedDict[tuple[int, Path], ShardReader] = OrderedDict()
         self._index = Index()
         self.refresh()
@@ -139,8 +139,8 @@ class FeatureStore:
             if clip.split == split:
                 yield clip
         if split not in splits:
-            known = ", ".join(sorted(name for name in splits if name is not None)) or "none"
-            raise StoreError(f"{self.path}: no clip of split {split!r}; splits: {known}")
+            names = ", ".join(sorted(name for name in splits if name is not None)) or "none"
+            raise StoreError(f"{self.path}: no clip of split {split!r}; splits: {names}")
 
     def clip_ids(self, feature: str) -> list[str]:
         """Ids of the clips that have values for a feature, in manifest order.
@@ -159,8 +159,8 @@ class FeatureStore:
         """What became of one clip and feature; None if it is missing."""
         if (location := self._index.location(feature, clip_id)) is not None:
             return Outcome("stored", location.fingerprint)
-        if (found := self._index.failure(feature, clip_id)) is not None:
-            failure, fingerprint = found
+        if (failed := self._index.failure(feature, clip_id)) is not None:
+            failure, fingerprint = failed
             return Outcome(failure.state, fingerprint, failure.reason, failure.attempt)
         return None
 
@@ -182,8 +182,8 @@ class FeatureStore:
         if (location := self._index.location(feature, clip_id)) is not None:
             return location
         self._spec(feature)
-        found = self._index.failure(feature, clip_id)
-        why = f"{found[0].reason}: {found[0].message}" if found else "no such clip, or not extracted yet"
+        failed = self._index.failure(feature, clip_id)
+        why = f"{failed[0].reason}: {failed[0].message}" if failed else "no such clip, or not extracted yet"
         raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
 
     def iterate(

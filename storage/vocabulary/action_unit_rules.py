@@ -160,8 +160,8 @@ def emotions_at(features: Features, columns: Sequence[str], row: int, rule: Rule
         StoreError: If there are no AU presence columns.
     """
     table = _Table(features, columns)
-    found = [e for word, aus in EMOTIONS[rule].items() if (e := table.emotion(row, rule, word, aus)) is not None]
-    return tuple(sorted(found, key=lambda emotion: -emotion.score))
+    emotions = [e for word, aus in EMOTIONS[rule].items() if (e := table.emotion(row, rule, word, aus)) is not None]
+    return tuple(sorted(emotions, key=lambda emotion: -emotion.score))
 
 
 def chronological_peaks(
@@ -200,7 +200,7 @@ def clip_emotion(
     if peak is None:
         return None
     rows = (peak.row,) if rule == "documented" else chronological_peaks(features, columns, distance)
-    shown = [(row, found[0].word) for row in rows if (found := emotions_at(features, columns, row, rule))]
+    shown = [(row, emotions[0].word) for row in rows if (emotions := emotions_at(features, columns, row, rule))]
     times = features.times[:, 0]
     # MER-Factory compares the time that it printed with two decimals.
     near = [word for row, word in shown if abs(round(float(times[row]), 2) - peak.time) < SAME_MOMENT]

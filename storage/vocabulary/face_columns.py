@@ -16,5 +16,5 @@ FACE_UNITS = ("px", "px", "px", "px", "0..1", "", "", "0/1", "")
 
 
 def main_face_boxes(faces: Features) -> npt.NDArray[np.float32]:
-    """(T, 4) boxes of the main face in every frame, in pixels of the upright full-size frame; NaN where it is absent."""
+    """(T, 4) boxes of the main face, frame by frame, in pixels of the upright frame; NaN where it is absent."""
     return faces.values[:, : len(BOX)]

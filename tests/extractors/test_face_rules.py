@@ -9,16 +9,16 @@ import pytest
 
 from configs.schema import Faces
 from extractors.core.faces import main_face as stage
-from extractors.core.extractor import build_extractor
-from extractors.core.faces.detectors import detector
-from extractors.core.faces.main_face import face_track, recipe
+from extractors.core.faces.detector import load_detector
+from extractors.core.faces.main_face import face_recipe, find_main_face
+from tests.extractors.faces_first import face_extractor
 from tests.scenes import decoded, written
 
 
 class Script:
     """A detector for frames whose grey value is ten times their index; records which it looked at."""
 
-    WEIGHTS = None
+    default_weights = None
 
     def __init__(self, faces):
         self.faces, self.looked, self.shapes = faces, [], set()
@@ -43,8 +43,8 @@ def grey(tmp_path_factory) -> Path:
 def scripted(grey, monkeypatch):
     def run(faces, **config):
         script = Script(faces)
-        monkeypatch.setattr(stage, "detector", lambda name: script)
-        return face_track(decoded(grey), Faces(**config)), script
+        monkeypatch.setattr(stage, "load_detector", lambda name: script)
+        return find_main_face(decoded(grey), Faces(**config)), script
 
     return run
 
@@ -113,24 +113,25 @@ def test_boxes_are_of_the_full_frame_whatever_the_size_of_detection(scripted, sh
     np.testing.assert_allclose(track.boxes, [[16.0, 8.0, 48.0, 56.0]] * 13)
 
 
-def test_a_clip_is_tracked_once_per_setting(grey, monkeypatch):
+def test_only_every_fifth_frame_and_the_last_are_looked_at_once(grey, monkeypatch):
     script, media = Script({}), decoded(grey)
-    monkeypatch.setattr(stage, "detector", lambda name: script)
-    assert face_track(media, Faces()) is face_track(media, Faces())
+    monkeypatch.setattr(stage, "load_detector", lambda name: script)
+    find_main_face(media, Faces())
     assert script.looked == [0, 5, 10, 12]
-    assert face_track(media, Faces(detect_every=6)) is not face_track(media, Faces())
+    find_main_face(media, Faces(detect_every=6))
+    assert script.looked[4:] == [0, 6, 12]
 
 
 @pytest.mark.parametrize(
     "change", [{"detect_every": 1}, {"detector": "center"}, {"short_side": None}, {"min_confidence": 0.7}]
 )
 def test_every_setting_is_in_the_digest(change):
-    before, after = (build_extractor("faces", "faces", {}, f).spec for f in (Faces(), Faces(**change)))
+    before, after = (face_extractor(f).spec for f in (Faces(), Faces(**change)))
     assert before.digest != after.digest
 
 
 def test_the_rules_and_the_detector_are_in_the_recipe():
-    made = recipe(Faces())
+    made = face_recipe(Faces())
     assert made["rules"]["gap"] == 5
-    assert made["detector_version"] == detector("libfacedetection").version()
+    assert made["detector_version"] == load_detector("libfacedetection").version()
     assert "weights" not in made

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from configs.schema import Faces
-from extractors.core.faces import main_face as stage
-from extractors.core.extractor import build_extractor
-from extractors.core.faces.main_face import FaceTrack, face_track
+from extractors.core.faces.main_face import FaceTrack, find_main_face
 from extractors.core.faces.tracking import iou
 from storage.records import Features
+from storage.vocabulary.face_columns import main_face_boxes
+from tests.extractors.faces_first import face_extractor
 from tests.scenes import HEIGHT, WIDTH, compose, decoded, frames_of, written
 
 SINGLE, WOLFGANG = "single_face.mp4", "WolfgangLanger_Pexels.mp4"
@@ -52,7 +52,7 @@ def scenes(feat_clips, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def tracks(scenes) -> dict[str, FaceTrack]:
-    return {name: face_track(decoded(path), FIFTH) for name, path in scenes.items()}
+    return {name: find_main_face(decoded(path), FIFTH) for name, path in scenes.items()}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_presence_counts_and_ids_are_exact_to_the_frame(tracks, scene, track_id,
 
 @pytest.mark.parametrize("scene", [*SCENES, "a cut"])
 def test_every_fifth_frame_tells_what_every_frame_tells(scenes, tracks, scene):
-    some, every = tracks[scene], face_track(decoded(scenes[scene]), Faces(detect_every=1, short_side=180))
+    some, every = tracks[scene], find_main_face(decoded(scenes[scene]), Faces(detect_every=1, short_side=180))
     assert every.detected.all()
     np.testing.assert_array_equal(some.valid, every.valid)
     np.testing.assert_array_equal(some.count, every.count)
@@ -95,7 +95,7 @@ def test_every_fifth_frame_tells_what_every_frame_tells(scenes, tracks, scene):
 @pytest.mark.parametrize("scene", ["two faces", "one leaves after another enters", "one crosses another"])
 def test_two_runs_give_the_same_bytes_with_and_without_room_for_the_frames(scenes, tracks, scene):
     kept, again = tracks[scene], decoded(scenes[scene], cache=0)
-    streamed = face_track(again, FIFTH)
+    streamed = find_main_face(again, FIFTH)
     assert again.video_passes == 2
     for name in ("boxes", "confidence", "count", "detected"):
         assert getattr(streamed, name).tobytes() == getattr(kept, name).tobytes()
@@ -127,7 +127,7 @@ def test_who_crosses_in_front_keeps_the_main_track_and_the_covered_face_has_one_
     ],
 )
 def test_on_real_clips_faces_are_found_where_they_are(feat_clips, name, first, last, frames):
-    track = face_track(decoded(feat_clips / name), FIFTH)
+    track = find_main_face(decoded(feat_clips / name), FIFTH)
     expected = np.isin(np.arange(frames), np.arange(first, last + 1))
     assert (track.valid != expected).sum() <= 2
     assert track.detected.mean() < 0.3
@@ -135,7 +135,7 @@ def test_on_real_clips_faces_are_found_where_they_are(feat_clips, name, first, l
 
 def test_interpolated_boxes_agree_with_boxes_of_every_frame(feat_clips):
     some, every = (
-        face_track(decoded(feat_clips / WOLFGANG, end=1.5), Faces(detect_every=k, short_side=180)) for k in (5, 1)
+        find_main_face(decoded(feat_clips / WOLFGANG, end=1.5), Faces(detect_every=k, short_side=180)) for k in (5, 1)
     )
     between = some.valid & ~some.detected
     np.testing.assert_array_equal(some.valid, every.valid)
@@ -145,14 +145,14 @@ def test_interpolated_boxes_agree_with_boxes_of_every_frame(feat_clips):
 
 def test_a_cropped_clip_finds_the_same_face(feat_clips):
     whole, part = (
-        face_track(decoded(feat_clips / SINGLE, end=0.1, crop=c), Faces()) for c in (None, (0.25, 0.0, 1.0, 1.0))
+        find_main_face(decoded(feat_clips / SINGLE, end=0.1, crop=c), Faces()) for c in (None, (0.25, 0.0, 1.0, 1.0))
     )
     assert iou(part.boxes[0] + [160, 0, 160, 0], whole.boxes[0]) > 0.8
 
 
 @pytest.mark.parametrize("scene", ["no face", "two faces", "one leaves after another enters"])
 def test_the_feature_holds_the_main_track_and_nan_where_it_is_absent(scenes, tracks, scene):
-    media, extractor = decoded(scenes[scene]), build_extractor("faces", "faces", {}, FIFTH)
+    media, extractor = decoded(scenes[scene]), face_extractor(FIFTH)
     [features] = extractor.extract([media])
     assert isinstance(features, Features)
     track, named = tracks[scene], dict(zip(extractor.spec.columns, features.values.T, strict=True))
@@ -171,18 +171,11 @@ def test_the_feature_holds_the_main_track_and_nan_where_it_is_absent(scenes, tra
 
 
 @pytest.mark.parametrize("scene", ["no face", "two faces", "one leaves after another enters"])
-def test_a_remembered_track_is_the_stored_one_and_nothing_is_detected_again(scenes, tracks, scene, monkeypatch):
-    extractor = build_extractor("faces", "faces", {}, FIFTH)
+def test_what_others_read_of_the_feature_is_the_main_track(scenes, tracks, scene):
+    extractor, track = face_extractor(FIFTH), tracks[scene]
     [features] = extractor.extract([decoded(scenes[scene])])
-    media = decoded(scenes[scene])
-    extractor.remember(media, features)
-    monkeypatch.setattr(stage, "detector", None)
-    found, track = face_track(media, FIFTH), tracks[scene]
-    assert found.boxes.tobytes() == track.boxes.tobytes()
-    assert found.confidence.tobytes() == track.confidence.tobytes()
-    assert (found.track_id, found.track_count, found.others) == (track.track_id, track.track_count, ())
-    np.testing.assert_array_equal(found.count[track.valid], track.count[track.valid])
-    np.testing.assert_array_equal(found.detected[track.valid], track.detected[track.valid])
-    assert (found.count[~track.valid] == (-1 if track.valid.any() else 0)).all()
-    [again] = extractor.extract([media])
+    assert np.ascontiguousarray(main_face_boxes(features)).tobytes() == track.boxes.tobytes()
+    named = dict(zip(extractor.spec.columns, features.values.T, strict=True))
+    assert np.ascontiguousarray(named["confidence"]).tobytes() == track.confidence.tobytes()
+    [again] = extractor.extract([decoded(scenes[scene])])
     assert again.values.tobytes() == features.values.tobytes()

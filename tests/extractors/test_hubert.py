@@ -12,26 +12,24 @@ import torch
 import transformers
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from configs.errors import ConfigError
-from configs.schema import Faces
+from configs.errors import ConfigError, RunError
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
-from extractors.hubert.windows import Steps
 from extractors.hubert import FAMILY, FULL, TINY
-from configs.errors import RunError
+from extractors.hubert.windows import Steps
 from storage.clip import Clip
 from storage.records import Failure
 from tests.extractors.speech_models import (
     RANDOM,
     RATE,
     as_the_script_does,
+    audio,
     build,
     media_of,
     only,
     run,
     save,
     scaled,
-    audio,
     tapped,
 )
 from tests.media import write_clip
@@ -97,7 +95,7 @@ def test_columns_and_source_say_the_model_and_the_layer(member: Path) -> None:
 )
 def test_layers_that_cannot_be_are_refused(options: dict[str, Any], named: str) -> None:
     with pytest.raises((RunError, ConfigError), match=named):
-        _ = build_extractor("hubert", "hubert", {"weights": RANDOM, **options}, Faces()).spec
+        _ = build_extractor("hubert", "hubert", {"weights": RANDOM, **options}).spec
 
 
 def test_a_bin_file_with_weight_norm_of_old_gives_the_same(hubert_folder: Path, tmp_path: Path) -> None:
@@ -208,7 +206,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_digest(tmp_
         {"compile": True},
     ]
     choices = [{"weights": RANDOM} | choice for choice in choices]
-    specs = [build_extractor("hubert", "hubert", o, Faces()).spec for o in choices]
+    specs = [build_extractor("hubert", "hubert", o).spec for o in choices]
     assert len({s.digest for s in specs}) == len(choices)
     assert all(s.synthetic for s in specs)
     assert len(specs[2].columns) == 1024
@@ -217,9 +215,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_digest(tmp_
 def test_the_spec_needs_no_torch(hubert_folder: Path) -> None:
     code = f"""
 import sys
-from configs.schema import Faces
-from extractors.core.base import build_extractor
-spec = build_extractor("hubert", "h", {{"weights": {{"local": {str(hubert_folder)!r}}}}}, Faces()).spec
+from extractors.core.extractor import build_extractor
+spec = build_extractor("hubert", "h", {{"weights": {{"local": {str(hubert_folder)!r}}}}}).spec
 assert spec.columns[-1] == "hubert_31" and not spec.synthetic, spec
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
@@ -235,13 +232,13 @@ def test_full_is_the_large_model() -> None:
 def test_missing_weights_are_one_readable_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(RunError, match=r"chinese-hubert-large.*merflow weights pull"):
-        _ = build_extractor("hubert", "hubert", {}, Faces()).spec
+        _ = build_extractor("hubert", "hubert", {}).spec
 
 
 def test_a_model_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     small = save(tmp_path / "small", num_hidden_layers=2)
     with pytest.raises(RunError, match="no layer -4; the model has 0 to 2"):
-        _ = build_extractor("hubert", "h", {"weights": {"local": small}, "recipe": "merbench"}, Faces()).spec
+        _ = build_extractor("hubert", "h", {"weights": {"local": small}, "recipe": "merbench"}).spec
     fast = save(tmp_path / "fast")
     Wav2Vec2FeatureExtractor(do_normalize=True, sampling_rate=8_000).save_pretrained(fast)
     with pytest.raises(RunError, match="the model hears 8000 Hz, expected 16000 Hz"):

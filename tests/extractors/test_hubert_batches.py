@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.core.networks import network_extractor
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.loaded import LOADED, LoadedNetworks, NetworkKey
 from extractors.hubert import Hubert
 from storage.records import Failure, Features
-from tests.extractors.speech_models import RATE, batch_of, build, media_of, only, audio
+from tests.extractors.speech_models import RATE, audio, batch_of, build, media_of, only
 
 
 def counted(extractor: Hubert) -> list[int]:
@@ -109,11 +111,40 @@ def test_frame_and_utterance_level_share_one_model_and_one_pass(tmp_path: Path) 
 
 
 def test_a_model_leaves_memory_with_its_last_extractor() -> None:
-    before = set(network_extractor._placed)
-    extractor = build({"random": {"seed": 77, "size": "tiny"}})
-    assert len(set(network_extractor._placed) - before) == 1
-    del extractor
-    assert set(network_extractor._placed) == before
+    """Also one that sits in a reference cycle, and without the garbage collector."""
+    weights = {"random": {"seed": 77, "size": "tiny"}}
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(LOADED)
+        closed, dropped = build(weights), build(weights, level="utterance")
+        model = closed._model
+        model.itself = [model]
+        assert len(LOADED) == before + 1
+        closed.close()
+        closed.close()
+        assert all(parameter.numel() for parameter in model.parameters())
+        del dropped
+        assert not any(parameter.numel() for parameter in model.parameters())
+        assert len(LOADED) == before
+    finally:
+        gc.enable()
+
+
+def test_a_model_can_be_released_in_another_thread_while_one_is_built() -> None:
+    """As when the garbage collector runs in a thread that loads weights, and the builder waits for that thread."""
+    networks, one, two = LoadedNetworks(), *(NetworkKey("x", (("seed", i),), "float32", False, "cpu") for i in (1, 2))
+    networks.acquire(one, lambda: torch.nn.Linear(2, 2))
+
+    def build() -> torch.nn.Module:
+        releasing = threading.Thread(target=networks.release, args=[one])
+        releasing.start()
+        releasing.join(10)
+        assert not releasing.is_alive()
+        return torch.nn.Linear(2, 2)
+
+    networks.acquire(two, build)
+    assert len(networks) == 1
 
 
 def test_seconds_of_preparing_moving_and_computing_are_counted_apart(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ RUN = """
 import json, re, sys
 from pathlib import Path
 from configs.schema import Faces
-from extractors.core.faces import face_track
+from extractors.core.faces import find_main_face
 from tests.scenes import decoded
 media = decoded(Path(sys.argv[1]), cache=int(sys.argv[2]))
-track = face_track(media, Faces(short_side=120))
+track = find_main_face(media, Faces(short_side=120))
 peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 found = {"count": track.count.tolist(), "main": int(track.valid.sum())}
 print(json.dumps(found | {"peak": peak, "passes": media.video_passes}))

@@ -10,12 +10,12 @@ from PIL import Image
 from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from configs.schema import Faces
-from extractors.core.extractor import build_extractor
-from extractors.core.media.crops import crop_face
 from extractors.core.media.clip_media import Media
+from extractors.core.media.crops import crop_face
 from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
-from tests.extractors.frame_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
+from tests.extractors.faces_first import build_alone, hide_faces
+from tests.extractors.frame_clips import CENTER, built, media_of, run, worst_of_batching
 from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
 from tests.extractors.test_pth import WIDTH, mae, mae_state, saved
 
@@ -48,7 +48,7 @@ def test_whole_frames_give_transformers_class_tokens(folder: Path, tmp_path: Pat
 def test_nothing_is_masked_and_twice_is_the_same(folder: Path, tmp_path: Path) -> None:
     media = media_of(tmp_path, 2)
     extractor = built("mae", {"weights": {"local": str(folder)}, "input": "frame"})
-    pixels = extractor.stacked(extractor.units(media))
+    pixels = extractor.stacked(list(extractor.units(media)))
     assert extractor._model(pixels).last_hidden_state.shape[1] == 197
     one, other = (run("mae", media_of(tmp_path, 2), weights={"local": str(folder)}) for _ in range(2))
     assert one.values.tobytes() == other.values.tobytes()
@@ -75,7 +75,7 @@ def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(
     crops = [crop_face(frame, boxes[0], size=64, expand=1.2) for frame in whole]
     found = run("mae", media, level="utterance", **options)
     np.testing.assert_allclose(found.values[0], as_the_script_does(crops).mean(axis=0), atol=1e-5)
-    spec = build_extractor("mae", "mae_340", options, CENTER).spec
+    spec = build_alone("mae", "mae_340", options).spec
     assert (spec.weights["file"], spec.weights["epoch"], len(spec.columns)) == (path.name, 340, WIDTH)
     assert spec.recipe["preprocessing"] == "merr"
 
@@ -144,17 +144,17 @@ def test_digests_tell_every_setting_apart() -> None:
         {"level": "utterance"},
         {"input": "frame"},
     ]
-    specs = [build_extractor("mae", "m", {"weights": TINY_WEIGHTS} | o, CENTER).spec for o in choices]
+    specs = [build_alone("mae", "m", {"weights": TINY_WEIGHTS} | o, CENTER).spec for o in choices]
     assert len({s.digest for s in specs}) == len(choices)
     faces = Faces(detector="center", min_confidence=0.1)
-    assert build_extractor("mae", "m", {"weights": TINY_WEIGHTS}, faces).spec.digest != specs[0].digest
+    assert build_alone("mae", "m", {"weights": TINY_WEIGHTS}, faces).spec.digest != specs[0].digest
 
 
 def test_full_is_the_large_model() -> None:
     with torch.device("meta"):
         model = ViTMAEModel(ViTMAEConfig(**FULL))
     assert sum(p.numel() for p in model.parameters()) == 303_301_632
-    assert len(build_extractor("mae", "m", {"weights": {"random": {}}}, CENTER).spec.columns) == 1024
+    assert len(build_alone("mae", "m", {"weights": {"random": {}}}).spec.columns) == 1024
 
 
 def test_a_clip_whose_frames_are_not_kept_gives_the_same_bytes(tmp_path: Path) -> None:

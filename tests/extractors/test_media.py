@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.core.media.demuxing import probe
 from extractors.core.media.clip_media import Media
-from storage.errors import ClipError
+from extractors.core.media.demuxing import probe
 from storage.clip import Clip
+from storage.errors import ClipError
 from tests.media import square, tone, write_clip
 
 

@@ -16,19 +16,17 @@ import numpy as np
 import psutil
 import pytest
 
-from configs.errors import ConfigError
-from configs.schema import Faces
+from configs.errors import ConfigError, RunError
 from extractors.action_units import openface_formulas as formulas
+from extractors.action_units.openface_formulas import FEAT_AUS
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
-from extractors.action_units.openface_formulas import FEAT_AUS
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from extractors.openface.csv_files import read_openface
 from extractors.openface.program import clip_file
-from storage.errors import ClipError
-from configs.errors import RunError
 from storage.clip import Clip
+from storage.errors import ClipError
 from storage.records import Failure, Features
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from tests.media import square, write_clip
 from tests.openface import INTENSITIES, command, write_csv
 
@@ -36,7 +34,7 @@ AUS = OPENFACE_COLUMNS[-35:]
 
 
 def _openface(**options):
-    return build_extractor("openface", "openface", options, Faces())
+    return build_extractor("openface", "openface", options)
 
 
 def _media(path: Path, **clip) -> Media:

@@ -7,13 +7,12 @@ import csv
 import numpy as np
 import pytest
 
-from configs.schema import Faces
 from extractors.action_units import openface_formulas as formulas
-from extractors.core.extractor import build_extractor
-from extractors.action_units.pyfeat_columns import BLENDSHAPES, EMOTIONS, FEAT_COLUMNS
 from extractors.action_units.openface_formulas import FEAT_AUS
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, PRESENCE_AUS
+from extractors.action_units.pyfeat_columns import BLENDSHAPES, EMOTIONS, FEAT_COLUMNS
 from extractors.core.networks.pyfeat import feat_module
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS, PRESENCE_AUS
+from tests.extractors.faces_first import build_alone
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def _points(openface, names: str) -> np.ndarray:
 
 
 def test_columns_are_openfaces_then_py_feats(openface):
-    spec = build_extractor("action_units", "au", {"weights": {"random": {"size": "tiny"}}}, Faces()).spec
+    spec = build_alone("action_units", "au", {"weights": {"random": {"size": "tiny"}}}).spec
     assert len(set(spec.columns)) == len(spec.columns) == len(spec.units) == 2192
     assert len(OPENFACE_COLUMNS) == 669
     old = [name for name in openface if name in OPENFACE_COLUMNS]

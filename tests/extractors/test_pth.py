@@ -14,9 +14,9 @@ from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 from transformers import VideoMAEModel, ViTMAEModel
 
+from configs.errors import RunError
 from extractors.core.networks.pth import HEADS, build_pth, key_table, read_pth
 from extractors.core.networks.weights import seeded
-from configs.errors import RunError
 
 WIDTH, DEPTH, HEAD = 128, 2, 64
 

@@ -8,17 +8,17 @@ import shutil
 import numpy as np
 import pytest
 
-from configs.schema import Faces, Weights
-from extractors.core.extractor import build_extractor
+from configs.errors import RunError
+from configs.schema import Weights
 from extractors.action_units.network import FaceNetwork
 from extractors.core.networks.pyfeat import HUB_FILE, _write_random, find_weights
-from configs.errors import RunError
+from tests.extractors.faces_first import build_alone
 
 TINY = {"random": {"seed": 0, "size": "tiny"}}
 
 
 def _extractor(weights):
-    return build_extractor("action_units", "au", {"weights": weights}, Faces())
+    return build_alone("action_units", "au", {"weights": weights})
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_local_checkpoint_is_known_by_its_bytes_and_gives_its_numbers(checkpoi
 
 def test_a_hub_checkpoint_is_found_in_the_hugging_face_cache(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    hub = build_extractor("action_units", "au", {}, Faces())
+    hub = build_alone("action_units", "au", {})
     with pytest.raises(RunError, match="merflow weights pull --config C"):
         _ = hub.spec
     commit, repo = "c" * 40, tmp_path / "models--py-feat--face_multitask_v2"

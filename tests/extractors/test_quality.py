@@ -11,9 +11,9 @@ from scipy.ndimage import gaussian_filter
 from configs.schema import Faces
 from extractors import quality
 from extractors.core.faces import main_face as stage
-from extractors.core.extractor import build_extractor
-from extractors.core.faces.main_face import face_track
+from extractors.core.faces.main_face import find_main_face
 from storage.records import Features
+from tests.extractors.faces_first import build_alone
 from tests.media import write_clip
 from tests.scenes import HEIGHT, WIDTH, compose, decoded, frames_of, written
 
@@ -22,7 +22,7 @@ N = 16
 
 
 def flags(path: Path, **clip) -> dict[str, float]:
-    extractor = build_extractor("quality", "quality", {}, Faces())
+    extractor = build_alone("quality", "quality", {})
     [features] = extractor.extract([decoded(path, **clip)])
     assert isinstance(features, Features)
     assert features.values.shape == (1, 12)
@@ -41,7 +41,7 @@ def usual(frames, tmp_path_factory) -> Path:
 
 
 def test_of_a_usual_clip(usual):
-    found, track = flags(usual), face_track(decoded(usual), Faces())
+    found, track = flags(usual), find_main_face(decoded(usual), Faces())
     sides = [float(np.sqrt((b[2] - b[0]) * (b[3] - b[1]))) for b in track.boxes]
     centres = np.array([[(b[0] + b[2]) / 2, (b[1] + b[3]) / 2] for b in track.boxes])
     assert (found["face_share"], found["track_count"], found["most_faces"]) == (1, 1, 1)
@@ -134,11 +134,11 @@ def test_rate_and_length_are_the_containers_whatever_the_pace(tmp_path, frames):
 def test_the_flags_are_the_same_with_faces_from_a_store(feat_clips, tmp_path, monkeypatch):
     left, right = (dict.fromkeys(range(*r), p) for r, p in (((0, 10), (20, 40, 94)), ((7, N), (214, 54, 74))))
     path = written(tmp_path / "two.mp4", compose(feat_clips, N, {SINGLE: left, WOLFGANG: right}))
-    faces, extractor = (build_extractor(name, name, {}, Faces()) for name in ("faces", "quality"))
+    faces, extractor = (build_alone(name, name, {}) for name in ("faces", "quality"))
     [stored] = faces.extract([decoded(path)])
     [fresh] = extractor.extract([decoded(path)])
     media = decoded(path)
-    faces.remember(media, stored)
-    monkeypatch.setattr(stage, "detector", None)
+    media.set_feature("faces", stored)
+    monkeypatch.setattr(stage, "load_detector", None)
     [found] = extractor.extract([media])
     assert found.values.tobytes() == fresh.values.tobytes()

@@ -13,13 +13,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from configs.schema import Faces
+from configs.errors import RunError
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
-from extractors.text.sentence import load_tokenizer
 from extractors.core.networks.weights import resolve
 from extractors.text import TINY, TextOptions
-from configs.errors import RunError
+from extractors.text.sentence import load_tokenizer
 from storage.clip import Clip
 from storage.records import Failure, Features
 
@@ -37,7 +36,7 @@ def media_of(text, **clip):
 
 
 def text(weights=RANDOM, **options):
-    extractor = build_extractor("text", "text", {"weights": weights, **options}, Faces())
+    extractor = build_extractor("text", "text", {"weights": weights, **options})
     extractor.load("cpu")
     return extractor
 
@@ -180,7 +179,7 @@ def test_models_that_want_something_else_are_refused(folder, kinds, pooling, mes
     write(folder, kinds, **pooling)
     try:
         with pytest.raises(RunError, match=message):
-            _ = build_extractor("text", "text", {"weights": {"local": str(folder)}}, Faces()).spec
+            _ = build_extractor("text", "text", {"weights": {"local": str(folder)}}).spec
     finally:
         write(folder, ["Transformer", "Pooling", "Normalize"], pooling_mode_mean_tokens=True)
 

@@ -1,17 +1,31 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extractors.core.networks.batching import Batcher
 from extractors.core.networks.runtime import memory_budget, prepare, torch_dtype
-from extractors.core.networks.batching import run_batched
 from storage.errors import ClipError
 
 
 def identity(cost: int) -> int:
     return cost
+
+
+def run_batched(costs, cost, budget, run, **options):
+    """Results of all units in the order in which the units came."""
+    units = [[cost_of_one] for cost_of_one in costs]  # lists, so that equal costs stay different units
+
+    def run_costs(batch):
+        return run([one for [one] in batch])
+
+    group = options.pop("equal", lambda one: None)
+    batcher = Batcher(run_costs, cost=lambda u: cost(u[0]), budget=budget, group=lambda u: group(u[0]), **options)
+    results = {id(u): result for batch, outcomes in batcher.stream(units) for u, result in zip(batch, outcomes, strict=True)}
+    return [results[id(u)] for u in units]
 
 
 def recorded(limit: int = 10**9):
@@ -58,8 +72,23 @@ def test_batches_are_sorted_by_length_and_bounded_with_their_padding() -> None:
 def test_no_budget_means_one_at_a_time() -> None:
     batches, run = recorded()
     run_batched([3, 10, 2], identity, memory_budget("cpu"), run)
-    assert batches == [[10], [3], [2]]
+    assert batches == [[3], [10], [2]]  # as they come: nothing is held to choose from
     assert run_batched([], identity, 0, run) == []
+
+
+def test_units_are_read_as_they_are_needed_and_a_window_of_them_is_held() -> None:
+    read, seen = [], []
+
+    def source():
+        for number in range(100):
+            read.append(number)
+            yield np.full(10, number, np.uint8)
+
+    batcher = Batcher(lambda batch: [int(u[0]) for u in batch], cost=len, budget=20, window_bytes=40)
+    for batch, outputs in batcher.stream(source()):
+        seen += outputs
+        assert len(read) - len(seen) <= 4 + len(batch)  # a window, and the batch that was started
+    assert sorted(seen) == list(range(100))
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:

@@ -11,16 +11,14 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEImageProcessor, VideoMAEModel
 
-from configs.errors import ConfigError
-from configs.schema import Faces
-from extractors.core.extractor import build_extractor
-from extractors.core.media.crops import crop_face
+from configs.errors import ConfigError, RunError
 from extractors.core.media.clip_media import Media
+from extractors.core.media.crops import crop_face
 from extractors.core.networks.weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16
-from configs.errors import RunError
 from storage.clip import Clip
-from tests.extractors.frame_clips import CENTER, built, hide_faces, media_of, run, worst_of_batching
+from tests.extractors.faces_first import build_alone, hide_faces
+from tests.extractors.frame_clips import CENTER, built, media_of, run, worst_of_batching
 from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
 from tests.extractors.test_pth import WIDTH, saved, videomae_state, videomae_tokens
 
@@ -121,7 +119,7 @@ def test_merrs_recipe_on_a_pth_file_gives_what_its_script_gives(tmp_path: Path, 
     taken = torch.stack([pil_to_tensor(frames[i]) for i in eight_pairs(25)]).float() / 255
     expected = videomae_tokens(state, taken, last_norm=last_norm == "model").mean(dim=0)
     np.testing.assert_allclose(found.values[0], expected.numpy(), atol=1e-4)
-    spec = build_extractor("videomae", "v", options, CENTER).spec
+    spec = build_alone("videomae", "v", options).spec
     assert (spec.weights["file"], spec.weights["epoch"], spec.weights["format"]) == (path.name, 199, "videomae-pth")
     assert len(spec.columns) == WIDTH
     assert spec.recipe["preprocessing"] == "merr"
@@ -165,9 +163,7 @@ def test_the_utterance_is_the_mean_of_the_rows(folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("sampling", ["uniform16", "two_segment", "sliding", "eight_pairs"])
 @pytest.mark.parametrize("frames", [1, 3])
-def test_clips_of_one_and_of_three_frames_have_rows(
-    folder: Path, tmp_path: Path, sampling: str, frames: int
-) -> None:
+def test_clips_of_one_and_of_three_frames_have_rows(folder: Path, tmp_path: Path, sampling: str, frames: int) -> None:
     found = run("videomae", media_of(tmp_path, frames), weights=small(folder), sampling=sampling)
     assert found.valid.all()
     assert len(found.values) == (16 if sampling == "two_segment" else 8)
@@ -206,9 +202,9 @@ def test_digests_tell_every_setting_apart() -> None:
         {"input": "frame"},
     ]
     choices = [{"weights": TINY_WEIGHTS} | choice for choice in choices]
-    specs = [build_extractor("videomae", "v", o, CENTER).spec for o in choices]
+    specs = [build_alone("videomae", "v", o, CENTER).spec for o in choices]
     assert len({s.digest for s in specs}) == len(choices)
-    others = [build_extractor("videomae", "v", o, Faces(detector="center", detect_every=1)).spec for o in choices]
+    others = [build_alone("videomae", "v", o).spec for o in choices]
     same = [a.digest == b.digest for a, b in zip(specs, others, strict=True)]
     assert same == [choice.get("input") == "frame" for choice in choices]
     assert specs[0].synthetic
@@ -224,7 +220,7 @@ def test_features_share_a_network_only_where_it_is_the_same(folder: Path) -> Non
 
 def test_options_without_effect_are_refused() -> None:
     with pytest.raises(ConfigError, match="stride is for sampling: sliding"):
-        build_extractor("videomae", "v", {"stride": 8}, CENTER)
+        build_alone("videomae", "v", {"stride": 8})
 
 
 def test_full_is_the_base_model() -> None:
@@ -236,25 +232,25 @@ def test_full_is_the_base_model() -> None:
 def test_weights_that_are_missing_or_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(RunError, match=r"videomae-base.*merflow weights pull"):
-        _ = build_extractor("videomae", "v", {}, CENTER).spec
+        _ = build_alone("videomae", "v", {}).spec
     VideoMAEModel(VideoMAEConfig(**TINY | {"num_frames": 8})).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(RunError, match="num_frames is 8, expected 16"):
-        _ = build_extractor("videomae", "v", {"weights": {"local": tmp_path}}, CENTER).spec
+        _ = build_alone("videomae", "v", {"weights": {"local": tmp_path}}).spec
 
 
 def test_preprocessing_of_another_size_than_the_models_is_refused(folder: Path, tmp_path: Path) -> None:
     VideoMAEModel.from_pretrained(folder).save_pretrained(tmp_path)
     VideoMAEImageProcessor(size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}).save_pretrained(tmp_path)
     with pytest.raises(RunError, match=r"\(3, 96, 96\), the model takes \(3, 64, 64\)"):
-        build_extractor("videomae", "v", {"weights": {"local": tmp_path}}, CENTER).load("cpu")
+        build_alone("videomae", "v", {"weights": {"local": tmp_path}}).load("cpu")
 
 
 def test_a_pth_file_must_be_named_for_what_it_is_and_have_the_hash_it_should(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.pth", {"model": videomae_state()})
     weights = {"local": str(path), "format": "mae-pth"}
     with pytest.raises(RunError, match="format mae-pth does not fit; expected videomae-pth"):
-        _ = build_extractor("videomae", "v", {"weights": weights}, CENTER).spec
+        _ = build_alone("videomae", "v", {"weights": weights}).spec
     weights = {"local": str(path), "format": "videomae-pth", "sha256": "0" * 64}
     with pytest.raises(RunError, match="000000"):
-        _ = build_extractor("videomae", "v", {"weights": weights}, CENTER).spec
+        _ = build_alone("videomae", "v", {"weights": weights}).spec

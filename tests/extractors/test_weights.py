@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
+from configs.errors import RunError
 from configs.schema import RandomWeights, Weights
 from extractors.core.networks.weights import load_model, model_settings, resolve, seeded, sha256_of
 from extractors.core.networks.weights_pull import pull
-from configs.errors import RunError
 from storage.digests import canonical_json
 
 REPO = "someone/some-model"

@@ -14,11 +14,11 @@ import pytest
 import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
+from configs.errors import RunError
 from configs.schema import RandomWeights, Weights
 from extractors.core.networks.weights import load_model, resolve, seeded
 from extractors.core.networks.weights_pull import pull
 from extractors.core.networks.weights_record import record_path
-from configs.errors import RunError
 
 REPO = "someone/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -40,7 +40,9 @@ def server(home):
     with prefect_server() as url:
         yield url
     os.environ.pop("MERFLOW_HOME") if before is None else os.environ.update(MERFLOW_HOME=before)
-    assert [p for p in processes("flows.prefect_server") + processes("prefect server") if str(home) in " ".join(p)] == []
+    assert [
+        p for p in processes("flows.prefect_server") + processes("prefect server") if str(home) in " ".join(p)
+    ] == []
 
 
 def processes(part: str) -> list[list[str]]:

@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from storage.exporters._shared import provenance
 from storage.exporters import EXPORTERS, export
+from storage.exporters._shared import provenance
 from tests.exports import contents
 from tests.exports import make_store as make_wide_store
 from tests.storage.toy import make_store as make_toy_store

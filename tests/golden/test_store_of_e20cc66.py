@@ -18,8 +18,8 @@ from unittest import mock
 import pytest
 
 from flows.status import read_status
-from storage.exporters._shared import provenance
 from storage.exporters import export
+from storage.exporters._shared import provenance
 from storage.store.store import FeatureStore, open_store
 from storage.store.verify import problems
 from tests.exports import contents

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.manifest import write_manifest
 from storage.clip import Clip
+from storage.manifest import write_manifest
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore

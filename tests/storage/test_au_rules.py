@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.vocabulary.action_unit_rules import EMOTIONS, MERR_LABELS, RULES, chronological_peaks, clip_emotion, emotions_at, frequent_aus, peak_aus, peak_frame
 from storage.errors import StoreError
 from storage.records import Features
+from storage.vocabulary.action_unit_rules import (
+    EMOTIONS,
+    MERR_LABELS,
+    RULES,
+    chronological_peaks,
+    clip_emotion,
+    emotions_at,
+    frequent_aus,
+    peak_aus,
+    peak_frame,
+)
 
 R = tuple(f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 C = (*R[:-1], "AU28", "AU45")

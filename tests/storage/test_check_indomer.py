@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.indomer.validate import validate_tree
 from storage.exporters._shared.legacy_pickle import dump, load
+from storage.exporters.indomer.validate import validate_tree
 from tests.exports import make_store, problems_of
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from storage.exporters import export
-from storage.exporters.mertools.validate import validate_tree
 from storage.exporters._shared.legacy_pickle import dump_npz
+from storage.exporters.mertools.validate import validate_tree
 from tests.consumers import Array, labels_of
 from tests.exports import make_store, problems_of
 

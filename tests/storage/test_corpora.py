@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.corpora import CORPORA, read_corpus
-from storage.vocabulary.labels import normalise
 from configs.errors import RunError
 from storage.clip import Clip
+from storage.corpora import CORPORA, read_corpus
+from storage.vocabulary.labels import normalise
 
 INDOMER = "video_name,audio_name,emotion,sentiment,text_sentiment,audio_sentiment,video_sentiment,text\r\n"
 
@@ -178,7 +178,11 @@ def test_segments_of_one_file_without_ids(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("id,video\na,b.mp4\n", {"vidoe": "x"}, "unknown option 'vidoe'; valid options here: arousal, audio, .*Did you mean 'video'?"),
+        (
+            "id,video\na,b.mp4\n",
+            {"vidoe": "x"},
+            "unknown option 'vidoe'; valid options here: arousal, audio, .*Did you mean 'video'?",
+        ),
         ("id,video\na,b.mp4\n", {"text": "words"}, "text=words: no such column; columns: id, video"),
         ("id,video\na,b.mp4\n", {"media": "nowhere"}, "media=nowhere: no such folder"),
         ("id,video\na,b.mp4\nc\n", {}, "row 3: expected 2 cells as in the header, got 1"),

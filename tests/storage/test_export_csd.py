@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.exporters import export
 from storage.exporters.csd.validate import validate_folder
 from storage.manifest import write_manifest
-from storage.clip import Clip
 from storage.records import Features
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
@@ -306,7 +306,7 @@ def test_words_then_labels_then_tensors_then_disk(folder, sdk, tmp_path):
 def test_what_a_person_is_told(tmp_path):
     lines = export("csd", make_store(tmp_path / "s"), tmp_path / "out", {})
     assert lines == [
-        "action_units.csd: 3 clips, 30 rows x 3 columns; 1 clips without a valid row: b",
+        "action_units.csd: 3 clips, 30 rows x 3 columns; 1 clip without a valid row: b",
         "words.csd: 3 clips, 7 rows x 2 columns",
         "no labels: --opt dimension=NAME or --opt labels=word:number,... writes labels/labels.csd",
         "note: ids that begin others: b of b1; removing one in the SDK removes both",
@@ -330,11 +330,11 @@ def test_creator_contact_units_and_numbers_are_in_the_metadata(tmp_path):
 def test_clips_that_lack_something(tmp_path):
     store = toy.make_store(tmp_path / "s", ("gemaps", "voice"), without={("b1", "voice")})
     with pytest.raises(
-        RunError, match=r"1 clips have no voice: b1; --opt missing=omit leaves them out of that sequence"
+        RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of that sequence"
     ):
         export("csd", store, tmp_path / "out", {})
     lines = export("csd", store, tmp_path / "out", {"missing": "omit"})
-    assert lines[-1] == "voice: 1 clips have none, left out: b1"
+    assert lines[-1] == "voice: 1 clip has none, left out: b1"
     assert json.loads((tmp_path / "out/missing.json").read_text()) == {"gemaps": [], "voice": ["b1"]}
     assert list(Reenacted(tmp_path / "out").data["voice"]) == [i for i in toy.SECONDS if i != "b1"]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extractors.core.media.frame_reader import ClipReader
-from extractors.core.media.clip_media import Media
-from storage.errors import ClipError
 from configs.errors import RunError
-from storage.exporters import export
+from extractors.core.media.clip_media import Media
+from extractors.core.media.frame_reader import MediaFrameReader
 from storage.clip import Clip
+from storage.errors import ClipError
+from storage.exporters import export
 from storage.records import Features
-from tests.exports import ACTION_UNITS, CLIPS, FACES, HUBERT, MAE, FRAMES, VIDEOMAE, features, make_store
+from tests.exports import ACTION_UNITS, CLIPS, FACES, FRAMES, HUBERT, MAE, VIDEOMAE, features, make_store
 from tests.media import write_clip
 
 SPECS = (HUBERT, MAE, VIDEOMAE, ACTION_UNITS)
@@ -41,7 +41,7 @@ def filmed(tmp_path_factory):
 
 
 def test_frames_are_those_that_the_extractors_counted(filmed, tmp_path):
-    lines = export("merr", filmed, tmp_path / "out", {"images": "first,middle,peak"}, ClipReader())
+    lines = export("merr", filmed, tmp_path / "out", {"images": "first,middle,peak"}, MediaFrameReader())
     assert [line for line in lines if "images" in line] == [
         f"images/{w}: 2 of 2 clips" for w in ("first", "middle", "peak")
     ]
@@ -66,17 +66,15 @@ def test_frames_need_media_and_somebody_to_read_them(filmed, tmp_path, tmp_path_
     with pytest.raises(
         RunError, match=r"clip clip_2_Cooking_1, frames: expected media that can be read, got .*no such file"
     ):
-        export("merr", store, tmp_path / "out", {"images": "first"}, ClipReader())
+        export("merr", store, tmp_path / "out", {"images": "first"}, MediaFrameReader())
     with pytest.raises(RunError, match=r"option images: expected none or some of first, middle, peak, got 'last'"):
-        export("merr", filmed, tmp_path / "out", {"images": "first,last"}, ClipReader())
+        export("merr", filmed, tmp_path / "out", {"images": "first,last"}, MediaFrameReader())
 
     class Short:
         def frames(self, clip: Clip, root: Path):
             yield np.zeros((4, 4, 3), np.uint8)
 
-    with pytest.raises(
-        RunError, match="clip clip_2_Cooking_1, frames: expected frame 5 and those before, got fewer"
-    ):
+    with pytest.raises(RunError, match="clip clip_2_Cooking_1, frames: expected frame 5 and those before, got fewer"):
         export("merr", filmed, tmp_path / "out", {"images": "middle"}, Short())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +87,7 @@ def test_the_reader_refuses_what_has_no_frames(tmp_path):
         (Clip("a", video="b"), "missing_file"),
     ):
         with pytest.raises(ClipError) as error:
-            next(ClipReader().frames(clip, tmp_path))
+            next(MediaFrameReader().frames(clip, tmp_path))
         assert error.value.reason == reason
 
 
@@ -124,8 +122,8 @@ def _boxes() -> dict[tuple[str, str], Features]:
 
 
 def test_face_crops_are_bgr_of_the_frames_with_a_face(faced, tmp_path):
-    lines = export("mertools", faced, tmp_path / "out", {"faces": "true", "features": "videomae"}, ClipReader())
-    assert "openface_face: 1 clips; no face: clip_1_Test_2" in lines
+    lines = export("mertools", faced, tmp_path / "out", {"faces": "true", "features": "videomae"}, MediaFrameReader())
+    assert "openface_face: 1 clip; no face: clip_1_Test_2" in lines
     assert [p.name for p in (tmp_path / "out/openface_face").iterdir()] == ["clip_2_Cooking_1"]
     faces = np.load(tmp_path / "out/openface_face/clip_2_Cooking_1/clip_2_Cooking_1.npy")
     assert (faces.dtype, faces.shape) == (np.uint8, (8, 112, 112, 3))  # frames 3 and 8 of 10 have no face

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
+from storage.clip import Clip
 from storage.exporters import export
 from storage.manifest import write_manifest
-from storage.clip import Clip
 from storage.records import Features
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
@@ -48,7 +48,7 @@ def exported(store, tmp_path):
 
 def test_a_regular_clock_covers_every_feature_of_the_clip(store, exported):
     file = exported(rate="10")
-    assert exported.lines == ["4 clips, 3 features at 10 Hz", f"gemaps: 1 clips have none: {SECOND}"]
+    assert exported.lines == ["4 clips, 3 features at 10 Hz", f"gemaps: 1 clip has none: {SECOND}"]
     assert list(file["clips"]) == [clip.id for clip in CLIPS]
     for clip_id in (FIRST, FOURTH):
         clip, found = file["clips"][clip_id], {s.name: store.get(clip_id, s.name) for s in SPECS}
@@ -103,8 +103,8 @@ def test_the_clock_can_be_another_feature_which_then_stays_as_it_is(store, expor
     file = exported(like="gemaps")
     assert exported.lines == [
         "4 clips, 3 features at like gemaps",
-        f"gemaps: 1 clips have none: {SECOND}",
-        f"1 clips have no clock, and so no rows: {SECOND}",
+        f"gemaps: 1 clip has none: {SECOND}",
+        f"1 clip has no clock, and so no rows: {SECOND}",
     ]
     source, clip = store.get(FIRST, "gemaps"), file["clips"][FIRST]
     assert clip["gemaps"][...].tobytes() == source.values.tobytes()
@@ -167,11 +167,11 @@ def test_every_method_is_the_timelines(store, exported, method):
 def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
     words = tmp_path / "words.csv"
     for options, message in [
-        ({"rat": "1"}, "unknown option 'rat'; valid ones: allow_synthetic, features, fill, intervals, keep, length"),
+        ({"rat": "1"}, "unknown option 'rat'; valid options here: allow_synthetic, features, fill, intervals, keep, length"),
         ({"features": "gemaps,nope"}, "no feature 'nope'"),
-        ({"rate": "fast"}, "option rate: expected a number, got 'fast'"),
-        ({"rate": "0"}, "option rate: expected a positive number"),
-        ({"rate": "nan"}, "option rate: expected a positive number"),
+        ({"rate": "fast"}, "option rate: expected a number over 0, got 'fast'"),
+        ({"rate": "0"}, "option rate: expected a number over 0"),
+        ({"rate": "nan"}, "option rate: expected a number over 0"),
         ({"like": "nope"}, "no feature 'nope'"),
         ({"like": "gemaps", "rate": "5"}, "options rate and like: each is a clock"),
         ({"method": "median"}, "option method: expected overlap or mean or nearest or linear, got 'median'"),
@@ -190,7 +190,7 @@ def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
         ("clip_id,start,end\na,x,1\n", "could not convert string to float: 'x'"),
         (f"clip_id,start,end\n{FIRST},0,1\n{FIRST},2,1\n", r"words.csv: row 2: expected start and end in seconds.*2.0"),
         (f"clip_id,start,end\n{FIRST},0,nan\n", "row 1: expected start and end"),
-        ("clip_id,start,end\nstranger,0,1\n", "1 clips that the store does not know: stranger"),
+        ("clip_id,start,end\nstranger,0,1\n", "1 clip that the store does not know: stranger"),
     ]:
         words.write_text(text, encoding="utf-8")
         with pytest.raises(RunError, match=message):
@@ -235,7 +235,7 @@ def test_a_clip_called_like_a_group_and_a_clip_without_anything(tmp_path):
     write_manifest(store.path / "manifest.parquet", clips, root=tmp_path, corpus="c")
     store.put("r-0", GEMAPS, [Entry(i, "f", features(GEMAPS, i, 3)) for i in ("columns", "..")], {})
     lines = export("hdf5", store, tmp_path / "a.h5", {})
-    assert lines[1:] == ["gemaps: 1 clips have none: none", "1 clips have no clock, and so no rows: none"]
+    assert lines[1:] == ["gemaps: 1 clip has none: none", "1 clip has no clock, and so no rows: none"]
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["clips"]["columns"]["gemaps"].shape == (3, 18)
         assert file["clips"]["none"]["times"].shape == (0, 2)

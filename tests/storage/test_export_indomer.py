@@ -9,17 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from configs.errors import RunError
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.exporters import export
-from storage.exporters.indomer.layout import PRESETS
-from storage.vocabulary.openface_columns import ALL_BLOCKS
-from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from storage.exporters._shared.legacy_pickle import load
-from storage.clip import Clip
+from storage.exporters.indomer.layout import PRESETS
 from storage.records import Features
-from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, FRAMES, features, make_store, peak_of
+from storage.vocabulary.openface_columns import ALL_BLOCKS, OPENFACE_COLUMNS
+from tests.exports import ACTION_UNITS, CLIPS, FRAMES, GEMAPS, features, make_store, peak_of
 
 SPECS = (GEMAPS, ACTION_UNITS)
 LONGEST = max(FRAMES.values())
@@ -168,7 +166,7 @@ def test_length_per_split(store, tmp_path):
 def test_refusals_write_nothing(store, tmp_path):
     for options, message in [
         ({"length": "x"}, "option length: expected all or per_split, got 'x'"),
-        ({"preset": "x"}, "option preset: expected indomer-673-h1a or indomer-673-h1b"),
+        ({"preset": "x"}, "option preset: expected indomer-673-h1a, indomer-673-h1b"),
         ({"video_feature": "x"}, "no feature 'x'.*video_feature=NAME"),
         ({"video_feature": "gemaps"}, "gemaps lacks 669 of the 669 OpenFace columns .*: gaze_0_x, .*664 more"),
     ]:
@@ -229,7 +227,7 @@ def _long(clip_id: str) -> Features:
 
 
 def test_a_damaged_export_is_not_published(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("storage.exporters._padded.leading_column", lambda _, f: np.full(len(f.valid), np.inf))
+    monkeypatch.setattr("storage.exporters.indomer.padded_pickles.leading_column", lambda _, f: np.full(len(f.valid), np.inf))
     with pytest.raises(StoreError, match=r"format indomer: .*expected finite numbers, got 160 that are not, first inf"):
         export("indomer", store, tmp_path / "out", {})
     assert list(tmp_path.iterdir()) == []

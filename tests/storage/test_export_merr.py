@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from storage.vocabulary.action_unit_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
 from configs.errors import RunError
-from storage.exporters import export
 from storage.clip import Clip
+from storage.exporters import export
 from storage.records import Features
+from storage.vocabulary.action_unit_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
 from tests.consumers import EMOTIONS, lines_of, load_item
 from tests.exports import (
     ACTION_UNITS,
     CLIPS,
     FACES,
+    FRAMES,
     HUBERT,
     MAE,
-    FRAMES,
     VIDEOMAE,
     features,
     make_store,
@@ -127,7 +127,7 @@ def test_a_clip_without_a_face_keeps_its_place_without_action_units(tmp_path):
     store = make_store(tmp_path / "store", specs=SPECS, replaced={(CLIPS[0].id, "action_units"): none})
     lines = export("merr", store, tmp_path / "out", {})
     assert json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())[CLIPS[0].id] == {"text": CLIPS[0].text}
-    assert "MERR_coarse_grained.json, peak_index: 1 clips have none: clip_2_Cooking_1" in lines
+    assert "MERR_coarse_grained.json, peak_index: 1 clip has none: clip_2_Cooking_1" in lines
     missing = json.loads((tmp_path / "out/missing.json").read_text())
     assert missing["peak_index"] == missing["pseu_emotion"][:1] == [CLIPS[0].id]
     assert len(lines_of(tmp_path / "out/MERR_coarse_grained.txt")) == 4
@@ -180,12 +180,12 @@ def test_labels_outside_the_nine_are_refused_omitted_or_named_by_action_units(tm
         CLIPS[2],
     ]
     store = make_store(tmp_path / "store", clips, SPECS)
-    expected = r"1 clips, label: expected one of neutral, .*doubt; got clip_2_Cooking_1 \('jijik'\); --opt labels=omit"
+    expected = r"1 clip, label: expected one of neutral, .*doubt; got clip_2_Cooking_1 \('jijik'\); --opt labels=omit"
     with pytest.raises(RunError, match=expected):
         export("merr", store, tmp_path / "out", {})
     lines = export("merr", store, tmp_path / "out", {"labels": "omit"})
     assert lines_of(tmp_path / "out/MERR_coarse_grained.txt") == ["clip_1_Test_2 25 doubt", "clip_1_Test_1 31 happy"]
-    assert "label: 1 clips left out: clip_2_Cooking_1" in lines
+    assert "label: 1 clip left out: clip_2_Cooking_1" in lines
     assert json.loads((tmp_path / "out/missing.json").read_text())["label"] == ["clip_2_Cooking_1"]
     assert not (tmp_path / "out/HL-UTT/clip_2_Cooking_1.npy").exists()
     export("merr", store, tmp_path / "two", {"emotion": "pseudo", "labels": "omit"})
@@ -203,7 +203,7 @@ def test_clips_that_lack_a_feature_or_a_valid_row(tmp_path):
         without=[(CLIPS[0].id, "hubert")],
         replaced={(CLIPS[2].id, "videomae"): none},
     )
-    with pytest.raises(RunError, match=r"1 clips have no hubert: clip_2_Cooking_1; --opt missing=omit leaves them out"):
+    with pytest.raises(RunError, match=r"1 clip has no hubert: clip_2_Cooking_1; --opt missing=omit leaves them out"):
         export("merr", store, tmp_path / "out", {})
     whole = make_store(tmp_path / "whole", specs=SPECS, replaced={(CLIPS[2].id, "videomae"): none})
     with pytest.raises(RunError, match=r"clip clip_1_Test_1, feature videomae: expected a valid row, got none"):

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
+from storage.clip import Clip
 from storage.exporters import export
 from storage.exporters.mertools.validate import prefix_problems
-from storage.clip import Clip
 from storage.records import Features
 from tests.consumers import Array, labels_of, mapped, read_2023, read_later
 from tests.exports import (
     CLIPS,
+    FRAMES,
     HUBERT,
     MAE,
-    FRAMES,
     VIDEOMAE,
     features,
     make_store,
@@ -207,7 +207,7 @@ def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
         without=[(CLIPS[0].id, "hubert")],
         replaced={(CLIPS[1].id, "mae"): blank},
     )
-    with pytest.raises(RunError, match=r"1 clips have no hubert: clip_2_Cooking_1; --opt missing=omit"):
+    with pytest.raises(RunError, match=r"1 clip has no hubert: clip_2_Cooking_1; --opt missing=omit"):
         export("mertools", store, tmp_path / "out", {})
     with pytest.raises(
         RunError, match=r"clip clip_1_Test_2, feature mae: expected a valid row, got none.*missing=zeros"

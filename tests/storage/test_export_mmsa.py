@@ -16,9 +16,9 @@ import pytest
 from configs.errors import RunError
 from storage.errors import StoreError
 from storage.exporters import export
-from storage.exporters.mmsa.arrays import Source
-from storage.exporters.mmsa.validate import validate_pickle, split_problems
 from storage.exporters._shared.legacy_pickle import dump, load
+from storage.exporters.mmsa.arrays import Source
+from storage.exporters.mmsa.validate import split_problems, validate_pickle
 from storage.manifest import write_manifest
 from storage.records import Features
 from storage.store.shard_writer import Entry
@@ -239,7 +239,7 @@ def test_mean_and_three_deviations_pad_and_cut_as_mmsa_fet_does(tmp_path):
     assert data["audio"].shape[1] == expected
     assert data["audio_lengths"][0] == expected
     assert data["audio"][0].tobytes() == toy.features("gemaps", "c1").values[:expected].tobytes()
-    assert f"audio: 1 clips cut to {expected} rows: c1" in lines
+    assert f"audio: 1 clip cut to {expected} rows: c1" in lines
 
 
 def test_what_a_person_is_told(exports, tmp_path):
@@ -250,7 +250,7 @@ def test_what_a_person_is_told(exports, tmp_path):
         "test: 2 clips",
         "audio: gemaps, 120 rows x 18 columns",
         "vision: action_units, 30 rows x 3 columns",
-        "vision: 1 clips are zeros only: d1",
+        "vision: 1 clip of zeros only: d1",
         "text: words, 5 rows x 2 columns",
         "no text_bert: MMSA's models with BERT need it from another file (feature_T)",
         "no labels of each modality: not to be opened as sims or simsv2",
@@ -282,7 +282,7 @@ def test_clips_that_lack_something(tmp_path):
     ]
     store = toy.make_store(tmp_path / "s", of_clips=clips, without={("a.1", "gemaps")})
     with pytest.raises(
-        RunError, match=r"1 clips have no gemaps: a.1; --opt missing=omit leaves them out of the pickle"
+        RunError, match=r"1 clip has no gemaps: a.1; --opt missing=omit leaves them out of the pickle"
     ):
         export("mmsa", store, tmp_path / "out", SENTIMENT)
     assert not (tmp_path / "out").exists()
@@ -290,8 +290,8 @@ def test_clips_that_lack_something(tmp_path):
     missing = json.loads((tmp_path / "out/missing.json").read_text())
     assert missing == {"gemaps": ["a.1"], "action_units": [], "words": [], "label": ["c2"]}
     assert [len(s["id"]) for s in load(tmp_path / "out/unaligned.pkl").values()] == [2, 1, 2]
-    assert lines[-2:] == ["gemaps: 1 clips have none, left out: a.1", "label: 1 clips have none, left out: c2"]
-    assert "raw_text: 1 clips have none, left empty: b1" in lines
+    assert lines[-2:] == ["gemaps: 1 clip has none, left out: a.1", "label: 1 clip has none, left out: c2"]
+    assert "raw_text: 1 clip has none, left empty: b1" in lines
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_clips_that_lack_something(tmp_path):
             r"option align: expected none, steps per second, or a feature \(action_units.*'fast'",
         ),
         ({**SENTIMENT, "align": "-1"}, "option align"),
-        ({**SENTIMENT, "method": "best"}, "option method: expected overlap or mean or nearest or linear, got 'best'"),
+        ({**SENTIMENT, "method": "best"}, "option method: expected overlap, mean, nearest or linear, got 'best'"),
         ({**SENTIMENT, "length": "40"}, r"option length: expected max or mean\+3std, got '40'"),
         ({**SENTIMENT, "audio_feature": "x"}, "no feature 'x'.*audio_feature=NAME"),
         ({**SENTIMENT, "splits": "train:train"}, "split 'val': train, valid or test"),

@@ -121,7 +121,7 @@ def test_a_clip_is_never_divided_between_row_groups(tmp_path, monkeypatch):
 
 def test_clips_that_lack_a_feature_are_not_in_its_table(tmp_path):
     store = toy.make_store(tmp_path / "s", without={("b1", "voice")})
-    with pytest.raises(RunError, match=r"1 clips have no voice: b1; --opt missing=omit leaves them out of that table"):
+    with pytest.raises(RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of that table"):
         export("parquet", store, tmp_path / "out", {})
     export("parquet", store, tmp_path / "out", {"missing": "omit"})
     assert json.loads((tmp_path / "out/missing.json").read_text())["voice"] == ["b1"]
@@ -142,7 +142,7 @@ def test_refusals_name_what_to_do(tmp_path):
     for options, message in [
         ({}, "feature 'clips': this name means something else in this format"),
         ({"features": "odd"}, r"feature odd: columns start, w, w are there twice in a wide table; --opt layout=list"),
-        ({"features": "voice", "layout": "tall"}, "option layout: expected auto or wide or list, got 'tall'"),
+        ({"features": "voice", "layout": "tall"}, "option layout: expected auto, wide or list, got 'tall'"),
     ]:
         with pytest.raises(RunError, match=message):
             export("parquet", store, tmp_path / "out", options)
@@ -187,4 +187,6 @@ def test_the_validator_names_clip_field_expected_and_got(tmp_path, message):
     path = tmp_path / "out/words.parquet"
     table = BREAKS[message](pq.read_table(path))
     pq.write_table(table, path)
-    assert [line for line in validate_folder(tmp_path / "out") if line.startswith(message)], list(validate_folder(tmp_path / "out"))
+    assert [line for line in validate_folder(tmp_path / "out") if line.startswith(message)], list(
+        validate_folder(tmp_path / "out")
+    )

@@ -128,11 +128,11 @@ def test_columns_and_provenance_are_beside_the_shards(folder):
 
 def test_clips_that_lack_a_feature_are_left_out_whole(tmp_path):
     store = toy.make_store(tmp_path / "s", without={("b1", "voice")})
-    with pytest.raises(RunError, match=r"1 clips have no voice: b1; --opt missing=omit leaves them out of the shards"):
+    with pytest.raises(RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of the shards"):
         export("webdataset", store, tmp_path / "out", {})
     assert (
         export("webdataset", store, tmp_path / "out", {"missing": "omit"})[-1]
-        == "voice: 1 clips have none, left out: b1"
+        == "voice: 1 clip has none, left out: b1"
     )
     assert [s["__key__"] for s in reenacted([tmp_path / "out/train/000000.tar"])] == ["a%2E1", "c1"]
 
@@ -154,14 +154,14 @@ def test_refusals_name_what_to_do(tmp_path):
         ({"features": "gemaps", "default_split": ".."}, "clip a.1: split '..' cannot be the name of a folder or file"),
         (
             {"features": "gemaps", "default_split": "all", "maxcount": "0"},
-            "option maxcount: expected a whole number from 1",
+            "option maxcount: expected a whole number of 1 or more",
         ),
     ]:
         with pytest.raises(RunError, match=message):
             export("webdataset", store, tmp_path / "out", options)
     assert not (tmp_path / "out").exists()
     lines = export("webdataset", store, tmp_path / "out", {"features": "gemaps", "default_split": "all"})
-    assert lines == ["all: 7 clips in 1 shards"]
+    assert lines == ["all: 7 clips in 1 shard"]
 
 
 def rewritten(folder: Path, to: Path, change) -> list[str]:

@@ -6,7 +6,18 @@ import pytest
 
 from storage.corpora import read_corpus
 from storage.errors import StoreError
-from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS, CLASSES, SPLIT_KEYS, dump_annotations, dump_split_json, parse_annotations, parse_split_json, read_annotations, repaired, split_json_name
+from storage.vocabulary.indomer_files import (
+    ANNOTATION_COLUMNS,
+    CLASSES,
+    SPLIT_KEYS,
+    dump_annotations,
+    dump_split_json,
+    parse_annotations,
+    parse_split_json,
+    read_annotations,
+    repaired,
+    split_json_name,
+)
 
 SPLIT = (
     '[\r\n  {\r\n    "sample_id": "clip_1_Test_1",\r\n    "text": "Wah, \\"ok\\" — \u2018ya\u2019",\r\n'

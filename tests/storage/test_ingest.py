@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.corpora import read_corpus
 from configs.errors import RunError
+from storage.corpora import read_corpus
 from storage.ingest import ingest
 from storage.manifest import Manifest
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest, write_manifest
-from storage.clip import Clip
 
 FULL = Clip(
     "clip_1.a-b",

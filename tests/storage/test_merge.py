@@ -9,13 +9,13 @@ from pathlib import Path
 import h5py
 import pytest
 
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import write_manifest
-from storage.store.merge import merge
-from storage.clip import Clip
 from storage.records import Failure, FeatureSpec
-from storage.store.shard_writer import Entry
 from storage.store.gaps import notes
+from storage.store.merge import merge
+from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore, open_store
 from tests.storage.small_store import SPEC, equal, features
 

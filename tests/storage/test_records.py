@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from storage.errors import ClipError
 from storage.clip import Clip
+from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
 SPEC = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("a", "b"), hop=0.01, recipe={"x": {"y": 1}})

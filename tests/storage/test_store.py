@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from storage import open_store
-from storage.store.atomic import publish, sweep, write_text
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
+from storage.store.atomic import publish, sweep, write_text
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
 from tests.storage.small_store import SPEC, equal, features, small_store
@@ -30,7 +30,7 @@ def test_round_trip_is_byte_equal(store):
     assert again.clip_ids("gemaps") == ["a", "c"]
     assert again.specs == {"gemaps": SPEC}
     assert [f.reason for f in again.failures] == ["no_audio"]
-    assert again.outcome_of("b", "gemaps") == ("failed", "fb", "no_audio")
+    assert again.outcome_of("b", "gemaps") == ("failed", "fb", "no_audio", 1)
     assert again.outcome_of("x", "gemaps") is None
 
 
@@ -52,8 +52,8 @@ def test_a_later_success_replaces_a_failure_and_never_the_other_way(store):
     failed = Failure("a", "gemaps", "undecodable", "")
     store.put("run-2", SPEC, [Entry("a", "fa", failed)], {})
     for seen in (store, open_store(store.path)):
-        assert seen.outcome_of("b", "gemaps") == ("stored", "fb2", "")
-        assert seen.outcome_of("a", "gemaps") == ("stored", "fa", "")
+        assert seen.outcome_of("b", "gemaps") == ("stored", "fb2", "", 1)
+        assert seen.outcome_of("a", "gemaps") == ("stored", "fa", "", 1)
         assert seen.failures == []
 
 

@@ -14,9 +14,9 @@ import h5py
 import pytest
 
 from storage import open_store
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import write_manifest
-from storage.clip import Clip
 from storage.records import Features
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
@@ -93,7 +93,7 @@ READ = """
 import sys
 for name in {blocked!r}:
     sys.modules[name] = None  # importing it raises
-from storage.store import open_store
+from storage import open_store
 store = open_store({path!r})
 print(store.get("a", "gemaps").values.shape, {more})
 print([name for name in ("torch", "pandas", "transformers", "scipy", "pydantic", "psutil") if sys.modules.get(name)])

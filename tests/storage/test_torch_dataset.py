@@ -70,7 +70,7 @@ def test_what_is_not_there_is_named(store, wrong, message):
 
 def test_clips_that_lack_a_feature_are_refused_or_listed(tmp_path):
     made = make_store(tmp_path / "store", specs=(GEMAPS, ACTION_UNITS), without=[(THIRD, "gemaps")])
-    with pytest.raises(StoreError, match=f"1 clips lack one of action_units, gemaps, first {THIRD}; missing='omit'"):
+    with pytest.raises(StoreError, match=f"1 clip without one of action_units, gemaps, first {THIRD}; missing='omit'"):
         ClipDataset(made, NAMES)
     data = ClipDataset(made, NAMES, missing="omit")
     assert (data.ids, data.omitted) == ([FIRST, SECOND, FOURTH], [THIRD])

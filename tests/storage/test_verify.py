@@ -11,6 +11,7 @@ import pytest
 from storage import open_store
 from storage.errors import StoreError
 from storage.records import Failure, FeatureSpec
+from storage.store.gaps import notes
 from storage.store.shard_writer import Entry, write_shard_file
 from storage.store.verify import problems
 from tests.storage.small_store import SPEC, features, small_store

@@ -121,11 +121,11 @@ def find_main_face(media: Media, options: Faces) -> FaceTrack:
 
 
 def _usable(
-    found: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], options: Faces
+    detections: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], options: Faces
 ) -> npt.NDArray[np.float64]:
     """Faces x1, y1, x2, y2, confidence in pixels of the full-size frame, from what was found on a copy of `shape`."""
-    x1, y1, x2, y2, confidence = found.T
-    faces: npt.NDArray[np.float64] = found[(confidence >= options.min_confidence) & (x2 > x1) & (y2 > y1)]
+    x1, y1, x2, y2, confidence = detections.T
+    faces: npt.NDArray[np.float64] = detections[(confidence >= options.min_confidence) & (x2 > x1) & (y2 > y1)]
     faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
     return faces
 

@@ -100,8 +100,8 @@ def processor_scaling(processor: Any) -> Scaling:
     """The scaling of one of transformers' image processors."""
 
     def fit(rgb: Pixels) -> Pixels:
-        found = processor([rgb], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
-        return np.asarray(found, dtype=np.uint8).reshape(3, *found.shape[-2:])
+        fitted = processor([rgb], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
+        return np.asarray(fitted, dtype=np.uint8).reshape(3, *fitted.shape[-2:])
 
     normal = processor.do_normalize
     mean, deviation = (processor.image_mean, processor.image_std) if normal else ((0.0,) * 3, (1.0,) * 3)
@@ -197,9 +197,9 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         self.budget = min(self.budget, GPU_FRAMES * 3 * self._side**2)
         self._scaling = self._own_scaling(getattr(transformers, self.processor_class))
         expected = (3, self._side, self._side)
-        found = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
-        if found != expected:
-            raise RunError(f"{self.feature}: preprocessing gives frames of {found}, the model takes {expected}")
+        shape = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
+        if shape != expected:
+            raise RunError(f"{self.feature}: preprocessing gives frames of {shape}, the model takes {expected}")
 
     def _built(self, model_class: Any) -> Any:
         if self._pth is not None:

@@ -49,10 +49,16 @@ class _Loaded:
 
 @dataclass
 class LoadedNetworks:
-    """Networks by key, with the number of their users."""
+    """Networks by key, with the number of their users.
+
+    `release` may run at any moment in any thread, for it is also called when the garbage collector finds an extractor
+    that nobody closed. So it waits for no lock that is held for longer than it takes to change a number: building,
+    which starts threads of its own, is under another one.
+    """
 
     _networks: dict[NetworkKey, _Loaded] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _counting: threading.RLock = field(default_factory=threading.RLock)
+    _building: threading.RLock = field(default_factory=threading.RLock)
 
     def acquire(self, key: NetworkKey, build: Callable[[], Any]) -> Any:
         """The network of a key, built if nobody uses it yet; `release` it when it is no longer needed.
@@ -61,19 +67,30 @@ class LoadedNetworks:
             key: What it is.
             build: Builds it.
         """
-        with self._lock:
-            if key not in self._networks:
-                self._networks[key] = _Loaded(build())
-            self._networks[key].users += 1
-            return self._networks[key].model
+        with self._building:
+            loaded = self._use(key)
+            if loaded is None:
+                loaded = _Loaded(build(), users=1)
+                with self._counting:
+                    self._networks[key] = loaded
+            return loaded.model
 
     def release(self, key: NetworkKey) -> None:
         """Give up one use of a network; its memory is freed with the last one."""
-        with self._lock:
+        with self._counting:
             loaded = self._networks[key]
             loaded.users -= 1
-            if not loaded.users:
-                free(self._networks.pop(key).model)
+            if loaded.users:
+                return
+            del self._networks[key]
+        free(loaded.model)
+
+    def _use(self, key: NetworkKey) -> _Loaded | None:
+        with self._counting:
+            loaded = self._networks.get(key)
+            if loaded is not None:
+                loaded.users += 1
+            return loaded
 
     def __len__(self) -> int:
         return len(self._networks)

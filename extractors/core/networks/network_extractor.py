@@ -245,7 +245,7 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
         """Extract from each clip: same order, same length, one outcome each."""
-        return [self._finish_clip(media, found) for media, found in zip(batch, self._outputs(batch), strict=True)]
+        return [self._finish_clip(media, outputs) for media, outputs in zip(batch, self._outputs(batch), strict=True)]
 
     def _finish_clip(self, media: Media, outputs: list[Array] | ClipError) -> Features | Failure:
         try:

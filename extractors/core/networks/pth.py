@@ -85,8 +85,8 @@ def read_pth(path: Path, layout: PthFormat) -> PthCheckpoint:
         RunError: If the file is damaged, holds other objects, or its parameters are not those of the architecture.
     """
     content = _unpickled(path)
-    found = next((content[key] for key in ("model", "module") if key in content), content)
-    tensors = {_bare(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+    parameters = next((content[key] for key in ("model", "module") if key in content), content)
+    tensors = {_bare(name): value for name, value in parameters.items()} if isinstance(parameters, Mapping) else {}
     if _ROOT not in tensors:
         held = ", ".join(map(str, [*tensors, *content][:3]))
         raise RunError(f"{path}: not a {layout} checkpoint: no parameter {_ROOT}; it holds {held or 'nothing'}, ...")
@@ -118,8 +118,8 @@ def build_pth(checkpoint: PthCheckpoint, model_class: Any) -> Any:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    for name, given, expected in sorted(info["mismatched_keys"]):
-        raise RunError(f"{checkpoint.path}: {name} is {tuple(given)}, the architecture has {tuple(expected)}")
+    for name, shape, expected in sorted(info["mismatched_keys"]):
+        raise RunError(f"{checkpoint.path}: {name} is {tuple(shape)}, the architecture has {tuple(expected)}")
     strange = sorted({*info["missing_keys"], *info["unexpected_keys"]})
     if strange:
         raise RunError(f"{checkpoint.path}: does not fit {model_class.__name__}: {strange[0]}")

@@ -39,12 +39,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 def feat_module(name: str) -> Any:
     """Import a module of py-feat, such as `multitask.inference`; the first time takes some ten seconds."""
     importlib.import_module("torch")  # before py-feat, so that torch starts with the user's own number of threads
-    given = "OMP_NUM_THREADS" in os.environ
+    user_set = "OMP_NUM_THREADS" in os.environ
     try:
         return importlib.import_module(f"feat.{name}")
     finally:
         # Where the user has set none, py-feat sets 1 for this process and everything it starts.
-        if not given:
+        if not user_set:
             os.environ.pop("OMP_NUM_THREADS", None)
 
 
@@ -64,12 +64,12 @@ def find_weights(weights: Weights) -> ResolvedWeights:
     _check_heads(file)
     identity = {"file": file.name, "sha256": sha256_of(file)}
     if weights.local is not None:
-        found = ResolvedWeights("local", file.parent, {"kind": "local"} | identity, False)
+        resolved = ResolvedWeights("local", file.parent, {"kind": "local"} | identity, False)
     else:
         origin = {"kind": "hub", "repo": weights.hub, "commit": file.parent.name}
-        found = ResolvedWeights("hub", file.parent, origin | identity, False)
-    verify(weights, found)
-    return found
+        resolved = ResolvedWeights("hub", file.parent, origin | identity, False)
+    verify(weights, resolved)
+    return resolved
 
 
 def load_network(weights: ResolvedWeights, device: str, *, compiled: bool = False) -> Any:
@@ -90,8 +90,8 @@ def load_network(weights: ResolvedWeights, device: str, *, compiled: bool = Fals
 
 
 def _local_file(path: Path) -> Path:
-    found = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
-    chosen = [f for f in found if f.name == HUB_FILE] or found
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    chosen = [f for f in files if f.name == HUB_FILE] or files
     if len(chosen) != 1:
         raise RunError(f"weights: local: {path}: expected one .safetensors file of py-feat's, found {len(chosen)}")
     return chosen[0]
@@ -101,11 +101,11 @@ def _cached_file(weights: Weights) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        found = hf_hub_download(str(weights.hub), HUB_FILE, revision=weights.revision, local_files_only=True)
+        path = hf_hub_download(str(weights.hub), HUB_FILE, revision=weights.revision, local_files_only=True)
     except (OSError, ValueError) as error:
         why = f"weights {weights.hub}@{weights.revision}: {HUB_FILE} is not in the Hugging Face cache"
         raise RunError(f"{why}; fetch with `merflow weights pull --config C`, or name a file with `local:`") from error
-    return Path(found)
+    return Path(path)
 
 
 def _check_heads(file: Path) -> None:

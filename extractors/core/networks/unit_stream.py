@@ -128,4 +128,5 @@ def run_clips(
                 errors[one.clip] = output
             else:
                 outputs[one.clip][one.number] = output
+        del batch, results, one, output  # or this loop would hold them while the next units are made
     return [errors.get(i) or [of_clip[k] for k in sorted(of_clip)] for i, of_clip in enumerate(outputs)]

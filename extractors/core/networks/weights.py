@@ -58,23 +58,24 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
     if weights.random is not None:
         return _random(weights)
     if weights.local is not None:
-        found = _local(weights.local, needs) if weights.format == "hf" else _single_file(weights.local, weights.format)
+        is_folder = weights.format == "hf"
+        resolved = _local(weights.local, needs) if is_folder else _single_file(weights.local, weights.format)
     else:
-        found = _hub(str(weights.hub), weights.revision, needs)
-    verify(weights, found)
-    return found
+        resolved = _hub(str(weights.hub), weights.revision, needs)
+    verify(weights, resolved)
+    return resolved
 
 
-def verify(weights: Weights, found: ResolvedWeights) -> None:
+def verify(weights: Weights, resolved: ResolvedWeights) -> None:
     """Compare files with what `weights` and the record of `merflow weights pull` say; for `hub` and `local`.
 
     Raises:
         RunError: The file that differs, what was expected, what was found.
     """
-    folder, file = found.folder or Path(), str(found.identity["file"])
-    if weights.sha256 not in {None, found.identity["sha256"]}:
+    folder, file = resolved.folder or Path(), str(resolved.identity["file"])
+    if weights.sha256 not in {None, resolved.identity["sha256"]}:
         what = f"{weights.hub}@{weights.revision}" if weights.hub else str(weights.local)
-        raise mismatch(what, file, str(weights.sha256), str(found.identity["sha256"]))
+        raise mismatch(what, file, str(weights.sha256), str(resolved.identity["sha256"]))
     if weights.hub is not None:
         recorded = recorded_files(weights.hub, folder.name)
         used = [n for n in recorded if (n == file or n not in WEIGHT_FILES) and (folder / n).is_file()]
@@ -168,10 +169,10 @@ def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
 
 
 def _random(weights: Weights) -> ResolvedWeights:
-    given = weights.random or RandomWeights()
+    random = weights.random or RandomWeights()
     if weights.sha256 is not None:
         raise RunError("weights: sha256 is for `hub` and `local`; random weights are known by their seed")
-    return ResolvedWeights("random", None, {"kind": "random", "seed": given.seed, "size": given.size}, True)
+    return ResolvedWeights("random", None, {"kind": "random", "seed": random.seed, "size": random.size}, True)
 
 
 def _single_file(path: Path, layout: str) -> ResolvedWeights:
@@ -197,10 +198,10 @@ def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
 
     try:
         # Asking for one file only: the cache also counts files that `pull` leaves out as missing.
-        found = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+        snapshot = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
     except (OSError, ValueError) as error:
         raise RunError(f"weights {repo}@{revision}: not in the Hugging Face cache{_HINT}") from error
-    folder = Path(found)
+    folder = Path(snapshot)
     file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
     # The commit, not the branch that was asked for: the same weights must give the same digest.
     identity = {"kind": "hub", "repo": repo, "commit": folder.name}
@@ -209,11 +210,11 @@ def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
 
 def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
     missing = [name for name in needs if not (folder / name).is_file()]
-    found = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
-    if missing or not found:
-        missing += [] if found else [" or ".join(WEIGHT_FILES)]
+    files = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    if missing or not files:
+        missing += [] if files else [" or ".join(WEIGHT_FILES)]
         raise RunError(f"weights {what}: {', '.join(missing)} missing{hint}")
-    return found[0]
+    return files[0]
 
 
 @lru_cache(maxsize=256)

@@ -114,9 +114,9 @@ class ClipBuilder:
 
     def _clip(self, row: CorpusRow, clip_id: str, source_id: str, media: _Media) -> Clip:
         raw = row.fields.get("label_raw")
-        known = {"source_id": source_id, "label": self._normalise(raw)} | dict(row.fields)
+        fields = {"source_id": source_id, "label": self._normalise(raw)} | dict(row.fields)
         try:
-            return Clip(clip_id, video=media.video, audio=media.audio, **known)
+            return Clip(clip_id, video=media.video, audio=media.audio, **fields)
         except ValueError as error:
             raise RunError(f"{self._source}: {row.where}: {error}") from error
 

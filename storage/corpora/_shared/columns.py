@@ -69,8 +69,8 @@ class Columns:
 
     def label_cells(self, cells: Mapping[str, str]) -> dict[str, str]:
         """A row's further labels by name, without the empty ones."""
-        found = {name: cells.get(column, "").strip() for column, name in self.labels.items()}
-        return {name: text for name, text in found.items() if text}
+        labels = {name: cells.get(column, "").strip() for column, name in self.labels.items()}
+        return {name: text for name, text in labels.items() if text}
 
 
 def choose_columns(columns: Sequence[str], options: Mapping[str, str], where: str) -> Columns:

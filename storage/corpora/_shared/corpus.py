@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from configs.plugins import Registry, Section
 from storage.clip import Clip
@@ -140,15 +140,15 @@ class Corpus(ABC, Generic[OptionsT]):
             yield clip
         for split, expected in self.expected_clips.items():
             if splits[split] != expected:
-                found = f"{counted(splits[split], 'clip')} found, the published corpus has {expected}"
-                self.report.notes.append(f"split {split}: {found}")
+                difference = f"{counted(splits[split], 'clip')} found, the published corpus has {expected}"
+                self.report.notes.append(f"split {split}: {difference}")
 
 
 @dataclass(frozen=True)
 class _Clips:
     """A corpus's clips, read afresh by each loop."""
 
-    reader: Corpus[CorpusOptions]
+    reader: Corpus[Any]
 
     def __iter__(self) -> Iterator[Clip]:
         return self.reader.build()

@@ -77,8 +77,8 @@ def media_files(root: Path) -> list[PurePosixPath]:
 
     Links are followed. Hidden files, `__MACOSX` and what operating systems leave behind are not media.
     """
-    found = [p for p in _walk(root) if PurePosixPath(p).suffix.lower() in MEDIA_SUFFIXES]
-    return sorted(PurePosixPath(p) for p in found)
+    paths = [p for p in _walk(root) if PurePosixPath(p).suffix.lower() in MEDIA_SUFFIXES]
+    return sorted(PurePosixPath(p) for p in paths)
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -67,8 +67,8 @@ class Target:
             return self.numbers.get(clip.labels.get(part, ""))
         word = clip.label_raw if self.label == "raw" else clip.labels.get(self.label)
         if word is not None and word not in self.numbers:
-            known = ", ".join(self.numbers)
-            raise RunError(f"clip {clip.id}, label {self.label}: expected one of --opt labels ({known}), got {word!r}")
+            words = ", ".join(self.numbers)
+            raise RunError(f"clip {clip.id}, label {self.label}: expected one of --opt labels ({words}), got {word!r}")
         return None if word is None else self.numbers[word]
 
 

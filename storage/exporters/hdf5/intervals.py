@@ -43,15 +43,15 @@ def read_intervals(path: Path) -> dict[str, Intervals]:
     Raises:
         RunError: If it cannot be read, or a row lacks a value or ends before it starts; names the row.
     """
-    found: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    by_clip: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
     try:
         for number, row in enumerate(_rows(path), 1):
-            found[str(row["clip_id"])].append(_interval(row, f"{path}: row {number}"))
+            by_clip[str(row["clip_id"])].append(_interval(row, f"{path}: row {number}"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise RunError(
             f"{path}: expected rows of {', '.join(_KEYS)}[, label]; {type(error).__name__}: {error}"
         ) from error
-    return {clip_id: _ordered(rows) for clip_id, rows in found.items()}
+    return {clip_id: _ordered(rows) for clip_id, rows in by_clip.items()}
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -85,8 +85,8 @@ def _write_annotations(folder: Path, clips: Sequence[Clip]) -> Iterator[str]:
 def _whole(cells: Mapping[str, Cells], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
     """The rows, with their keys in order, and the clips that lack a cell, each with the first one."""
     rows, incomplete = [], []
-    for clip_id, found in cells.items():
-        row = {key: text for key in keys if (text := found[key]) is not None}
+    for clip_id, texts in cells.items():
+        row = {key: text for key in keys if (text := texts[key]) is not None}
         rows.append(row)
         incomplete += [f"{clip_id} ({next(key for key in keys if key not in row)})"] if len(row) < len(keys) else []
     return ([], incomplete) if incomplete else (rows, incomplete)

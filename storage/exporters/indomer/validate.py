@@ -32,9 +32,9 @@ def validate_tree(folder: Path) -> Iterator[str]:
         if not paths:
             yield f"{kind}_feature: expected PKLs, got none"
         for path in paths:
-            problems, found = _check_pkl(path, kind)
+            problems, in_pickle = _check_pkl(path, kind)
             yield from problems
-            names[path.name.split(f"_{kind}_")[0], kind] = found
+            names[path.name.split(f"_{kind}_")[0], kind] = in_pickle
     yield from _check_spellings(folder)
     for path in sorted(folder.glob("?_Class/?_class_*.json")):
         if not path.name.endswith("_label_id.json"):

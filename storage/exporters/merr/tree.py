@@ -127,7 +127,7 @@ def _face(features: Features, spec: FeatureSpec, rule: Rule, clip: Clip) -> dict
         word = clip_emotion(features, spec.columns, rule)
         if peak is None or word is None:
             return {}
-        found = {
+        entry = {
             "AU_list": list(frequent_aus(features, spec.columns)),
             "peak_index": str(peak.row),
             "peak_AU_list": list(peak_aus(features, spec.columns, peak.row)),
@@ -135,7 +135,7 @@ def _face(features: Features, spec: FeatureSpec, rule: Rule, clip: Clip) -> dict
     except StoreError as error:
         raise RunError(f"clip {clip.id}, feature {spec.name}: {error}") from error
     label = MERR_LABELS[word]
-    return found if label is None else found | {"pseu_emotion": label}
+    return entry if label is None else entry | {"pseu_emotion": label}
 
 
 def _sentence(text: str) -> str:

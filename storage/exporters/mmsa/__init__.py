@@ -125,8 +125,9 @@ class MmsaExporter(Exporter[MmsaOptions]):
         target = target_of(self.options)
         if target is None:
             names = sorted({name for clip in self.store.clips() for name in clip.dimensions})
-            known = f" (the clips have {abbreviate(names)})" if names else ""
-            raise RunError(f"no label to learn: --opt dimension=NAME{known} or --opt labels=word:number,... says which")
+            available = f" (the clips have {abbreviate(names)})" if names else ""
+            hint = f"--opt dimension=NAME{available} or --opt labels=word:number,... says which"
+            raise RunError(f"no label to learn: {hint}")
         return target
 
     def _without(self, wanted: set[str], target: Target) -> dict[str, list[str]]:

@@ -185,8 +185,8 @@ class Contents:
 
     def _array(self, split: str, key: str, clips: list[Clip], plain: Mapping[str, Any]) -> object:
         array = self.source.array(key, [clip.id for clip in clips], self.extents[key].padded)
-        beside = {name: plain[name] for name in ("id", f"{key}_lengths") if name in plain}
-        refuse_invalid(split_problems(split, {**beside, key: array}), "mmsa")
+        entries = {name: plain[name] for name in ("id", f"{key}_lengths") if name in plain}
+        refuse_invalid(split_problems(split, {**entries, key: array}), "mmsa")
         return array
 
     def described(self, key: str) -> dict[str, object]:

@@ -94,8 +94,8 @@ def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
         )
     values = [(name, pa.float32()) for name in spec.columns]
     fields = [*INDEX.items(), *(values if wide else [(LIST, pa.list_(pa.float32(), len(spec.columns)))])]
-    known = {"spec": spec.to_dict(), "digest": spec.digest, "provenance": json.loads(provenance)}
-    return pa.schema(fields, metadata={"merflow": json.dumps(known, ensure_ascii=False)})
+    metadata = {"spec": spec.to_dict(), "digest": spec.digest, "provenance": json.loads(provenance)}
+    return pa.schema(fields, metadata={"merflow": json.dumps(metadata, ensure_ascii=False)})
 
 
 def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema) -> str:
@@ -147,8 +147,8 @@ def _write_clips(store: FeatureStore, path: Path, provenance: str) -> str:
     numbers = {"duration", *dimensions}
     names = ["clip_id", *(name for name in ABOUT if name != "id"), *labels, *dimensions]
     fields = [(name, pa.float64() if name in numbers else pa.string()) for name in names]
-    known = {"corpus": store.manifest.corpus, "provenance": json.loads(provenance)}
-    schema = pa.schema(fields, metadata={"merflow": json.dumps(known, ensure_ascii=False)})
+    metadata = {"corpus": store.manifest.corpus, "provenance": json.loads(provenance)}
+    schema = pa.schema(fields, metadata={"merflow": json.dumps(metadata, ensure_ascii=False)})
     rows, count = (_row(clip) for clip in store.clips()), 0
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _CLIPS)):

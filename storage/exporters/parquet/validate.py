@@ -61,8 +61,8 @@ def _group(name: str, table: pa.Table, seen: set[str]) -> Iterator[str]:
     for column in table.column_names[len(INDEX) :]:
         values = table[column].combine_chunks()
         is_null = np.asarray(values.is_null())
-        found = np.where(is_null, "null", "a number")
-        yield from _where(name, column, ids, is_null == valid, "null exactly where not valid", found)
+        cells = np.where(is_null, "null", "a number")
+        yield from _where(name, column, ids, is_null == valid, "null exactly where not valid", cells)
         numbers = values.drop_null()
         if len(numbers):
             flat = numbers.flatten() if isinstance(numbers, pa.FixedSizeListArray) else numbers

@@ -76,8 +76,8 @@ def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
     height, width = rgb.shape[:2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "larger than 960": the user chose `short_side`
-        found = _package().detectRGB(width, height, rgb.tobytes())
-    return [(x, y, x + w, y + h, confidence / 100) for x, y, w, h, confidence in found]
+        faces = _package().detectRGB(width, height, rgb.tobytes())
+    return [(x, y, x + w, y + h, confidence / 100) for x, y, w, h, confidence in faces]
 
 
 def detect_unlocked(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
