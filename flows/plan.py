@@ -65,7 +65,10 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
         RunError: An extractor, option or feature that does not exist, or weights of a needed feature that are not on
             this machine.
     """
-    return resolve_dependencies(chosen_extractors(config, only))
+    extractors = resolve_dependencies(chosen_extractors(config, only))
+    for extractor in extractors:
+        _ = extractor.spec  # looks for the weights
+    return extractors
 
 
 def _build(config: RunConfig, entry: ExtractorEntry) -> Extractor[Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from storage import open_store
-from storage.store.shard_writer import read_index
+from storage.store.shard_reader import read_contents
 
 
 def assert_equal(one: Path, other: Path) -> int:
@@ -31,7 +31,7 @@ def times_computed(store: Path) -> Counter[tuple[str, str]]:
     """In how many shard files each (feature, clip) is stored."""
     found: Counter[tuple[str, str]] = Counter()
     for path in store.glob("features/*/*/*.h5"):
-        index = read_index(path)
+        index = read_contents(path)
         found.update((index.spec.name, clip_id) for clip_id in index.rows)
     return found
 

@@ -121,7 +121,7 @@ def test_interrupt_says_how_to_go_on_and_the_same_command_does(
 
 KILLER = """
 import os
-from extractors.core import media
+from extractors.core.media import clip_media as media
 decode = media.Media.decode
 def deadly(self):
     if self.clip.id == "clip_03":
