@@ -35,7 +35,7 @@ from configs.schema import RunConfig
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.runtime import set_threads
-from flows.demo import demo_clips
+from flows.cli.demo import demo_clips
 from flows.ingest import ingest_corpus
 from flows.worker import Job, extract_shard
 from storage.clip import Clip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks._report import report
 from configs.schema import Cluster, load_config
-from flows.demo import demo_clips
+from flows.cli.demo import demo_clips
 from flows.ingest import ingest_corpus
 from flows.prefect_server import prefect_server
 from flows.run import run_extraction

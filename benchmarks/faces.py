@@ -39,7 +39,7 @@ from extractors.core.faces.main_face import face_track
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.pyfeat import _write_random, feat_module, find_weights
 from extractors.core.networks.weights import seeded
-from flows.demo import demo_clips
+from flows.cli.demo import demo_clips
 from storage.clip import Clip
 
 STOCK_BATCHES = (1, 4)

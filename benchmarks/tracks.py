@@ -23,7 +23,7 @@ from configs.schema import Faces
 from extractors.core.faces.main_face import FaceTrack, face_track
 from extractors.core.faces.tracking import iou
 from extractors.core.media.clip_media import Media
-from flows.demo import demo_clips
+from flows.cli.demo import demo_clips
 from storage.clip import Clip
 
 EVERY = 5

@@ -264,16 +264,18 @@ def _type_name(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return _type_name(arguments[0])
+    if origin is not None:
+        return _generic_name(origin, arguments)
+    return _NAMES.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))
+
+
+def _generic_name(origin: Any, arguments: tuple[Any, ...]) -> str:
     if origin is Literal:
         return " or ".join(str(value) for value in arguments)
     if origin in (Union, types.UnionType):  # None stands for "not given", which is the default's to say
         stated = [argument for argument in arguments if argument is not type(None)]
         return " or ".join(dict.fromkeys(map(_type_name, stated)))
-    if origin is tuple:
-        return f"list of {_type_name(arguments[0])}"
-    if origin is not None:
-        return "mapping"
-    return _NAMES.get(hint) or (hint.__name__.lower() if isinstance(hint, type) else str(hint))
+    return f"list of {_type_name(arguments[0])}" if origin is tuple else "mapping"
 
 
 def _shown(value: object) -> str:

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from configs.errors import ConfigError
 from configs.plugins import Section, parse
 
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Names of a weights file in Hugging Face's layout; the first that exists is used, as transformers does."""
+
 
 class RandomWeights(Section):
     """The true architecture with weights from a seed: for trying things out, never for results."""

@@ -108,7 +108,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         return {"peak_of": self.options.peak_of, "peak_rule": self.options.peak_rule}
 
     def read_settings(self) -> dict[str, Any]:
-        """timm's `config.json`, or the architecture that a seed will fill.
+        """Settings of timm's `config.json`, or the architecture that a seed will fill.
 
         Raises:
             RunError: If they are of another model.
@@ -222,6 +222,10 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         """One row, or one for every 4 patches, all stamped with the time in which the frame is shown.
 
         Where no frame has a face, there is no peak: one row, NaN and not valid, stamped with the clip.
+
+        Args:
+            media: The clip's media.
+            outputs: What the network gave for each unit, in order.
         """
         stamps, chosen = media.frame_times(), self._chosen(media)
         if chosen is None:

@@ -122,6 +122,10 @@ class MAE(FrameNetwork[MAEOptions]):
 
         A row is stamped with the time in which its frame is shown, the mean with the clip. A clip of one frame
         has one row.
+
+        Args:
+            media: The clip's media.
+            outputs: What the network gave for each unit, in order.
         """
         seen = self._seen(media, self.boxes(media))
         if self.options.level == "utterance":

@@ -169,6 +169,10 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
         Rows are in order of start; where windows overlap in time, their rows alternate and are not merged. Row times:
         see `row_times`. Without any face every row is NaN and not valid, and their times tile the clip. The mean
         is stamped with the clip. Clips of any length have rows; see the samplings for those under 16 frames.
+
+        Args:
+            media: The clip's media.
+            outputs: What the network gave for each unit, in order.
         """
         if not outputs:
             frame_rows = len(self._sampled(1)) // TUBELET
@@ -205,6 +209,10 @@ def sliding(count: int, stride: int = FRAMES) -> list[int]:
 
     The last window may therefore overlap the one before more than the others do. Under 16 frames there is one window,
     all of them and then the last one again.
+
+    Args:
+        count: Frames there are.
+        stride: Frames from one window to the next.
     """
     last = max(count - FRAMES, 0)
     starts = [*range(0, last, stride), last]

@@ -146,7 +146,12 @@ def check_engine(cluster: Cluster) -> None:
 
 
 def choose_engine(cluster: Cluster, clips: int) -> str:
-    """What `auto` means for so many clips: in process for a few, else local Dask if it has two workers."""
+    """What `auto` means for so many clips: in process for a few, else local Dask if it has two workers.
+
+    Args:
+        cluster: The configuration.
+        clips: How many clips there are to do.
+    """
     if cluster.engine != "auto":
         return cluster.engine
     return "local" if clips <= FEW_CLIPS or (cluster.workers or default_workers()) < 2 else "dask"

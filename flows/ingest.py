@@ -11,5 +11,12 @@ from storage.ingest import ingest
 
 
 def ingest_corpus(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]) -> IngestReport:
-    """Read a corpus and write its manifest; see `storage.ingest.ingest`."""
+    """Read a corpus and write its manifest; see `storage.ingest.ingest`.
+
+    Args:
+        corpus: Corpus reader; None for `folder` or `table`.
+        path: The corpus.
+        out: Manifest to write.
+        options: The reader's own options as text.
+    """
     return ingest(corpus, path, out, options, probe)

@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from configs.errors import RunError
 from configs.home import home
-from storage.store.atomic import write_text
+from storage.atomic import write_text
 
 START_SECONDS = 180.0
 _QUIET = {
@@ -187,7 +187,12 @@ def _free_port() -> int:
 
 
 def keep(folder: Path, port: int) -> None:
-    """Run a Prefect server until nobody uses it any more; the body of the keeper process."""
+    """Run a Prefect server until nobody uses it any more; the body of the keeper process.
+
+    Args:
+        folder: merflow's own Prefect folder.
+        port: Port of the server.
+    """
     environment = os.environ | _QUIET | {"PREFECT_HOME": str(folder)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

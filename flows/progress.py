@@ -93,7 +93,12 @@ class Lines(_Counting):
         self._shown = 0.0
 
     def begin(self, plan: Plan, engine: str) -> None:
-        """Say how much there is to do and where."""
+        """Say how much there is to do and where.
+
+        Args:
+            plan: What there is to do.
+            engine: Where shards run, for people.
+        """
         super().begin(plan, engine)
         self._line(f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}")
 
@@ -128,7 +133,12 @@ class Bar(_Counting):
         self._task = self._bar.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?")
 
     def begin(self, plan: Plan, engine: str) -> None:
-        """Show the bar."""
+        """Show the bar.
+
+        Args:
+            plan: What there is to do.
+            engine: Where shards run, for people.
+        """
         super().begin(plan, engine)
         self._bar.console.print(f"{plan.todo} of {plan.clips} clips to do ({plan.seconds:.0f} s of media), {engine}")
         self._bar.update(self._task, total=plan.todo)

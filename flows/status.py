@@ -131,6 +131,10 @@ class Inspection:
 def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], list[Failure]]:
     """Summarise every feature of one clip.
 
+    Args:
+        store: The store.
+        clip_id: The clip.
+
     Raises:
         StoreError: If the store does not know the clip.
     """

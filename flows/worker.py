@@ -39,7 +39,9 @@ class Worker:
         self.context = context
         self._store = FeatureStore(context.store)
         kept: dict[str, Extractor[Any]] = {} if previous is None else dict(previous._extractors)
-        self._extractors: dict[str, Extractor[Any]] = {plan.feature: _take_over(plan, kept) for plan in context.features}
+        self._extractors: dict[str, Extractor[Any]] = {
+            plan.feature: _take_over(plan, kept) for plan in context.features
+        }
         for unused in kept.values():
             unused.close()
 
@@ -124,15 +126,19 @@ class Worker:
 def _take_over(plan: FeaturePlan, kept: dict[str, Extractor[Any]]) -> Extractor[Any]:
     """The extractor of a feature: one of the run before, taken out of `kept`, or a new one."""
     extractor = kept.get(plan.feature)
-    if extractor is not None and (extractor.name, extractor.options) == (plan.extractor, plan.options):
-        if extractor.spec == plan.spec:
-            return kept.pop(plan.feature)
+    if extractor is not None and _is_planned(extractor, plan):
+        return kept.pop(plan.feature)
     extractor = EXTRACTORS.load(plan.extractor)(plan.feature, plan.options)
     extractor.inputs |= plan.inputs
     if extractor.spec.digest != plan.spec.digest:
         difference = plan.spec.first_difference(extractor.spec)
         raise RunError(f"feature {plan.feature}: this worker would give other numbers than planned: {difference}")
     return extractor
+
+
+def _is_planned(extractor: Extractor[Any], plan: FeaturePlan) -> bool:
+    same = (extractor.name, extractor.options) == (plan.extractor, plan.options)
+    return same and extractor.spec == plan.spec
 
 
 class WorkerProcess:

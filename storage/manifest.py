@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from storage.atomic import publish
 from storage.clip import Clip
 from storage.errors import StoreError
-from storage.store.atomic import publish
 
 FORMAT = 1
 _KEY = "merflow"

@@ -140,7 +140,14 @@ def fit_length(
 
 
 def fit_slices(count: int, length: int, side: Side = "end", keep: Keep = "first") -> tuple[slice, slice]:
-    """Which of `count` rows stay, and where in `length` rows they go; arguments as for `fit_length`."""
+    """Which of `count` rows stay, and where in `length` rows they go; arguments as for `fit_length`.
+
+    Args:
+        count: Rows there are.
+        length: Rows there shall be.
+        side: Where padding goes.
+        keep: Which rows stay where there are too many.
+    """
     if length < 0 or side not in SIDES or keep not in KEEPS:
         raise ValueError(f"expected length >= 0, side of {SIDES}, keep of {KEEPS}; got {length}, {side!r}, {keep!r}")
     kept = min(count, length)

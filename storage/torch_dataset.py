@@ -60,8 +60,8 @@ class _Clips:
                 self.omitted.append(clip.id)
         if self.omitted and missing == "refuse":
             raise StoreError(
-                f"{self.store.path}: {counted(len(self.omitted), 'clip')} without one of {', '.join(sorted(needed))}, first "
-                f"{self.omitted[0]}; missing='omit' leaves them out"
+                f"{self.store.path}: {counted(len(self.omitted), 'clip')} without one of {', '.join(sorted(needed))}, "
+                f"first {self.omitted[0]}; missing='omit' leaves them out"
             )
 
     def _item(self, place: int) -> Item:
@@ -99,7 +99,7 @@ class ClipDataset(_Clips, Dataset[Item]):
         label: Field of the clip that is the label, such as `label`, `labels.audio` or `dimensions.valence`; or a
             function of the clip, called here and not in workers; None for no labels.
         transform: Applied to each item; must be picklable where workers are spawned.
-        align: Put all features of a clip on one clock: intervals per second, or the name of the feature whose rows are
+        align: Time-align all features of a clip: intervals per second, or the name of the feature whose rows are
             the clock. None leaves each feature its own rows.
         method: How they are put there, see `storage.timeline.align`.
         missing: What to do with clips that lack a feature: `refuse`, or `omit`, which lists them in `omitted`.

@@ -69,8 +69,8 @@ def write_clip(
             layout = {1: "mono", 2: "stereo", 6: "5.1"}[audio.shape[0]]
             audio_stream = out.add_stream(codec, rate=rate, layout=layout)
         if frame_stream is not None:
-            for i, frame in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            for i, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame.time_base = Fraction(1, 12_800)
                 frame.pts = round((times[i] if times else i / fps) * 12_800)
                 out.mux(frame_stream.encode(frame))

@@ -18,9 +18,8 @@ import numpy as np
 
 from configs.errors import RunError
 from configs.plugins import Registry, Section, parse
-from configs.schema import Weights
+from configs.schema import WEIGHT_FILES, Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.weights import WEIGHT_FILES
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec, Modality
 

@@ -219,6 +219,10 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         starts afresh in every block: steps of block b count from b * 10 s, so that 35 ms at its end are in no
         step. The steps of its padded tail are kept as the script keeps them, in the mean too: those with times
         past the end of the audio heard only zeros. The utterance row is stamped with the whole audio.
+
+        Args:
+            media: The clip's media.
+            outputs: What the network gave for each unit, in order.
         """
         audio, recipe = media.audio(), self.options.recipe
         values = joined(outputs, audio.samples.size, recipe, self._steps)

@@ -77,7 +77,13 @@ class Steps:
 
 
 def passes(wave: npt.NDArray[np.float32], recipe: Recipe, steps: Steps) -> list[npt.NDArray[np.float32]]:
-    """Cut (N,) scaled samples into what the network sees at once."""
+    """Cut (N,) scaled samples into what the network sees at once.
+
+    Args:
+        wave: (N,) float32 scaled samples.
+        recipe: How long audio is cut.
+        steps: The network's steps.
+    """
     if recipe == "merbench" and wave.size > BLOCK:
         return list(np.pad(wave, (0, -wave.size % BLOCK)).reshape(-1, BLOCK))
     if recipe == "merflow" and wave.size > PASS:

@@ -43,6 +43,10 @@ class Engine(ABC):
     def csv_of(self, media: Media, scratch: Path) -> Path:
         """Path of the clip's CSV, made in `scratch` if it has to be made.
 
+        Args:
+            media: The clip's media.
+            scratch: Folder for scratch files, empty.
+
         Raises:
             ClipError: `program_failed` or `bad_csv`.
         """
@@ -69,7 +73,12 @@ class CsvFolder(Engine):
         self.identity = {"engine": "csv"}
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
-        """The file, wherever the folder is."""
+        """The file, wherever the folder is.
+
+        Args:
+            media: The clip's media.
+            scratch: Folder for scratch files, empty.
+        """
         video = Path(media.clip.video or "")
         video = video.relative_to(video.anchor)
         names = [f"{video.stem}.csv", f"{video.parent / video.stem}.csv"] if self._name == "stem" else []
@@ -109,7 +118,12 @@ class FeatureExtraction(Engine):
         self.identity = {"engine": "binary", **which, "flags": list(flags)}
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
-        """Run it; it exits with 0 even where it failed, so what counts is the CSV."""
+        """Run it; it exits with 0 even where it failed, so what counts is the CSV.
+
+        Args:
+            media: The clip's media.
+            scratch: Folder for scratch files, empty.
+        """
         video, output = clip_file(media, scratch), scratch / "out"
         output.mkdir()
         places = {"{input}": str(video), "{output}": str(output), "{folder}": str(scratch)}
@@ -142,7 +156,12 @@ class Pyfaceau(Engine):
         self.identity = {"engine": "pyfaceau"}
 
     def csv_of(self, media: Media, scratch: Path) -> Path:
-        """Run it. It exits with 1, after it wrote its CSV, also where no frame has a face."""
+        """Run it. It exits with 1, after it wrote its CSV, also where no frame has a face.
+
+        Args:
+            media: The clip's media.
+            scratch: Folder for scratch files, empty.
+        """
         video, csv = clip_file(media, scratch), scratch / "out.csv"
         command = (self._python, "-m", "pyfaceau", str(video), "-o", str(csv))
         status, log = run(command, scratch, self._limit)

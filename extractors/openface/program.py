@@ -26,6 +26,10 @@ _GRACE = 5.0  # seconds between asking a program to end and making it
 def find_program(name: str, how_to_get: str) -> str:
     """Absolute path of a program.
 
+    Args:
+        name: Path or name.
+        how_to_get: What to do if it is not there, for the message.
+
     Raises:
         RunError: If there is none that can be run, with `how_to_get`.
     """
@@ -37,6 +41,11 @@ def find_program(name: str, how_to_get: str) -> str:
 
 def run(command: Sequence[str], folder: Path, limit: float) -> tuple[int, str]:
     """Run a program in a folder of its own.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it runs.
+        limit: Seconds after which it is stopped.
 
     Returns:
         Its exit status and the end of what it printed.
@@ -78,6 +87,10 @@ def clip_file(media: Media, scratch: Path) -> Path:
 
     It is a copy of the clip's file, so that the program's own decoder sees what it would see without merflow. Where
     the clip is a part of its file, is cropped, or must be turned upright, it is the clip's frames, losslessly coded.
+
+    Args:
+        media: The clip's media.
+        scratch: Folder for scratch files, empty.
 
     Raises:
         ClipError: If the clip has no frames.

@@ -167,6 +167,10 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
     def features(self, media: Media, outputs: list[Array]) -> Features:
         """One row, or one per token.
 
+        Args:
+            media: The clip's media.
+            outputs: What the network gave for each unit, in order.
+
         Raises:
             ClipError: `no_text` if nothing but special tokens is left of a text.
         """

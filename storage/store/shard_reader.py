@@ -82,7 +82,12 @@ def open_shard_file(path: Path) -> h5py.File:
 
 
 def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
-    """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store."""
+    """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store.
+
+    Args:
+        group: A file or a group of it.
+        name: Name of the dataset.
+    """
     dataset = h5py.h5d.open(group.id, name.encode())
     array = np.empty(dataset.shape, dataset.dtype)
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
@@ -90,7 +95,12 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
 
 
 def texts(group: h5py.Group, name: str) -> list[str]:
-    """A dataset of text."""
+    """A dataset of text.
+
+    Args:
+        group: A file or a group of it.
+        name: Name of the dataset.
+    """
     return [value.decode() for value in read_dataset(group, name)]
 
 
@@ -168,6 +178,10 @@ class ShardReader:
     def arrays(self, start: int, stop: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
         """Values, times and mask of some rows, in the types on disk.
 
+        Args:
+            start: First row.
+            stop: Row after the last one.
+
         Raises:
             StoreError: If the file ends before them.
         """
@@ -176,6 +190,10 @@ class ShardReader:
 
     def rows(self, start: int, stop: int) -> Features:
         """The rows of one clip, as they were checked when they were written.
+
+        Args:
+            start: First row.
+            stop: Row after the last one.
 
         Raises:
             StoreError: If the file ends before them.

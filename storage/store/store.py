@@ -11,14 +11,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.files import exists, is_empty_folder, list_files, read_json, sweep, write_text
-from storage.store.index import Index, Location
+from storage.store.index import Index, Location, Outcome
 from storage.store.layout import (
     RUN_RECORDS,
     SHARD_FILES,
@@ -33,22 +33,6 @@ from storage.store.shard_writer import Entry, write_shard_file
 from storage.store.verify import problems
 
 OPEN_FILES = 64
-
-
-class Outcome(NamedTuple):
-    """What became of one clip and feature.
-
-    Attributes:
-        state: `stored`, `failed` or `skipped`.
-        fingerprint: Of the media it was made from.
-        reason: Why it failed or was skipped.
-        attempt: How often it was tried until it failed; 1 for stored values.
-    """
-
-    state: str
-    fingerprint: str
-    reason: str = ""
-    attempt: int = 1
 
 
 class FeatureStore:
@@ -152,20 +136,29 @@ class FeatureStore:
         return [clip.id for clip in self.clips() if self.has(clip.id, feature)]
 
     def has(self, clip_id: str, feature: str) -> bool:
-        """Whether a clip has values for a feature."""
+        """Whether a clip has values for a feature.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
         return self._index.location(feature, clip_id) is not None
 
     def outcome_of(self, clip_id: str, feature: str) -> Outcome | None:
-        """What became of one clip and feature; None if it is missing."""
-        if (location := self._index.location(feature, clip_id)) is not None:
-            return Outcome("stored", location.fingerprint)
-        if (failed := self._index.failure(feature, clip_id)) is not None:
-            failure, fingerprint = failed
-            return Outcome(failure.state, fingerprint, failure.reason, failure.attempt)
-        return None
+        """What became of one clip and feature; None if it is missing.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
+        return self._index.outcome(feature, clip_id)
 
     def get(self, clip_id: str, feature: str) -> Features:
         """Read one clip's values, times and mask.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
 
         Raises:
             StoreError: If the clip has none; the message says why it failed or that it is missing.
@@ -174,7 +167,12 @@ class FeatureStore:
         return self._reader(location.path).rows(location.start, location.stop)
 
     def length(self, clip_id: str, feature: str) -> int:
-        """Number of rows of one clip, without reading them; raises what `get` does."""
+        """Number of rows of one clip, without reading them; raises what `get` does.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
         location = self._location(clip_id, feature)
         return location.stop - location.start
 
@@ -239,7 +237,12 @@ class FeatureStore:
             )
 
     def write_run(self, run: str, record: dict[str, Any]) -> None:
-        """Write or replace the record of one run (`runs/<run>.json`)."""
+        """Write or replace the record of one run (`runs/<run>.json`).
+
+        Args:
+            run: Id of the run.
+            record: Plain JSON types.
+        """
         write_text(run_path(self.path, run), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
     def runs(self) -> list[dict[str, Any]]:

@@ -131,6 +131,10 @@ def frequent_aus(features: Features, columns: Sequence[str]) -> tuple[str, ...]:
 
     In the published file most lists are shorter (one AU in 59 % of 4,487), as if cut down to the label's own AUs.
 
+    Args:
+        features: The feature with the action units, of one clip.
+        columns: Names of the feature's columns.
+
     Raises:
         StoreError: If there are no AU presence columns.
     """
@@ -144,6 +148,11 @@ def frequent_aus(features: Features, columns: Sequence[str]) -> tuple[str, ...]:
 def peak_aus(features: Features, columns: Sequence[str], row: int) -> tuple[str, ...]:
     """The AUs present (`_c`) in one row without the blink, by number: MERR's `peak_AU_list`; none if not valid.
 
+    Args:
+        features: The feature with the action units, of one clip.
+        columns: Names of the feature's columns.
+        row: Number of the row.
+
     Raises:
         StoreError: If there are no AU presence columns.
     """
@@ -155,6 +164,12 @@ def emotions_at(features: Features, columns: Sequence[str], row: int, rule: Rule
 
     `documented`: every AU of the combination is present (`_c`). `mer_factory`: at least half of them are, and the mean
     of their `_r` is 0.8 or more (AU28 has no `_r`, so `worried` is scored by AU20 alone).
+
+    Args:
+        features: The feature with the action units, of one clip.
+        columns: Names of the feature's columns.
+        row: Number of the row.
+        rule: `documented` or `mer_factory`.
 
     Raises:
         StoreError: If there are no AU presence columns.
@@ -191,6 +206,12 @@ def clip_emotion(
 
     `documented`: the highest at the peak. `mer_factory`, as its export does: the highest at the first chronological
     peak (of those that show any) within 0.1 s of the overall peak, else at the first one.
+
+    Args:
+        features: The feature with the action units, of one clip.
+        columns: Names of the feature's columns.
+        rule: `documented` or `mer_factory`.
+        distance: Least frames between two peaks of `mer_factory`.
 
     Raises:
         StoreError: If the AU columns that the rule reads are not there.

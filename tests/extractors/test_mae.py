@@ -14,10 +14,10 @@ from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import crop_face
 from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
+from tests.extractors.core.networks.test_pth import WIDTH, mae, mae_state, saved
 from tests.extractors.faces_first import build_alone, hide_faces
 from tests.extractors.frame_clips import CENTER, built, media_of, run, worst_of_batching
 from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
-from tests.extractors.test_pth import WIDTH, mae, mae_state, saved
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from extractors.core.media.crops import crop_face
 from extractors.core.networks.weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16
 from storage.clip import Clip
+from tests.extractors.core.networks.test_pth import WIDTH, saved, videomae_state, videomae_tokens
 from tests.extractors.faces_first import build_alone, hide_faces
 from tests.extractors.frame_clips import CENTER, built, media_of, run, worst_of_batching
 from tests.extractors.frame_clips import TINY as TINY_WEIGHTS
-from tests.extractors.test_pth import WIDTH, saved, videomae_state, videomae_tokens
 
 
 @pytest.fixture(scope="module")

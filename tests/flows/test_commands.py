@@ -183,8 +183,11 @@ def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, 
         (["ingest", tmp_path / "nowhere", "--out", tmp_path / "x.parquet"], "nowhere"),
         (["run", "-c", config, "-m", tmp_path / "no.parquet", "-s", store], "no.parquet"),
         (["run", "-c", "merrr", "-m", manifest, "-s", store], "shipped: demo, indomer, merr"),
-        (["run", "-c", config, "-s", store], "give either --manifest M or --corpus NAME PATH (corpora: folder, indomer, table)"),
-        (["run", "-c", config, "--corpus", "iemocap", corpus, "-s", store], "folder, table"),
+        (
+            ["run", "-c", config, "-s", store],
+            "give either --manifest M or --corpus NAME PATH (corpora: folder, indomer, table)",
+        ),
+        (["run", "-c", config, "--corpus", "iemocap", corpus, "-s", store], "folder, indomer, table"),
         (["run", "-c", config, "-m", manifest, "-s", store, "--features", "gemap"], "unknown feature 'gemap'"),
         (
             ["run", "-c", config, "-m", manifest, "-s", store, "--root", tmp_path / "gone"],

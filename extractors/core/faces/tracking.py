@@ -141,7 +141,12 @@ def main_track(tracks: Sequence[Track], size: tuple[int, int]) -> Track | None:
 
 
 def iou(a: Box, b: Box) -> npt.NDArray[np.float64]:
-    """Intersection over union of boxes x1, y1, x2, y2, 0..1; (..., 4) against (..., 4), with NumPy's broadcasting."""
+    """Intersection over union of boxes x1, y1, x2, y2, 0..1; (..., 4) against (..., 4), with NumPy's broadcasting.
+
+    Args:
+        a: (..., 4) boxes.
+        b: (..., 4) boxes.
+    """
     a, b = a.astype(np.float64), b.astype(np.float64)
     sides = np.minimum(a[..., 2:4], b[..., 2:4]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.prod(np.maximum(sides, 0), axis=-1)

@@ -1,4 +1,4 @@
-"""One clip, decoded once, on one clock.
+"""One clip, decoded once; all its times are seconds from its start.
 
 Every distinct file of a clip is opened once; audio and frames come out of the same pass over its packets.
 Time 0 is where the container's presentation starts (or `clip.start` after it). A track that starts later keeps

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from configs.errors import RunError
-from configs.schema import RandomWeights, Weights
+from configs.schema import WEIGHT_FILES, RandomWeights, Weights
 from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that exists is used, as transformers does
 SETTING_FILES = ("config.json", "preprocessor_config.json")
 ModelT = TypeVar("ModelT")
 _HINT = "; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
@@ -68,6 +67,10 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
 
 def verify(weights: Weights, resolved: ResolvedWeights) -> None:
     """Compare files with what `weights` and the record of `merflow weights pull` say; for `hub` and `local`.
+
+    Args:
+        weights: What the configuration says.
+        resolved: What was found on this machine.
 
     Raises:
         RunError: The file that differs, what was expected, what was found.
@@ -159,7 +162,12 @@ def load_scaler(weights: ResolvedWeights, scaler_class: Any, defaults: Mapping[s
 
 
 def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
-    """Build something random, on the CPU, from the seed only; the process's own random state stays as it was."""
+    """Build something random, on the CPU, from the seed only; the process's own random state stays as it was.
+
+    Args:
+        seed: The seed.
+        build: Builds it.
+    """
     import torch
 
     # Seeding all of torch would also reseed every GPU.

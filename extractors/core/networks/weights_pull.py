@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
-from configs.schema import Weights
-from extractors.core.networks.weights import WEIGHT_FILES, sha256_of
+from configs.schema import WEIGHT_FILES, Weights
+from extractors.core.networks.weights import sha256_of
 from extractors.core.networks.weights_record import mismatch, record
 
 POOLING_FILE = "1_Pooling/config.json"

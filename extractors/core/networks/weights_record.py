@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
-from storage.store.atomic import write_text
+from storage.atomic import write_text
 
 
 def home() -> Path:
@@ -24,12 +24,21 @@ def home() -> Path:
 
 
 def record_path(repo: str, commit: str) -> Path:
-    """Where the record of one commit of a repository lies on this machine."""
+    """Where the record of one commit of a repository lies on this machine.
+
+    Args:
+        repo: Hugging Face repository.
+        commit: Its commit.
+    """
     return home() / "weights" / repo.replace("/", "--") / f"{commit}.json"
 
 
 def recorded_files(repo: str, commit: str) -> dict[str, str]:
     """SHA-256 by file name as recorded; empty if this machine never pulled the commit.
+
+    Args:
+        repo: Hugging Face repository.
+        commit: Its commit.
 
     Raises:
         RunError: If the record is damaged.
@@ -67,6 +76,11 @@ def record(pulled: Mapping[str, Any]) -> Path:
 def check_recorded(repo: str, commit: str, files: Mapping[str, str]) -> None:
     """Compare hashes of files with the record; a file that was not recorded is not checked.
 
+    Args:
+        repo: Hugging Face repository.
+        commit: Its commit.
+        files: SHA-256 of each file that is used, by name.
+
     Raises:
         RunError: The first file that differs, what was expected, what was found.
     """
@@ -77,5 +91,13 @@ def check_recorded(repo: str, commit: str, files: Mapping[str, str]) -> None:
 
 
 def mismatch(what: str, name: str, expected: str, got: str, hint: str = "") -> RunError:
-    """The one line about a file that is not what it should be."""
+    """The one line about a file that is not what it should be.
+
+    Args:
+        what: Whose file it is.
+        name: Name of the file.
+        expected: The hash it should have.
+        got: The hash it has.
+        hint: What to do.
+    """
     return RunError(f"weights {what}: {name}: expected sha256 {expected}, got {got}{hint}")

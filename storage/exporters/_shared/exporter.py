@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from configs.errors import RunError
 from configs.plugins import Flag, Registry, Section, parse
+from storage.atomic import publish
 from storage.exporters._shared.provenance import describe_provenance
 from storage.exporters._shared.validation import refuse_invalid
-from storage.store.atomic import publish
 
 if TYPE_CHECKING:
     from storage.exporters._shared.frames import FrameReader

@@ -76,6 +76,10 @@ class CsdExporter(Exporter[CsdOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the folder, one clip at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If an option is wrong, or a clip lacks a feature or a label and no option says what to do.
         """

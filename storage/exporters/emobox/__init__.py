@@ -62,6 +62,10 @@ class EmoboxExporter(Exporter[EmoboxOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the folder, one clip at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If an option is wrong, folds cannot be made, or a clip lacks a feature or a label and no option
                 says what to do.

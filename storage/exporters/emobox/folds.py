@@ -75,7 +75,12 @@ def one_fold(three: Mapping[str, Sequence[str]], clips: Iterable[Clip]) -> tuple
 
 
 def equal_parts(sizes: Mapping[str, int], n_parts: int) -> dict[str, int]:
-    """Part of each unit, from 0, so that the parts are about equally large: the largest first, to the smallest part."""
+    """Part of each unit, from 0, so that the parts are about equally large: the largest first, to the smallest part.
+
+    Args:
+        sizes: Size of each unit.
+        n_parts: Number of parts.
+    """
     loads = [0] * n_parts
     parts = {}
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):

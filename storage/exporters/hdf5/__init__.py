@@ -67,6 +67,10 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the file, one clip at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If two clocks are given, or the clock does not fit the store.
         """

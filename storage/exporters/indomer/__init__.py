@@ -56,6 +56,10 @@ class IndomerExporter(Exporter[IndomerOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the tree; a few clips are in memory at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If a clip has no split or lacks a feature and no option says what to do, or the video feature
                 lacks columns.

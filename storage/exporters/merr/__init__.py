@@ -64,6 +64,10 @@ class MerrExporter(Exporter[MerrOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the tree, one clip in memory at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If a clip lacks something and no option says what to do.
         """

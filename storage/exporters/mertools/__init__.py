@@ -70,6 +70,10 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the trees, one clip in memory at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If a clip lacks something and no option says what to do.
         """

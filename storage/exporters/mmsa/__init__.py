@@ -67,6 +67,10 @@ class MmsaExporter(Exporter[MmsaOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the folder.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If no label is chosen, a split has no clips, or a clip lacks a feature or a label and no option
                 says what to do.

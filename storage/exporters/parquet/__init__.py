@@ -64,6 +64,10 @@ class ParquetExporter(Exporter[ParquetOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the folder.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If a clip lacks a feature and no option says what to do, or a feature's column names cannot be a
                 table's.

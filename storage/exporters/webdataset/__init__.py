@@ -73,6 +73,10 @@ class WebdatasetExporter(Exporter[WebdatasetOptions]):
     def write(self, destination: Path, provenance: str) -> list[str]:
         """Write the folder, one clip at a time.
 
+        Args:
+            destination: File or folder to make.
+            provenance: JSON text that must be kept inside the export.
+
         Raises:
             RunError: If a clip lacks a feature or a split and no option says what to do.
         """

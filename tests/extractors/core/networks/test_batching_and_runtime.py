@@ -24,7 +24,9 @@ def run_batched(costs, cost, budget, run, **options):
 
     group = options.pop("equal", lambda one: None)
     batcher = Batcher(run_costs, cost=lambda u: cost(u[0]), budget=budget, group=lambda u: group(u[0]), **options)
-    results = {id(u): result for batch, outcomes in batcher.stream(units) for u, result in zip(batch, outcomes, strict=True)}
+    results = {
+        id(u): result for batch, outcomes in batcher.stream(units) for u, result in zip(batch, outcomes, strict=True)
+    }
     return [results[id(u)] for u in units]
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
+from extractors import openface
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.exporters import export
 from storage.exporters._shared.legacy_pickle import load
 from storage.exporters.indomer.layout import PRESETS
 from storage.records import Features
-from storage.vocabulary.openface_columns import ALL_BLOCKS, OPENFACE_COLUMNS
+from storage.vocabulary.openface_columns import ALL_BLOCKS, OPENFACE_COLUMNS, SHAPE_MODEL
 from tests.exports import ACTION_UNITS, CLIPS, FRAMES, GEMAPS, features, make_store, peak_of
 
 SPECS = (GEMAPS, ACTION_UNITS)
@@ -115,7 +116,8 @@ def test_the_column_manifest_names_every_column_and_its_engine(out):
 
 
 def test_blocks_are_the_columns_of_the_extractors():
-    assert OPENFACE_COLUMNS == OPENFACE_COLUMNS
+    assert openface._COLUMNS["all"] == ("confidence", *OPENFACE_COLUMNS)
+    assert openface._COLUMNS["with_shape"][1:] == (*OPENFACE_COLUMNS, *SHAPE_MODEL)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,9 @@ def _long(clip_id: str) -> Features:
 
 
 def test_a_damaged_export_is_not_published(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("storage.exporters.indomer.padded_pickles.leading_column", lambda _, f: np.full(len(f.valid), np.inf))
+    monkeypatch.setattr(
+        "storage.exporters.indomer.padded_pickles.leading_column", lambda _, f: np.full(len(f.valid), np.inf)
+    )
     with pytest.raises(StoreError, match=r"format indomer: .*expected finite numbers, got 160 that are not, first inf"):
         export("indomer", store, tmp_path / "out", {})
     assert list(tmp_path.iterdir()) == []

@@ -329,9 +329,7 @@ def test_creator_contact_units_and_numbers_are_in_the_metadata(tmp_path):
 
 def test_clips_that_lack_something(tmp_path):
     store = toy.make_store(tmp_path / "s", ("gemaps", "voice"), without={("b1", "voice")})
-    with pytest.raises(
-        RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of that sequence"
-    ):
+    with pytest.raises(RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of that sequence"):
         export("csd", store, tmp_path / "out", {})
     lines = export("csd", store, tmp_path / "out", {"missing": "omit"})
     assert lines[-1] == "voice: 1 clip has none, left out: b1"

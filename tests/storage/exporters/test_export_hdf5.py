@@ -71,7 +71,7 @@ def test_a_regular_clock_covers_every_feature_of_the_clip(store, exported):
 def test_the_lines_of_the_format_page_read_it(exported, monkeypatch, tmp_path):
     exported(features="gemaps,action_units")
     (tmp_path / "0.h5").rename(tmp_path / "aligned.h5")
-    page = (Path(__file__).parents[2] / "docs" / "store_format.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "store_format.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[-1].replace("hubert", "gemaps")
     monkeypatch.chdir(tmp_path)
     read: dict = {}
@@ -167,7 +167,10 @@ def test_every_method_is_the_timelines(store, exported, method):
 def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
     words = tmp_path / "words.csv"
     for options, message in [
-        ({"rat": "1"}, "unknown option 'rat'; valid options here: allow_synthetic, features, fill, intervals, keep, length"),
+        (
+            {"rat": "1"},
+            "unknown option 'rat'; valid options here: allow_synthetic, features, fill, intervals, keep, length",
+        ),
         ({"features": "gemaps,nope"}, "no feature 'nope'"),
         ({"rate": "fast"}, "option rate: expected a number over 0, got 'fast'"),
         ({"rate": "0"}, "option rate: expected a number over 0"),

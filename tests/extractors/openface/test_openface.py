@@ -340,7 +340,7 @@ def pyfaceau(tmp_path, monkeypatch) -> Path:
     """A package of that name, installed as a folder on the path, whose command is the stand-in."""
     package = tmp_path / "site" / "pyfaceau"
     package.mkdir(parents=True)
-    repository = str(Path(__file__).parents[2])
+    repository = str(Path(__file__).parents[3])
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(
         f"import sys\nsys.path.insert(0, {repository!r})\n"

@@ -113,7 +113,7 @@ print([name for name in ("torch", "pandas", "transformers", "scipy", "pydantic",
 )
 def test_reading_needs_h5py_and_numpy_and_pyarrow_only_for_the_manifest(store, blocked, more, printed):
     code = READ.format(blocked=blocked, path=str(store.path), more=more)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
     assert (done.stdout, done.stderr) == (f"{printed}\n[]\n", "")
 

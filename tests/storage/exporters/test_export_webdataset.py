@@ -131,8 +131,7 @@ def test_clips_that_lack_a_feature_are_left_out_whole(tmp_path):
     with pytest.raises(RunError, match=r"1 clip has no voice: b1; --opt missing=omit leaves them out of the shards"):
         export("webdataset", store, tmp_path / "out", {})
     assert (
-        export("webdataset", store, tmp_path / "out", {"missing": "omit"})[-1]
-        == "voice: 1 clip has none, left out: b1"
+        export("webdataset", store, tmp_path / "out", {"missing": "omit"})[-1] == "voice: 1 clip has none, left out: b1"
     )
     assert [s["__key__"] for s in reenacted([tmp_path / "out/train/000000.tar"])] == ["a%2E1", "c1"]
 

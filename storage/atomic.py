@@ -42,7 +42,12 @@ def publish(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file (UTF-8, line ends as given) whole or not at all."""
+    """Write a small text file (UTF-8, line ends as given) whole or not at all.
+
+    Args:
+        path: File to write.
+        text: Its content.
+    """
     with publish(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 

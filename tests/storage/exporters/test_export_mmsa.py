@@ -281,9 +281,7 @@ def test_clips_that_lack_something(tmp_path):
         replace(c, dimensions={}) if c.id == "c2" else replace(c, text=None) if c.id == "b1" else c for c in toy.clips()
     ]
     store = toy.make_store(tmp_path / "s", of_clips=clips, without={("a.1", "gemaps")})
-    with pytest.raises(
-        RunError, match=r"1 clip has no gemaps: a.1; --opt missing=omit leaves them out of the pickle"
-    ):
+    with pytest.raises(RunError, match=r"1 clip has no gemaps: a.1; --opt missing=omit leaves them out of the pickle"):
         export("mmsa", store, tmp_path / "out", SENTIMENT)
     assert not (tmp_path / "out").exists()
     lines = export("mmsa", store, tmp_path / "out", {**SENTIMENT, "missing": "omit"})

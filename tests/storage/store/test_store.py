@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from storage import open_store
+from storage.atomic import publish, sweep, write_text
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
-from storage.store.atomic import publish, sweep, write_text
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
 from tests.storage.small_store import SPEC, equal, features, small_store
