@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format bench lock install clean
+.PHONY: demo test test-slow check format coverage bench docs lock install clean
 
 demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
 
-test: $(STAMP)  ## all tests that take seconds
+test: $(STAMP)  ## the fast tests, in random order; the seed is printed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not slow and not weights"
 
 test-slow: $(STAMP)  ## the tests that take minutes
@@ -20,11 +20,18 @@ check: $(STAMP)  ## lint, types, layering, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell README.md CHANGELOG.md docs configs storage extractors flows tests benchmarks
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs configs storage extractors flows tests benchmarks
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+coverage: $(STAMP)  ## line coverage of the fast tests; no gate
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not weights" \
+		--cov=configs --cov=storage --cov=extractors --cov=flows --cov-report=term:skip-covered
+
+docs: $(STAMP)  ## docs/reference.md from the code
+	$(BIN)/python -m flows.reference docs/reference.md
 
 bench: $(STAMP)  ## one JSON line per benchmark
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done

@@ -6,7 +6,7 @@ them needs a reader of its own.
 
 from __future__ import annotations
 
-_WORDS = {
+LABELS: dict[str, str] = {
     "angry": "ang anger angry mad kemarahan",
     "boredom": "boredom boredem",
     "calm": "calm calmness",
@@ -23,9 +23,10 @@ _WORDS = {
     "surprise": "sur surprise surprised",
     "worried": "worried",
 }
-_LABELS = {word: label for label, words in _WORDS.items() for word in words.split()} | {"no emotion": "neutral"}
+"""merflow's labels, each with the words that mean it in every corpus."""
+_BY_WORD = {word: label for label, words in LABELS.items() for word in words.split()} | {"no emotion": "neutral"}
 
 
 def normalise(raw: str | None) -> str | None:
     """Label in merflow's vocabulary; None where there is no certain counterpart, never `neutral` by default."""
-    return None if raw is None else _LABELS.get(raw.strip().lower())
+    return None if raw is None else _BY_WORD.get(raw.strip().lower())

@@ -177,7 +177,7 @@ def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
         ({"rate": "nan"}, "option rate: expected a number over 0"),
         ({"like": "nope"}, "no feature 'nope'"),
         ({"like": "gemaps", "rate": "5"}, "options rate and like: each is a clock"),
-        ({"method": "median"}, "option method: expected overlap or mean or nearest or linear, got 'median'"),
+        ({"method": "median"}, "option method: expected overlap, mean, nearest or linear, got 'median'"),
         ({"length": "0"}, "option length: expected a whole number from 1"),
         ({"side": "left"}, "option side: expected end or start"),
         ({"keep": "middle"}, "option keep: expected first or last"),
