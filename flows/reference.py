@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.plugins import OptionDescription, Registry, describe_options
+from configs.plugins import OptionDescription, Registry, Section, describe_options
 from configs.schema import Cluster, Faces, RunConfig, Weights
 from extractors.core.extractor import EXTRACTORS
 from extractors.core.faces.detectors import DETECTORS
@@ -51,7 +51,12 @@ def _detectors() -> Iterator[str]:
 
 def _configuration() -> Iterator[str]:
     yield "## Run configuration\n"
-    sections = {"": RunConfig, "faces": Faces, "cluster": Cluster, "weights (of an extractor or detector)": Weights}
+    sections: dict[str, type[Section]] = {
+        "": RunConfig,
+        "faces": Faces,
+        "cluster": Cluster,
+        "weights (of an extractor or detector)": Weights,
+    }
     for title, section in sections.items():
         yield f"### `{title.split(' ')[0]}:`{title.removeprefix(title.split(' ')[0])}\n" if title else ""
         yield _table(describe_options(section))

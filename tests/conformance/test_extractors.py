@@ -38,13 +38,18 @@ def make(name, feature=None, **faces):
     return extractor
 
 
+class Loaded(dict):
+    """Every extractor, loaded once and when it is first asked for."""
+
+    def __missing__(self, name):
+        self[name] = make(name)
+        self[name].load("cpu")
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def loaded():
-    """Every extractor, loaded once."""
-    made = {name: make(name) for name in NAMES}
-    for extractor in made.values():
-        extractor.load("cpu")
-    return made
+    return Loaded()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,8 @@ def clips(tmp_path_factory, feat_clips):
 
 def media_of(path):
     text = None if path.stem == "mute" else f"what {path.stem} says"
-    media = Media(Clip(path.stem, video=path.name, audio=path.name, text=text), path.parent)
+    end = 0.5 if path.stem == "single_face" else None  # of three seconds: enough for every window
+    media = Media(Clip(path.stem, video=path.name, audio=path.name, text=text, end=end), path.parent)
     media.decode()
     return media
 

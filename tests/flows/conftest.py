@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
 
+from flows.cli import main
 from flows.prefect_server import prefect_server
 from tests.media import write_clip
 
@@ -58,18 +62,45 @@ def processes(part: str) -> list[list[str]]:
     return found
 
 
-@pytest.fixture
-def merflow(server, environment):
-    """Run the real command; gives the finished process."""
+@pytest.fixture(scope="session")
+def command(server, environment):
+    """Run the real command in a process of its own; gives the finished process."""
 
     def call(
         *arguments: object, expect: int = 0, cwd: Path | None = None, **changes: str
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        line = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
         shared = environment | {"PREFECT_API_URL": server} | changes
-        done = subprocess.run(command, capture_output=True, text=True, env=shared, cwd=cwd, check=False, timeout=280)
-        assert done.returncode == expect, f"{command}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run(line, capture_output=True, text=True, env=shared, cwd=cwd, check=False, timeout=280)
+        assert done.returncode == expect, f"{line}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    return call
+
+
+@pytest.fixture
+def merflow(server, environment, monkeypatch):
+    """Run the command in this process, which has imported Prefect and the rest already; gives what it printed.
+
+    What is about processes (Dask workers, signals, another folder or environment) uses `command`.
+    """
+    for name, value in (environment | {"PREFECT_API_URL": server}).items():
+        monkeypatch.setenv(name, value)
+
+    def call(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        line = ["merflow", *map(str, arguments)]
+        out, err = io.StringIO(), io.StringIO()
+        terminating = signal.getsignal(signal.SIGTERM)
+        with mock.patch.object(sys, "argv", line), redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+                code: object = 0
+            except SystemExit as stop:
+                code = stop.code or 0
+            finally:
+                signal.signal(signal.SIGTERM, terminating)
+        assert code == expect, f"{line}\nexit {code}\n{out.getvalue()}\n{err.getvalue()}"
+        return subprocess.CompletedProcess(line, expect, out.getvalue(), err.getvalue())
 
     return call
 

@@ -204,10 +204,11 @@ def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, 
     assert visible_files(tmp_path) == before
 
 
-def test_a_prefect_server_that_does_not_answer(merflow, corpus, config, tmp_path):
+def test_a_prefect_server_that_does_not_answer(merflow, corpus, config, tmp_path, monkeypatch):
     manifest = ingested(merflow, corpus, tmp_path)
     url = "http://127.0.0.1:9/api"
-    done = merflow("run", "-c", config, "-m", manifest, "-s", tmp_path / "s", expect=2, PREFECT_API_URL=url)
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    done = merflow("run", "-c", config, "-m", manifest, "-s", tmp_path / "s", expect=2)
     assert f"PREFECT_API_URL is {url}, but no Prefect server answers there" in done.stderr
 
 

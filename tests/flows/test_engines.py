@@ -7,32 +7,39 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.flows.conftest import TINY
 from tests.flows.stores import assert_equal
 from tests.media import write_clip
 
 
-def test_all_engines_give_the_same_bytes(merflow, environment, tmp_path):
+@pytest.mark.parametrize(
+    "networks", [["hubert"], pytest.param(["hubert", "videomae", "action_units"], marks=pytest.mark.slow)], ids=len
+)
+def test_all_engines_give_the_same_bytes(merflow, command, tmp_path, networks):
     (tmp_path / "clips").mkdir()
     for i in range(4):
         write_clip(tmp_path / "clips" / f"clip_{i}.mp4", seconds=0.6 + i / 10)
     config = tmp_path / "networks.yaml"
-    networks = "".join(f"  - {{name: {name}, {TINY}}}\n" for name in ("hubert", "videomae", "action_units"))
+    entries = "".join(f"  - {{name: {name}, {TINY}}}\n" for name in networks)
     settings = "faces: {detector: center}\ncluster: {shard_seconds: 0.5}\n"
-    config.write_text(f"extractors:\n  - {{name: gemaps}}\n{networks}{settings}", encoding="utf-8")
+    config.write_text(
+        f"extractors:\n  - {{name: gemaps}}\n  - {{name: quality}}\n{entries}{settings}", encoding="utf-8"
+    )
     merflow("ingest", tmp_path / "clips", "--out", tmp_path / "m.parquet")
     run = ["run", "-c", config, "-m", tmp_path / "m.parquet"]
     merflow(*run, "-s", tmp_path / "local", "--engine", "local")
-    merflow(*run, "-s", tmp_path / "dask", "--engine", "dask", "--workers", "2")
-    assert assert_equal(tmp_path / "local", tmp_path / "dask") == 20
+    command(*run, "-s", tmp_path / "dask", "--engine", "dask", "--workers", "2")
+    assert assert_equal(tmp_path / "local", tmp_path / "dask") == 4 * (3 + len(networks))
 
 
-def test_a_given_scheduler_gives_the_same_bytes(merflow, many, manifest, environment, tmp_path):
+def test_a_given_scheduler_gives_the_same_bytes(merflow, command, many, manifest, environment, tmp_path):
     run = ["run", "-c", many[1], "-m", manifest]
     merflow(*run, "-s", tmp_path / "local", "--engine", "local")
     with scheduler(environment, tmp_path) as address:
         # A store named relative to where the user is, which is not where the workers are.
-        merflow(*run, "-s", "given", "--engine", address, cwd=tmp_path)
+        command(*run, "-s", "given", "--engine", address, cwd=tmp_path)
     assert assert_equal(tmp_path / "local", tmp_path / "given") == 80
 
 

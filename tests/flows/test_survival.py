@@ -62,20 +62,20 @@ def environ(process) -> dict[str, str]:
         return {}
 
 
-@pytest.mark.parametrize("engine", ["local", "dask"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_kill_nine_at_a_random_moment_then_the_same_command(
-    merflow, many, manifest, environment, server, tmp_path, engine
+    merflow, command, many, manifest, environment, server, tmp_path, engine
 ):
     moment = random.Random(os.urandom(8)).uniform(0.0, 1.0)
     store = tmp_path / "killed"
-    command = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
-    run = start(command, environment, server)
+    line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
+    run = start(line, environment, server)
     before = wait_until_working(run, store, moment)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     finished = times_computed(store)
     await_gone(str(store))
-    merflow(*command)
+    command(*line)
     assert [f for f in visible_files(store) if ".tmp-" in f] == [], f"killed at {moment}"
     computed = times_computed(store)
     assert set(computed.values()) == {1}
@@ -101,13 +101,13 @@ def await_gone(part: str) -> None:
     assert processes(part) == []
 
 
-@pytest.mark.parametrize("engine", ["local", "dask"])
+@pytest.mark.parametrize("engine", [pytest.param("local", marks=pytest.mark.slow), "dask"])
 def test_interrupt_says_how_to_go_on_and_the_same_command_does(
-    merflow, many, manifest, environment, server, tmp_path, engine
+    merflow, command, many, manifest, environment, server, tmp_path, engine
 ):
     store = tmp_path / "s"
-    command = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
-    run = start(command, environment, server)
+    line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
+    run = start(line, environment, server)
     wait_until_working(run, store, 0.0)
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
@@ -115,7 +115,7 @@ def test_interrupt_says_how_to_go_on_and_the_same_command_does(
     assert "interrupted" in output
     assert "Traceback" not in output
     assert processes(str(store)) == []
-    merflow(*command)
+    command(*line)
     assert set(times_computed(store).values()) == {1}
 
 
@@ -131,13 +131,13 @@ media.Media.decode = deadly
 """
 
 
-def test_a_clip_that_kills_its_worker_fails_alone(merflow, status, many, manifest, tmp_path):
+def test_a_clip_that_kills_its_worker_fails_alone(command, status, many, manifest, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(KILLER, encoding="utf-8")
     text = many[1].read_text(encoding="utf-8").replace("0.5}", "5}")
     many[1].write_text(text, encoding="utf-8")
     store = tmp_path / "s"
-    merflow(
+    command(
         "run", "-c", many[1], "-m", manifest, "-s", store, "--engine", "dask", "--workers", "2",
         expect=1, PYTHONPATH=str(tmp_path / "site"),
     )  # fmt: skip
