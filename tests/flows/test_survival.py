@@ -101,7 +101,7 @@ def await_gone(part: str) -> None:
     assert processes(part) == []
 
 
-@pytest.mark.parametrize("engine", [pytest.param("local", marks=pytest.mark.slow), "dask"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_interrupt_says_how_to_go_on_and_the_same_command_does(
     merflow, command, many, manifest, environment, server, tmp_path, engine
 ):

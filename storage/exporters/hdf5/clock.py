@@ -18,6 +18,7 @@ from storage.exporters.hdf5.intervals import Intervals, read_intervals
 from storage.exporters.hdf5.options import ClockOptions
 from storage.records import Features
 from storage.timeline import Aligned, Keep, Method, Side, Times, fit_length, fit_slices, latest_end, regular_grid
+from storage.wording import counted
 
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore
@@ -122,5 +123,7 @@ def _clock_of_file(store: FeatureStore, path: Path) -> Clock:
     by_clip = read_intervals(path)
     unknown_clips = sorted(by_clip.keys() - {clip.id for clip in store.clips()})
     if unknown_clips:
-        raise RunError(f"{path}: {len(unknown_clips)} clips that the store does not know: {abbreviate(unknown_clips)}")
+        raise RunError(
+            f"{path}: {counted(len(unknown_clips), 'clip')} that the store does not know: {abbreviate(unknown_clips)}"
+        )
     return lambda clip, _: by_clip.get(clip.id, _NONE)

@@ -178,7 +178,7 @@ def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
         ({"like": "nope"}, "no feature 'nope'"),
         ({"like": "gemaps", "rate": "5"}, "options rate and like: each is a clock"),
         ({"method": "median"}, "option method: expected overlap, mean, nearest or linear, got 'median'"),
-        ({"length": "0"}, "option length: expected a whole number from 1"),
+        ({"length": "0"}, "option length: expected a whole number of 1 or more"),
         ({"side": "left"}, "option side: expected end or start"),
         ({"keep": "middle"}, "option keep: expected first or last"),
         ({"fill": "x"}, "option fill: expected a number"),
