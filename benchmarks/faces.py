@@ -32,15 +32,16 @@ import av
 import numpy as np
 
 from benchmarks._report import report
-from configs.schema import Faces, Weights
+from configs.schema import Faces, RandomWeights, Weights
 from extractors.action_units.face_crops import cut_face, face_square, normalised
-from extractors.core.extractor import build_extractor
-from extractors.core.faces.main_face import face_track
+from extractors.core.extractor import build_extractor, resolve_dependencies
+from extractors.core.faces.main_face import find_main_face
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.pyfeat import _write_random, feat_module, find_weights
 from extractors.core.networks.weights import seeded
 from flows.cli.demo import demo_clips
 from storage.clip import Clip
+from storage.vocabulary.face_columns import FACES
 
 STOCK_BATCHES = (1, 4)
 STOCK = "stock"
@@ -63,7 +64,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = _write_random(folder / "au.safetensors", find_weights(Weights(random={"seed": 0, "size": "full"})))
+        weights = _write_random(
+            folder / "au.safetensors", find_weights(Weights(random=RandomWeights(seed=0, size="full")))
+        )
         bench = Bench(weights, folder, compiled)
         clips = usable(given.clips or demo_clips(), given.frames)
         print(
@@ -101,8 +104,10 @@ class Bench:
 
     @staticmethod
     def _extractor(weights: Path, **options: Any) -> Any:
-        made = build_extractor("action_units", "au", {"weights": {"local": str(weights)}, **options})
-        made.load("cpu")
+        au_options = {"weights": {"local": str(weights)}, **options}
+        faces, made = build_extractor("faces", FACES, {}), build_extractor("action_units", "au", au_options)
+        for extractor in resolve_dependencies([faces, made]):
+            extractor.load("cpu")
         return made
 
     def rounds(
@@ -125,8 +130,8 @@ class Bench:
         import torch
 
         media = opened(clip, frames)
-        frames = np.stack([frame.rgb() for frame in media.frames()]).transpose(0, 3, 1, 2)
-        tensor, faces = torch.from_numpy(np.ascontiguousarray(frames)), prepared(media)
+        pixels = np.stack([frame.rgb() for frame in media.frames()]).transpose(0, 3, 1, 2)
+        tensor, faces = torch.from_numpy(np.ascontiguousarray(pixels)), prepared(media)
         found = {f"stock, batch {n}": timed(partial(self._detect, tensor, n)) / frames for n in sizes}
         for name, made in self._ours.items():
             made.seconds.clear()
@@ -146,6 +151,8 @@ class Bench:
     def _stage(made: Any, clip: Path, frames: int) -> None:
         with made.timed("decode"):
             media = opened(clip, frames)
+        with made.timed("faces"):
+            media.set_feature(FACES, build_extractor("faces", FACES, {}).extract([media])[0])
         [features] = made.extract([media])
         if features.valid.sum() != frames:
             raise SystemExit(f"{clip.name}: {features.valid.sum()} of {frames} frames have a face")
@@ -185,7 +192,7 @@ def usable(folder: Path, frames: int) -> list[Path]:
     """The folder's clips whose first frames are there and all show a face."""
     chosen = []
     for clip in sorted(p for p in folder.iterdir() if p.suffix in {".mp4", ".mov"}):
-        valid = face_track(opened(clip, frames), Faces()).valid
+        valid = find_main_face(opened(clip, frames), Faces()).valid
         if len(valid) == frames and valid.all():
             chosen.append(clip)
     if not chosen:
@@ -213,7 +220,7 @@ def prepared(media: Media) -> list[Any]:
     """The network's input in batches of 4, as the stage makes it."""
     import torch
 
-    boxes = face_track(media, Faces()).boxes
+    boxes = find_main_face(media, Faces()).boxes
     faces = np.stack([cut_face(f.rgb(), face_square(boxes[f.index])) for f in media.frames()])
     return [torch.from_numpy(normalised(faces[i : i + 4])) for i in range(0, len(faces), 4)]
 

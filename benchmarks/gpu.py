@@ -21,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,11 +29,11 @@ import h5py
 import numpy as np
 import torch
 
-from extractors.core.networks.batching import run_batched
+from extractors.core.networks.batching import Batcher
 from extractors.core.networks.runtime import Precision, memory_budget, prepare, torch_dtype
 
 BATCH, ROUNDS, RATE, WINDOW, HOP = 16, 3, 16_000, 400, 320
-SAMPLE_BYTES = 2_000  # as in extractors/hubert.py
+SAMPLE_BYTES = 2_000  # as in extractors/hubert/
 LARGE: dict[str, Any] = {
     "hidden_size": 1024,
     "num_hidden_layers": 24,
@@ -75,7 +76,7 @@ def measure(device: str, waves: list[np.ndarray], settings: dict[str, Any], matr
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS + 1):
             for name, way in ways.items():
-                spent = timed(lambda way=way: way.run(waves, Path(folder)))
+                spent = timed(partial(way.run, waves, Path(folder)))
                 if turn:  # the first one picks algorithms and fills the allocator
                     seconds[name].append(spent)
         return {
@@ -148,10 +149,11 @@ class Batched(Way):
     def run(self, waves: list[np.ndarray], folder: Path) -> None:
         """From audio in memory to rows on disk."""
         rows: list[np.ndarray] = []
+        budget = memory_budget(self.device) // SAMPLE_BYTES
         for start in range(0, len(waves), BATCH):
-            budget = memory_budget(self.device) // SAMPLE_BYTES
-            found = run_batched(waves[start : start + BATCH], lambda wave: wave.size, budget, self.forward)
-            rows += [row if isinstance(row, np.ndarray) else stop(row) for row in found]
+            batcher = Batcher(self.forward, cost=lambda wave: wave.size, budget=budget)
+            for _, found in batcher.stream(waves[start : start + BATCH]):
+                rows += [row if isinstance(row, np.ndarray) else stop(row) for row in found]
         with h5py.File(folder / "rows.h5", "w") as file:
             file["values"] = np.concatenate(rows)
 

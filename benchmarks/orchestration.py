@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Cluster, RunConfig
-from flows.plan import make_shards
+from flows.plan import Plan, build_extractors, make_context
 from flows.prefect_server import prefect_server
 from flows.run import run_extraction
-from flows.worker import Job, extract_shard
+from flows.worker import extract_shard
 from storage.ingest import ingest
 from storage.manifest import Manifest, write_manifest
 from storage.store.store import FeatureStore
@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, prefect_server():
         folder = Path(name)
         manifest = corpus(folder)
-        milliseconds = {"plain": [], "flow": [], "dask": []}
+        milliseconds: dict[str, list[float]] = {"plain": [], "flow": [], "dask": []}
         for i in range(3):
             milliseconds["plain"].append(plain(manifest, folder / f"plain{i}"))
             milliseconds["flow"].append(flow(manifest, folder / f"flow{i}", "local"))
@@ -59,12 +59,15 @@ def corpus(folder: Path) -> Manifest:
 
 def plain(manifest: Manifest, store: Path) -> float:
     """Milliseconds per shard of the worker function alone."""
-    FeatureStore.create(store)
+    made = FeatureStore.create(store)
     write_manifest(store / "manifest.parquet", manifest, manifest.root, manifest.corpus)
     config = RunConfig.model_validate(CONFIG)
+    context, plan = make_context("run", config, made, str(manifest.root), build_extractors(config)), Plan(("gemaps",))
     begin = time.perf_counter()
-    for shard in make_shards(manifest, "run", lambda _: True, 0.5):
-        extract_shard(Job(shard, str(manifest.root), str(store), config, ("gemaps",), "run"))
+    for clip in manifest:
+        plan.add(made, clip)
+    for job in plan.jobs(manifest, context, 0.5):
+        extract_shard(job)
     return 1000 * (time.perf_counter() - begin) / SHARDS
 
 

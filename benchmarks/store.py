@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ MADE = np.random.default_rng(0).standard_normal((PER_SHARD, ROWS, WIDTH), np.flo
 
 
 def values(place: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return MADE[place % PER_SHARD].copy()  # a copy, for a pickle writes one object once only
+    return np.array(MADE[place % PER_SHARD])  # a copy, for a pickle writes one object once only
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -150,8 +151,8 @@ def random_access(store: FeatureStore, npy: Path, clips: int) -> dict[str, float
     for repeat in range(1 + 10):
         for clip_id in (f"clip_{i:05d}" for i in rng.permutation(chosen)):
             once = {
-                "store": seconds(lambda i=clip_id: store.get(i, "hubert")),
-                "npy": seconds(lambda i=clip_id: np.load(npy / f"{i}.npy")),
+                "store": seconds(partial(store.get, clip_id, "hubert")),
+                "npy": seconds(partial(np.load, npy / f"{clip_id}.npy")),
             }
             if repeat:
                 for key, value in once.items():

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Faces
-from extractors.core.faces.main_face import FaceTrack, face_track
+from extractors.core.faces.main_face import FaceTrack, find_main_face
 from extractors.core.faces.tracking import iou
 from extractors.core.media.clip_media import Media
 from flows.cli.demo import demo_clips
@@ -104,7 +104,7 @@ def tracked(path: Path, every: int) -> tuple[FaceTrack, float]:
     media = Media(Clip("clip", video=path.name), path.parent, audio=False)
     media.decode()
     begin = time.perf_counter()
-    return face_track(media, Faces(detect_every=every)), time.perf_counter() - begin
+    return find_main_face(media, Faces(detect_every=every)), time.perf_counter() - begin
 
 
 def show(row: Comparison) -> Comparison:

@@ -284,9 +284,9 @@ def _shown(value: object) -> str:
         return "{" + ", ".join(f"{key}: {_shown(part)}" for key, part in parts.items()) + "}"
     if isinstance(value, tuple):
         return ", ".join(map(_shown, value))
-    return (
-        {True: "true", False: "false", None: ""}.get(value, str(value)) if value in (None, True, False) else str(value)
-    )
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _attributes(docstring: str | None) -> dict[str, str]:

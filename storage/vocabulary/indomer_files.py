@@ -16,7 +16,6 @@ import io
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from storage.errors import StoreError
 
@@ -98,19 +97,6 @@ def parse_annotations(data: bytes) -> list[Row]:
         if len(cells) != len(header):
             raise StoreError(f"{ANNOTATIONS}: row {number}: expected {len(header)} cells, got {len(cells)}")
     return [dict(zip(header, cells, strict=True)) for cells in rows]
-
-
-def read_annotations(path: Path) -> list[Row]:
-    """Read `Annotations.csv` with the damaged texts repaired.
-
-    Raises:
-        StoreError: If it is not there or is another table; names it.
-    """
-    try:
-        rows = parse_annotations(path.read_bytes())
-    except (OSError, StoreError) as error:
-        raise StoreError(f"{path}: {error}") from error
-    return [row | {"text": repaired(row["text"])} for row in rows]
 
 
 def repaired(text: str) -> str:

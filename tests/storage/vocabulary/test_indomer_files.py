@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from configs.errors import RunError
 from storage.corpora import read_corpus
 from storage.errors import StoreError
 from storage.vocabulary.indomer_files import (
@@ -14,7 +15,6 @@ from storage.vocabulary.indomer_files import (
     dump_split_json,
     parse_annotations,
     parse_split_json,
-    read_annotations,
     repaired,
     split_json_name,
 )
@@ -52,22 +52,19 @@ def test_a_split_json_that_is_not_flat_text_is_refused(data):
         parse_split_json(data)
 
 
-def test_annotations_come_back_byte_for_byte_and_are_repaired_when_read(tmp_path):
+def test_annotations_come_back_byte_for_byte_and_their_texts_can_be_repaired():
     texts = ["Ya.", '"Ini hanya, uji ""coba""."', damaged("benar\uff1f"), damaged("“ya”\uff0c tidak"), "naïve café"]
     data = table(*texts)
     rows = parse_annotations(data)
     assert tuple(rows[0]) == ANNOTATION_COLUMNS
     assert dump_annotations(rows) == data
-    (tmp_path / "Annotations.csv").write_bytes(data)
-    read = read_annotations(tmp_path / "Annotations.csv")
-    assert [row["text"] for row in read] == [
+    assert [repaired(row["text"]) for row in rows] == [
         "Ya.",
         'Ini hanya, uji "coba".',
         "benar\uff1f",
         "“ya”\uff0c tidak",
         "naïve café",
     ]
-    assert [{**new, "text": ""} for new in read] == [{**old, "text": ""} for old in rows]
 
 
 @pytest.mark.parametrize(
@@ -92,13 +89,15 @@ def test_damaged_punctuation_is_made_whole(text):
         (b"", "Annotations.csv: "),
     ],
 )
-def test_another_table_is_refused_by_name(tmp_path, data, message):
-    (tmp_path / "x.csv").write_bytes(data)
-    with pytest.raises(StoreError, match=message) as error:
-        read_annotations(tmp_path / "x.csv")
-    assert "x.csv" in str(error.value)
-    with pytest.raises(StoreError, match=r"none\.csv"):
-        read_annotations(tmp_path / "none.csv")
+def test_another_table_is_refused(data, message):
+    with pytest.raises(StoreError, match=message):
+        parse_annotations(data)
+
+
+def test_another_table_in_a_corpus_is_refused_by_name(tmp_path):
+    (tmp_path / "Annotations.csv").write_bytes(b"a,b\r\n1,2\r\n")
+    with pytest.raises(RunError, match=r"Annotations\.csv: expected the columns video_name,.*, got a,b"):
+        list(read_corpus("indomer", tmp_path, {}).clips)
 
 
 def test_ingest_repairs_annotations_and_no_other_table(tmp_path):
