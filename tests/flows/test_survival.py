@@ -19,6 +19,26 @@ from tests.flows.stores import assert_equal, times_computed, visible_files
 COMMAND = [sys.executable, "-m", "flows.cli"]
 
 
+# A tenth of a second more for each clip, so that a signal comes in the middle of a run on any machine.
+SLOWER = """
+import time
+from extractors.core.media import clip_media as media
+decode = media.Media.decode
+def slower(self):
+    time.sleep(0.1)
+    decode(self)
+media.Media.decode = slower
+"""
+
+
+@pytest.fixture
+def slower(environment, tmp_path):
+    """The environment of commands that take longer for each clip."""
+    (tmp_path / "slower").mkdir()
+    (tmp_path / "slower" / "sitecustomize.py").write_text(SLOWER, encoding="utf-8")
+    return environment | {"PYTHONPATH": str(tmp_path / "slower")}
+
+
 def start(run, environment, server=None):
     shared = environment | ({"PREFECT_API_URL": server} if server else {})
     return subprocess.Popen(
@@ -64,12 +84,12 @@ def environ(process) -> dict[str, str]:
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_kill_nine_at_a_random_moment_then_the_same_command(
-    merflow, command, many, manifest, environment, server, tmp_path, engine
+    merflow, command, many, manifest, slower, server, tmp_path, engine
 ):
     moment = random.Random(os.urandom(8)).uniform(0.0, 1.0)
     store = tmp_path / "killed"
     line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
-    run = start(line, environment, server)
+    run = start(line, slower, server)
     before = wait_until_working(run, store, moment)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
@@ -103,11 +123,11 @@ def await_gone(part: str) -> None:
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_interrupt_says_how_to_go_on_and_the_same_command_does(
-    merflow, command, many, manifest, environment, server, tmp_path, engine
+    merflow, command, many, manifest, slower, server, tmp_path, engine
 ):
     store = tmp_path / "s"
     line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
-    run = start(line, environment, server)
+    run = start(line, slower, server)
     wait_until_working(run, store, 0.0)
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
