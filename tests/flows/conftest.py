@@ -1,4 +1,4 @@
-"""One home for all tests of flows, one Prefect server for the whole test run, and small corpora."""
+"""One home for all tests of flows, one Prefect server for all of them, and small corpora."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def environment(home) -> dict[str, str]:
     return clean | {"MERFLOW_HOME": str(home), "COLUMNS": "160"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(home):
-    """The Prefect server that all tests share; nothing of it may be left afterwards."""
+    """The Prefect server that all tests of flows share; nothing of it may be left afterwards."""
     before = os.environ.get("MERFLOW_HOME")
     os.environ["MERFLOW_HOME"] = str(home)
     with prefect_server() as url:
@@ -62,7 +62,7 @@ def processes(part: str) -> list[list[str]]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def command(server, environment):
     """Run the real command in a process of its own; gives the finished process."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -19,8 +21,6 @@ from tests.exports import ACTION_UNITS, CLIPS, GEMAPS, VIDEOMAE, make_store
 
 FIRST, SECOND, THIRD, FOURTH = (clip.id for clip in CLIPS)
 NAMES = ["gemaps", "action_units"]
-# Python 3.12 warns of every fork, for torch has threads.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +147,20 @@ def test_a_pickled_data_set_carries_no_open_file_and_reads_the_same(store):
     assert again[0]["values"]["gemaps"].numpy().tobytes() == first["values"]["gemaps"].numpy().tobytes()
 
 
+def in_fresh_process(work, *arguments):
+    """Call a function in a new process: a fork of this one would inherit what other tests left running in it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_give_what_one_process_gives(store, context):
+    in_fresh_process(check_workers, store.path, context)
+
+
+def check_workers(path, context):
     """The parent has the files open before it forks: a worker must not share its place in them."""
-    data = ClipDataset(FeatureStore(store.path), NAMES, label="dimensions.valence", align=25)
+    data = ClipDataset(FeatureStore(path), NAMES, label="dimensions.valence", align=25)
     one = [data[i] for i in range(4)]
     loader = DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context=context, collate_fn=collate)
     batches = list(loader)
@@ -164,7 +174,11 @@ def test_workers_give_what_one_process_gives(store, context):
 
 
 def test_a_stream_gives_every_clip_once_over_ranks_and_workers(store):
-    together = []
+    in_fresh_process(check_streams, store.path)
+
+
+def check_streams(path):
+    store, together = FeatureStore(path), []
     for rank in range(2):
         stream = ClipStream(store, ["gemaps"], rank=rank, world_size=2)
         one_process = [item["id"] for item in stream]
