@@ -49,9 +49,7 @@ def gated(environment, opened, tmp_path):
 
 def start(run, environment, server=None):
     shared = environment | ({"PREFECT_API_URL": server} if server else {})
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # in `make test &` it is ignored, and inherited so
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # `make test &` ignores it, and so would the run
     run = subprocess.Popen(
         [*COMMAND, *map(str, run)],
         env=shared,
