@@ -235,8 +235,10 @@ def test_weights_that_are_missing_or_do_not_fit(tmp_path: Path, monkeypatch: pyt
         _ = build_alone("videomae", "v", {}).spec
     VideoMAEModel(VideoMAEConfig(**TINY | {"num_frames": 8})).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(RunError, match="num_frames is 8, expected 16"):
-        _ = build_alone("videomae", "v", {"weights": {"local": tmp_path}}).spec
+    extractor = build_alone("videomae", "v", {"weights": {"local": tmp_path}})
+    for _ in range(2):  # what is wrong once is wrong the second time
+        with pytest.raises(RunError, match="num_frames is 8, expected 16"):
+            _ = extractor.spec
 
 
 def test_preprocessing_of_another_size_than_the_models_is_refused(folder: Path, tmp_path: Path) -> None:

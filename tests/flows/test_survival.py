@@ -164,18 +164,21 @@ media.Media.decode = deadly
 
 
 def test_a_clip_that_kills_its_worker_fails_alone(command, status, many, manifest, tmp_path):
+    """It fails for the features that were asked for; another one's weights need not be here."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(KILLER, encoding="utf-8")
     text = many[1].read_text(encoding="utf-8").replace("0.5}", "5}")
+    text = text.replace("cluster:", "  - {name: hubert, weights: {local: not_here}}\ncluster:")
     many[1].write_text(text, encoding="utf-8")
     store = tmp_path / "s"
     command(
         "run", "-c", many[1], "-m", manifest, "-s", store, "--engine", "dask", "--workers", "2",
-        expect=1, PYTHONPATH=str(tmp_path / "site"),
+        "--features", "gemaps,functionals", expect=1, PYTHONPATH=str(tmp_path / "site"),
     )  # fmt: skip
     found = status(store, expect=1)
     assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (39, 1, 0)
-    assert {(f["clip_id"], f["reason"]) for f in found["failures"]} == {("clip_03", "crash")}
+    failed = sorted((f["clip_id"], f["feature"], f["reason"]) for f in found["failures"])
+    assert failed == [("clip_03", "functionals", "crash"), ("clip_03", "gemaps", "crash")]
 
 
 def test_servers_are_shared_and_outlive_no_user(environment, fresh_home):
