@@ -2,10 +2,13 @@
 
 Workers never import Prefect; results are small reports; what is done is asked of the store, never of Prefect.
 Import this module only inside `flows.prefect_server.prefect_server`: Prefect reads its settings when it is imported.
+Where someone imported Prefect before, the server's address is set for the flow alone; else Prefect would start a
+temporary server of its own.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -15,6 +18,7 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectConcurrentFuture
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.errors import RunError
@@ -81,7 +85,8 @@ def run_shards(config: Cluster, plan: Plan, context: RunContext, store: FeatureS
         return extraction.go()
 
     extraction = _Extraction(config, plan, context, store)
-    result: dict[str, Any] = extract(context.run, context.store, list(plan.features))
+    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+        result: dict[str, Any] = extract(context.run, context.store, list(plan.features))
     return result
 
 

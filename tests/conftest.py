@@ -13,7 +13,7 @@ from tests.legacy import numpy124  # noqa: F401  a fixture
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Whole runs first, in the random order they have: a core that gets the last of them at the end would be alone."""
-    items.sort(key=lambda item: "flows" not in item.path.parts)
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/flows/"))
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+import urllib.request
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 
 from configs.errors import RunError
@@ -80,6 +83,19 @@ def test_the_manifest_is_read_once_for_the_plan_and_once_for_the_shards_and_the_
     assert result.outcomes["stored"] == 2
     assert passes == ["m.jsonl", "manifest.parquet"]
     assert len(openings) == 2  # the run's and its worker's
+
+
+def test_a_flow_run_is_at_the_given_server_even_if_prefect_was_imported_without_one(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    write_clip(tmp_path / "a.wav", seconds=0.2, video=False)
+    write_manifest(tmp_path / "m.jsonl", [Clip("a", audio="a.wav")], tmp_path, "test")
+    config = RunConfig.model_validate({"extractors": [{"name": "gemaps"}], "cluster": {"engine": "local"}})
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        result = run_extraction(config, Manifest.open(tmp_path / "m.jsonl"), tmp_path / "store")
+    wanted = json.dumps({"flow_runs": {"name": {"any_": [result.run]}}}).encode()
+    request = urllib.request.Request(f"{server}/flow_runs/filter", wanted, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        assert [run["state_type"] for run in json.load(answer)] == ["COMPLETED"]
 
 
 def test_every_worker_gets_several_shards():
