@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from flows.cli import main
-from flows.prefect_server import prefect_server
+from flows.prefect_server import _users, prefect_server
 from tests.media import write_clip
 
 TINY = "weights: {random: {seed: 0, size: tiny}}"
@@ -25,8 +25,11 @@ TINY = "weights: {random: {seed: 0, size: tiny}}"
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory) -> Path:
-    """merflow's own folder for the whole test run: one Prefect database, made once."""
-    return tmp_path_factory.mktemp("home")
+    """merflow's own folder for the whole test run, all of its processes: one Prefect database, made once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "home"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,8 @@ def server(home):
     with prefect_server() as url:
         yield url
     os.environ.pop("MERFLOW_HOME") if before is None else os.environ.update(MERFLOW_HOME=before)
+    if _users(home / "prefect"):
+        return  # another process of this test run still uses it, and looks in its turn
     assert [
         p for p in processes("flows.prefect_server") + processes("prefect server") if str(home) in " ".join(p)
     ] == []

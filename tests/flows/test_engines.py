@@ -34,6 +34,7 @@ def test_all_engines_give_the_same_bytes(merflow, command, tmp_path, networks):
     assert assert_equal(tmp_path / "local", tmp_path / "dask") == 4 * (3 + len(networks))
 
 
+@pytest.mark.slow
 def test_a_given_scheduler_gives_the_same_bytes(merflow, command, many, manifest, environment, tmp_path):
     run = ["run", "-c", many[1], "-m", manifest]
     merflow(*run, "-s", tmp_path / "local", "--engine", "local")
