@@ -1,6 +1,7 @@
 """Peak frame, active action units and emotion of a clip, from its action units: what MERR's annotations start from.
 
-One row per clip by both published rules, `documented` and `mer_factory`; `storage.au_rules` says what they are.
+One row per clip by both published rules, `documented` and `mer_factory`;
+`storage.vocabulary.action_unit_rules` says what they are.
 """
 
 from __future__ import annotations

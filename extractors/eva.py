@@ -41,7 +41,7 @@ class EVAOptions(NetworkOptions):
         weights: An EVA with a class token in timm's layout: `config.json` and `model.safetensors`.
         frame: `first`; `middle`: number N // 2 of N, counted from 0; `peak`: where the face is most expressive.
         peak_of: Feature with OpenFace's AU columns, one row for each frame, that `peak` is found in.
-        peak_rule: How `peak` is found; see `storage/au_rules.py`.
+        peak_rule: How `peak` is found; see `storage/vocabulary/action_unit_rules.py`.
         tokens: `class`: the class token, one row. `patches`: those of the patches in reading order, 4 side by side in
             one row of four times the width, as Emotion-LLaMA feeds them on.
         recipe: `timm`: all blocks and the model's own last norm. `emotion_llama`: without the last block, then a norm

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
-from extractors.core.extractor import Extractor
+from extractors.core.extractor import Extractor, timed
 from extractors.core.media.clip_media import Media
 from flows.job import ShardReport
 from storage.clip import Clip
@@ -93,7 +91,7 @@ class ShardWork:
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
         modalities = {e.modality for e in chosen}
         media = Media(clip, self._root, audio="audio" in modalities, video="video" in modalities)
-        with timed(self._report, "decode"):
+        with timed(self._report.seconds, "decode"):
             media.decode()
         self._restore_inputs(clip, media, chosen)
         ready = ReadyClip(clip, media)
@@ -116,7 +114,7 @@ class ShardWork:
 
     def _extract(self, extractor: Extractor[Any], group: Sequence[ReadyClip]) -> None:
         batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
-        with timed(self._report, extractor.feature):
+        with timed(self._report.seconds, extractor.feature):
             outcomes = extractor.extract([ready.media for ready in batch]) if batch else []
         for ready, outcome in zip(batch, outcomes, strict=True):
             ready.outcomes[extractor.feature] = outcome
@@ -124,18 +122,3 @@ class ShardWork:
         for part, seconds in extractor.seconds.items():
             self._report.seconds[f"{extractor.feature}.{part}"] += seconds
         extractor.seconds.clear()
-
-
-@contextmanager
-def timed(report: ShardReport, stage: str) -> Iterator[None]:
-    """Add the wall seconds of a block to a report.
-
-    Args:
-        report: The report.
-        stage: Such as `decode` or `write`.
-    """
-    begin = time.perf_counter()
-    try:
-        yield
-    finally:
-        report.seconds[stage] += time.perf_counter() - begin

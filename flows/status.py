@@ -13,8 +13,6 @@ from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.store import FeatureStore
 
-STATES = ("stored", "failed", "skipped", "missing")
-
 
 @dataclass(slots=True)
 class Counts:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
-from extractors.core.extractor import EXTRACTORS, Extractor
+from extractors.core.extractor import EXTRACTORS, Extractor, timed
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, versions
-from flows.shard_work import ReadyClip, ShardWork, timed
+from flows.shard_work import ReadyClip, ShardWork
 from storage.records import Failure
 from storage.store.files import exists
 from storage.store.layout import shard_path
@@ -75,7 +75,7 @@ class Worker:
             report.failed_clips += failed
             if on_clip is not None:
                 on_clip(ready.clip, failed)
-        with timed(report, "write"):
+        with timed(report.seconds, "write"):
             attributes = {"run": self.context.run, "versions": versions()}
             for name in extractors:
                 self._store.put(job.shard.id, specs[name], entries[name], attributes)

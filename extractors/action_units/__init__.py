@@ -3,7 +3,7 @@
 Cheong et al., "Py-Feat: Python Facial Expression Analysis Toolbox", Affective Science 4, 2023. The network is what
 py-feat's `Detectorv2` runs (ConvNeXt-V2 with the AU heads of Luo et al., "Learning Multi-dimensional Edge Feature-based
 AU Relation Graph", IJCAI 2022); given the same boxes it gives the same numbers. Columns: OpenFace 2.2's, computed from
-it (`extractors.core.openface_columns`), then py-feat's own with `feat_` before their names.
+it (`storage.vocabulary.openface_columns`), then py-feat's own with `feat_` before their names.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -122,18 +122,13 @@ class Extractor(ABC, Generic[OptionsT]):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither extract_clip nor extract")
 
-    @contextmanager
-    def timed(self, part: str) -> Iterator[None]:
+    def timed(self, part: str) -> AbstractContextManager[None]:
         """Add the wall seconds of a block to `seconds`.
 
         Args:
             part: `prepare` (pixels or audio to a model's input), `transfer` (to the device), `model`, ...
         """
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] += time.perf_counter() - begin
+        return timed(self.seconds, part)
 
     def _outcome(self, media: Media) -> Features | Failure:
         try:
@@ -169,6 +164,21 @@ class Extractor(ABC, Generic[OptionsT]):
             message = f"{int(bad.sum())} of {len(valid)} rows hold NaN or infinity, first row {int(bad.argmax())}"
             raise ClipError("not_finite", message, stage="check")
         return Features(values, np.ascontiguousarray(times, dtype=np.float64), valid)
+
+
+@contextmanager
+def timed(seconds: defaultdict[str, float], part: str) -> Iterator[None]:
+    """Add the wall seconds of a block to a count.
+
+    Args:
+        seconds: Seconds by part.
+        part: Which of them.
+    """
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[part] += time.perf_counter() - begin
 
 
 EXTRACTORS: Registry[Extractor[Any]] = Registry("extractors", "extractor", "extractors", "Extractor")

@@ -218,7 +218,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         Step i is computed from [i * 20 ms, i * 20 ms + 25 ms) after the audio's start, and stamped so. `merbench`
         starts afresh in every block: steps of block b count from b * 10 s, so that 35 ms at its end are in no
         step. The steps of its padded tail are kept as the script keeps them, in the mean too: those with times
-        past the end of the audio heard only zeros. The utterance row is stamped with the whole audio.
+        past the end of the audio come from zeros alone. The utterance row is stamped with the whole audio.
 
         Args:
             media: The clip's media.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.media_finder import find_media_folder
 from storage.vocabulary.indomer_files import (
     ANNOTATIONS,
     CLASSES,
@@ -77,12 +78,7 @@ class IndomerCorpus(Corpus[IndomerOptions]):
         Raises:
             RunError: If there is none.
         """
-        media = self.options.media
-        candidates = [self.source / (media or ""), Path(media or "")]
-        for folder in candidates:
-            if folder.is_dir():
-                return folder
-        raise RunError(f"media={media}: no such folder, neither in {self.source} nor in {Path().absolute()}")
+        return find_media_folder(self.source, self.options.media)
 
     def check(self) -> None:
         """Look for the label files and the media folder.
@@ -100,8 +96,6 @@ class IndomerCorpus(Corpus[IndomerOptions]):
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per clip that any label file names."""
-        self.report.notes.clear()
-        self._note_sources()
         for clip_id in self._ordered():
             yield self._row(clip_id)
 
@@ -161,18 +155,17 @@ class IndomerCorpus(Corpus[IndomerOptions]):
         audio = f"{clip_id}.wav" if self.options.audio == "wav" else f"{clip_id}.mp4"
         return CorpusRow(f"clip {clip_id}", (clip_id,), video=f"{clip_id}.mp4", audio=audio, fields=fields)
 
-    def _note_sources(self) -> None:
+    def notes(self) -> Iterator[str]:
+        """Clips without a split, texts that were repaired, and what the label files say differently."""
         in_split = {clip_id for items in self._splits.values() for clip_id in items}
         without = [clip_id for clip_id in self._annotations if clip_id not in in_split]
         if without:
-            self.report.notes.append(f"{counted(len(without), 'clip')} of {ANNOTATIONS} in no split file: no split")
+            yield f"{counted(len(without), 'clip')} of {ANNOTATIONS} in no split file: no split"
         damaged = [i for i, row in self._annotations.items() if repaired(row["text"]) != row["text"]]
         if damaged:
-            self.report.notes.append(
-                f"{counted(len(damaged), 'text')} of {ANNOTATIONS} had GBK punctuation read as Latin-1, repaired"
-            )
+            yield f"{counted(len(damaged), 'text')} of {ANNOTATIONS} had GBK punctuation read as Latin-1, repaired"
         for clip_id, differing in self._contradictions():
-            self.report.notes.append(f"clip {clip_id}: {differing} differs between the label files; the split's counts")
+            yield f"clip {clip_id}: {differing} differs between the label files; the split's counts"
 
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         """Clips whose label files contradict each other, and in what."""

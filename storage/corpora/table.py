@@ -18,7 +18,7 @@ from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.columns import FIELDS, Columns, choose_columns
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
-from storage.corpora._shared.media_finder import MediaFinder
+from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
 from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
 
@@ -88,13 +88,7 @@ class TableCorpus(Corpus[TableOptions]):
         Raises:
             RunError: If there is none.
         """
-        media = self.options.media
-        candidates = [self.source.parent / (media or ""), Path(media or "")]
-        for folder in candidates:
-            if folder.is_dir():
-                return folder
-        looked = " and ".join(str(candidate.absolute()) for candidate in candidates)
-        raise RunError(f"media={media}: no such folder; looked for {looked}")
+        return find_media_folder(self.source.parent, self.options.media)
 
     def check(self) -> None:
         """Read the header and look for the media folder.
@@ -118,17 +112,20 @@ class TableCorpus(Corpus[TableOptions]):
         """None for a table of texts: then its folder is not searched, which may be large."""
         return MediaFinder(self.root) if self._has_media else None
 
+    def notes(self) -> Iterator[str]:
+        """The columns in use, and what is unusual about the file."""
+        yield f"columns used: {self._columns}"
+        if self._table.encoding != "utf-8-sig":
+            yield f"not UTF-8: read as {self._table.encoding}"
+        if tuple(self._table.columns) == ANNOTATION_COLUMNS:
+            yield "IndoMER's own table: --corpus indomer repairs its damaged texts and adds splits"
+
     def rows(self) -> Iterator[CorpusRow]:
         """One row per row of the table.
 
         Raises:
             RunError: If a row cannot be read, or a number in it is not one.
         """
-        self.report.notes[:] = [f"columns used: {self._columns}"]
-        if self._table.encoding != "utf-8-sig":
-            self.report.notes.append(f"not UTF-8: read as {self._table.encoding}")
-        if tuple(self._table.columns) == ANNOTATION_COLUMNS:
-            self.report.notes.append("IndoMER's own table: --corpus indomer repairs its damaged texts and adds splits")
         for line, cells in self._table.rows():
             try:
                 yield self._row(line, cells)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -167,7 +167,7 @@ class Index:
 
     def failures(self) -> list[Failure]:
         """Every failure that no values replace, in order of feature and clip."""
-        failures: list[Any] = []
+        failures: list[Failure] = []
         for arrays in self._features.values():
             is_failure = (arrays.file >= 0) & ~arrays.is_stored()
             failures += [self._failures[i] for i in arrays.stop[is_failure]]

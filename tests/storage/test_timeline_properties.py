@@ -84,12 +84,12 @@ def test_modalities_that_disagree_by_frames_get_one_length_and_masks_that_say_so
     starts = (np.arange(frames + longer) + later) * frame
     audio = features(np.arange(frames + longer) + later, np.stack([starts, starts + frame], axis=1))
     grid = regular_grid(latest_end([video, audio]), 25)
-    seen, heard = align(video, grid, method), align(audio, grid, method)
-    assert len(seen.values) == len(heard.values) == max(frames, frames + longer + later)
-    both = seen.valid & heard.valid
+    of_video, of_audio = align(video, grid, method), align(audio, grid, method)
+    assert len(of_video.values) == len(of_audio.values) == max(frames, frames + longer + later)
+    both = of_video.valid & of_audio.valid
     assert both.sum() == min(frames, frames + longer + later) - max(0, later)
-    np.testing.assert_allclose(seen.values[both], heard.values[both], atol=1e-5)
-    assert (seen.valid.sum(), heard.valid.sum()) == (frames, frames + longer - max(0, -later))
+    np.testing.assert_allclose(of_video.values[both], of_audio.values[both], atol=1e-5)
+    assert (of_video.valid.sum(), of_audio.valid.sum()) == (frames, frames + longer - max(0, -later))
 
 
 @settings(max_examples=60, deadline=None)

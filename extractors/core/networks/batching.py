@@ -16,6 +16,11 @@ OutputT = TypeVar("OutputT")
 WINDOW_BYTES = 256 << 20
 
 
+def size_of(unit: object) -> int:
+    """Bytes of a unit in this machine's memory; 0 where it does not say."""
+    return int(getattr(unit, "nbytes", 0))
+
+
 class Batcher(Generic[UnitT, OutputT]):
     """Runs units in batches of similar size.
 
@@ -42,7 +47,7 @@ class Batcher(Generic[UnitT, OutputT]):
         cost: Callable[[UnitT], int],
         budget: int,
         group: Callable[[UnitT], Hashable] = lambda _: None,
-        size: Callable[[UnitT], int] = lambda unit: int(getattr(unit, "nbytes", 0)),
+        size: Callable[[UnitT], int] = size_of,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self._run, self._cost, self._group, self._size = run, cost, group, size

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from extractors.core.networks.batching import Batcher
+from extractors.core.networks.batching import Batcher, size_of
 from storage.errors import ClipError
 
 PREPARED_BYTES = 256 << 20  # most bytes of one clip's units that wait for the network
@@ -69,11 +69,6 @@ class UnitStream(Generic[UnitT]):
             return next(self._rest, _END)
         finally:
             self.seconds += time.perf_counter() - begin
-
-
-def size_of(unit: object) -> int:
-    """Bytes of a unit in this machine's memory; 0 where it does not say."""
-    return int(getattr(unit, "nbytes", 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

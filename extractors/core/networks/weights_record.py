@@ -9,18 +9,13 @@ only unchecked.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
+from configs.home import home
 from storage.atomic import write_text
-
-
-def home() -> Path:
-    """Folder of merflow's own state on this machine: `MERFLOW_HOME`, else `~/.cache/merflow`."""
-    return Path(os.environ.get("MERFLOW_HOME") or Path.home() / ".cache" / "merflow").absolute()
 
 
 def record_path(repo: str, commit: str) -> Path:

@@ -112,6 +112,10 @@ class Corpus(ABC, Generic[OptionsT]):
             RunError: If the corpus is not there, or an option does not fit it.
         """
 
+    def notes(self) -> Iterator[str]:
+        """What a person should know of the corpus as a whole, a line each; called once for each reading."""
+        yield from ()
+
     def read(self) -> CorpusListing:
         """The corpus as a stream of clips.
 
@@ -134,6 +138,7 @@ class Corpus(ABC, Generic[OptionsT]):
             RunError: If a row cannot be a clip, or one id names different media.
         """
         self.report.clear()
+        self.report.notes += self.notes()
         splits: Counter[str] = Counter()
         for clip in ClipBuilder(str(self.source), self.finder(), self.normalise, self.report).build(self.rows):
             splits[clip.split or ""] += 1

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from configs.errors import RunError
+
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".flv", ".m4v", ".mpg", ".wmv")
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac")
 MEDIA_SUFFIXES = VIDEO_SUFFIXES + AUDIO_SUFFIXES
@@ -66,6 +68,24 @@ class MediaFinder:
     def unused(self) -> list[str]:
         """Media files that were never found, sorted."""
         return [name for name in self._files if name not in self._used]
+
+
+def find_media_folder(beside: Path, media: str | None) -> Path:
+    """The media folder that an option `media` names.
+
+    Args:
+        beside: Folder of the corpus; the media folder where the option is not given.
+        media: Value of the option: relative to that folder, or else to the current one.
+
+    Raises:
+        RunError: If there is no such folder.
+    """
+    candidates = [beside / (media or ""), Path(media or "")]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    looked = " and ".join(str(candidate.absolute()) for candidate in candidates)
+    raise RunError(f"media={media}: no such folder; looked for {looked}")
 
 
 def _ends(file: PurePosixPath, wanted: PurePosixPath) -> bool:

@@ -1,17 +1,29 @@
-"""Small files of exports: JSON, npy, and the records that every folder has."""
+"""Small files of exports: their names as options, JSON, npy, and the records that every folder has."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator
 
 from storage.exporters._shared.selection import abbreviate
 from storage.wording import having
+
+
+def file_name(suffix: str) -> AfterValidator:
+    """What an option for the name of a file must be: no folder in it, and this suffix."""
+
+    def check(name: str) -> str:
+        if PurePath(name).name != name or not name.endswith(suffix):
+            raise ValueError(f"expected a file name that ends in {suffix}, got {name!r}")
+        return name
+
+    return AfterValidator(check)
 
 
 def write_json(path: Path, value: object) -> None:

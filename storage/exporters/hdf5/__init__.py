@@ -77,7 +77,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
         import h5py
 
         layout, features = read_layout(self.options), self.features()
-        clock = read_clock(self.store, self.options, layout)
+        clock = read_clock(self.store, self.options)
         missing: dict[str, list[str]] = {name: [] for name in (*features, TIMES)}
         clips = 0
         with h5py.File(destination, "w") as file:
@@ -102,8 +102,9 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
 
 
 def _attributes(layout: Layout, provenance: str) -> dict[str, Any]:
-    fill = "NaN" if math.isnan(layout.fill) else f"{layout.fill:g}"
-    kept = {"format": FORMAT, "clock": layout.clock, "method": layout.method, "provenance": provenance}
+    options = layout.options
+    fill = "NaN" if math.isnan(options.fill) else f"{options.fill:g}"
+    kept = {"format": FORMAT, "clock": layout.clock, "method": options.method, "provenance": provenance}
     regular = {"rate": layout.rate} if layout.rate else {}
     return kept | regular | {"fill": f"{fill} in every row whose mask is False"}
 

@@ -17,7 +17,7 @@ from storage.exporters._shared.selection import abbreviate, spec_of
 from storage.exporters.hdf5.intervals import Intervals, read_intervals
 from storage.exporters.hdf5.options import ClockOptions
 from storage.records import Features
-from storage.timeline import Aligned, Keep, Method, Side, Times, fit_length, fit_slices, latest_end, regular_grid
+from storage.timeline import Aligned, Times, fit_length, fit_slices, latest_end, regular_grid
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -33,20 +33,12 @@ class Layout:
     Attributes:
         clock: What the clock is, for people: `rate 25`, `like hubert` or `intervals words.csv`.
         rate: Intervals per second of a regular clock; None for others.
-        method: How features are put on the clock.
-        length: Rows of every clip; None for each its own.
-        side: Where padding goes.
-        keep: Which rows stay of a clip that is too long.
-        fill: Value of rows whose mask is False.
+        options: How features are put on the clock, and how rows are cut and padded.
     """
 
     clock: str
     rate: float | None
-    method: Method
-    length: int | None
-    side: Side
-    keep: Keep
-    fill: float
+    options: ClockOptions
 
     def align(self, features: Features, grid: Times) -> Aligned:
         """A feature on a clip's clock, cut or padded.
@@ -55,15 +47,16 @@ class Layout:
             features: The feature of one clip.
             grid: (N, 2) seconds, the clip's intervals.
         """
-        aligned = timeline.align(features, grid, self.method)
-        if self.length is None and math.isnan(self.fill):
+        options = self.options
+        aligned = timeline.align(features, grid, options.method)
+        if options.length is None and math.isnan(options.fill):
             return aligned
-        return fit_length(*aligned, self._length(grid), self.side, self.fill, self.keep)
+        return fit_length(*aligned, self._length(grid), options.side, options.fill, options.keep)
 
     def intervals(self, clip: Intervals) -> Intervals:
         """A clip's clock, cut or padded; NaN and no label in padding."""
         length = self._length(clip.times)
-        source, target = fit_slices(len(clip.times), length, self.side, self.keep)
+        source, target = fit_slices(len(clip.times), length, self.options.side, self.options.keep)
         times = np.full((length, 2), np.nan)
         times[target] = clip.times[source]
         labels = [""] * length
@@ -71,7 +64,7 @@ class Layout:
         return Intervals(times, tuple(labels) if clip.labels else ())
 
     def _length(self, grid: Times) -> int:
-        return len(grid) if self.length is None else self.length
+        return len(grid) if self.options.length is None else self.options.length
 
 
 def read_layout(options: ClockOptions) -> Layout:
@@ -85,27 +78,18 @@ def read_layout(options: ClockOptions) -> Layout:
         raise RunError(f"options {' and '.join(stated)}: each is a clock; expected one of them")
     kind = stated[0] if stated else "rate"
     rate = options.rate if kind == "rate" else None
-    return Layout(
-        clock=f"{kind} {f'{rate:g}' if rate else Path(str(getattr(options, kind))).name}",
-        rate=rate,
-        method=options.method,
-        length=options.length,
-        side=options.side,
-        keep=options.keep,
-        fill=options.fill,
-    )
+    return Layout(f"{kind} {f'{rate:g}' if rate else Path(str(getattr(options, kind))).name}", rate, options)
 
 
 Clock = Callable[[Clip, Mapping[str, Features]], Intervals]
 
 
-def read_clock(store: FeatureStore, options: ClockOptions, layout: Layout) -> Clock:
+def read_clock(store: FeatureStore, options: ClockOptions) -> Clock:
     """The function that gives a clip's intervals, from the clip and its features.
 
     Args:
         store: Where the features are.
         options: The export's options.
-        layout: What they ask for.
 
     Raises:
         RunError: If the feature to follow is not in the store, or the file of intervals does not fit.
@@ -115,8 +99,7 @@ def read_clock(store: FeatureStore, options: ClockOptions, layout: Layout) -> Cl
         return lambda clip, _: Intervals(store.get(clip.id, like).times, ()) if store.has(clip.id, like) else _NONE
     if options.intervals is not None:
         return _clock_of_file(store, options.intervals)
-    rate = layout.rate or 0.0
-    return lambda _, features: Intervals(regular_grid(latest_end(features.values()), rate), ())
+    return lambda _, features: Intervals(regular_grid(latest_end(features.values()), options.rate), ())
 
 
 def _clock_of_file(store: FeatureStore, path: Path) -> Clock:

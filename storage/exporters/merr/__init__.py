@@ -15,7 +15,8 @@ missing.json, provenance.json           clips that lack something; where the num
 A feature with a row per frame is averaged over its valid rows. 340 and 399 are epochs of the original checkpoints, not
 sizes. `peak_index` counts frames from 0 and is text, as in the published file. Its keys that somebody has to write
 (`caption`, `visual_prior_list`, `audio_prior_list`) are left out. The rules of the peak and of `pseu_emotion` are in
-`storage.au_rules`; a clip without a face has no keys made of action units. Cheng et al., "Emotion-LLaMA", NeurIPS 2024.
+`storage.vocabulary.action_unit_rules`; a clip without a face has no keys made of action units. Cheng et al.,
+"Emotion-LLaMA", NeurIPS 2024.
 """
 
 from __future__ import annotations

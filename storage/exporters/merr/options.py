@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import field_validator
 
 from configs.errors import RunError
 from configs.plugins import CommaList
 from storage.exporters._shared.exporter import ExportOptions
+from storage.exporters._shared.files import file_name
 from storage.exporters._shared.selection import frame_feature, spec_of
 from storage.exporters.merr.layout import SLOTS, WIDTH
 from storage.records import FeatureSpec
@@ -51,15 +51,8 @@ class MerrOptions(ExportOptions):
     labels: Literal["error", "omit"] = "error"
     text: Literal["error", "omit", "blank"] = "error"
     missing: Literal["error", "omit"] = "error"
-    annotation: str = "MERR_coarse_grained.txt"
+    annotation: Annotated[str, file_name(".txt")] = "MERR_coarse_grained.txt"
     images: CommaList = ("none",)
-
-    @field_validator("annotation")
-    @classmethod
-    def _is_file_name(cls, name: str) -> str:
-        if PurePath(name).name != name or not name.endswith(".txt"):
-            raise ValueError(f"expected a file name that ends in .txt, got {name!r}")
-        return name
 
     @field_validator("images")
     @classmethod

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -14,6 +13,7 @@ from configs.errors import RunError
 from configs.plugins import CommaList, Flag, Pairs
 from storage.clip import CLIP_ID
 from storage.exporters._shared.exporter import ExportOptions
+from storage.exporters._shared.files import file_name
 from storage.exporters._shared.selection import (
     DefaultSplit,
     SelectedFeatures,
@@ -60,7 +60,7 @@ class MertoolsOptions(DefaultSplit, SelectedFeatures, ExportOptions):
     classes: CommaList = WORDS
     val: str = "valence"
     labels: Literal["error", "omit", "none"] = "error"
-    labels_file: str = "label.npz"
+    labels_file: Annotated[str, file_name(".npz")] = "label.npz"
     splits: Pairs = ()
     missing: Literal["error", "omit", "zeros"] = "error"
     reader: Literal["later", "mer2023"] = "later"
@@ -74,13 +74,6 @@ class MertoolsOptions(DefaultSplit, SelectedFeatures, ExportOptions):
         if unknown:
             raise ValueError(f"expected utt, fra or both, got {unknown[0]!r}")
         return levels
-
-    @field_validator("labels_file")
-    @classmethod
-    def _is_file_name(cls, name: str) -> str:
-        if PurePath(name).name != name or not name.endswith(".npz"):
-            raise ValueError(f"expected a file name that ends in .npz, got {name!r}")
-        return name
 
     @field_validator("classes")
     @classmethod

@@ -74,9 +74,9 @@ def test_mertools_own_readers_take_the_export(mertools, monkeypatch):
         return [module.func_read_one_feat((str(mertools / "features" / stem), clip.id, None, None)) for clip in CLIPS]
 
     utterance, audio, frames = read("mae-UTT"), read("chinese-hubert-large-FRA"), read("mae-FRA")
-    for clip, mean, heard in zip(CLIPS, utterance, audio, strict=True):
+    for clip, mean, of_audio in zip(CLIPS, utterance, audio, strict=True):
         assert mean.tobytes() == read_later(mertools / f"features/mae-UTT/{clip.id}.npy").tobytes()
-        assert heard.tobytes() == read_later(mertools / f"features/chinese-hubert-large-FRA/{clip.id}.npy").tobytes()
+        assert of_audio.tobytes() == read_later(mertools / f"features/chinese-hubert-large-FRA/{clip.id}.npy").tobytes()
     ours = [mapped(rows, len(shown)) for rows, shown in zip(audio, frames, strict=True)]
     theirs, _, _ = module.align_to_text(list(audio), list(frames), list(frames))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
