@@ -25,6 +25,7 @@ from storage.clip import Clip
 
 FEW_CLIPS = 8
 _WORKER_BYTES = 6 << 30
+CONNECT_SECONDS = 10
 
 
 class WorkerLostError(Exception):
@@ -254,7 +255,7 @@ def _client(address: str) -> Iterator[Any]:
     from distributed import Client
 
     try:
-        client: Any = Client(address, timeout="10s")
+        client: Any = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise RunError(f"{address}: no Dask scheduler answers there ({error})") from error
     with client:

@@ -9,15 +9,15 @@ import time
 
 import pytest
 
+from flows import engine
 from tests.flows.conftest import TINY
 from tests.flows.stores import assert_equal
 from tests.media import write_clip
 
 
-@pytest.mark.parametrize(
-    "networks", [[], pytest.param(["hubert", "videomae", "action_units"], marks=pytest.mark.slow)], ids=len
-)
-def test_all_engines_give_the_same_bytes(merflow, command, tmp_path, networks):
+@pytest.mark.slow
+@pytest.mark.parametrize("networks", [[], ["hubert", "videomae", "action_units"]], ids=len)
+def test_all_engines_give_the_same_bytes_of_faces_and_networks(merflow, command, tmp_path, networks):
     (tmp_path / "clips").mkdir()
     for i in range(4):
         write_clip(tmp_path / "clips" / f"clip_{i}.mp4", seconds=0.6 + i / 10)
@@ -71,7 +71,8 @@ class scheduler:  # noqa: N801  # reads as a function
             process.wait(30)
 
 
-def test_a_scheduler_that_is_not_there(merflow, many, manifest, tmp_path):
+def test_a_scheduler_that_is_not_there(merflow, many, manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 1)
     done = merflow(
         "run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "tcp://127.0.0.1:9", expect=2
     )

@@ -62,18 +62,22 @@ def start(run, environment, server=None):
     return run
 
 
-def test_one_prefect_server_of_its_own_and_none_left(many, manifest, fresh_home, environment, tmp_path):
+def test_a_run_on_dask_has_one_prefect_server_leaves_none_and_gives_the_bytes_of_one_process(
+    merflow, many, manifest, fresh_home, environment, tmp_path
+):
     own = environment | {"MERFLOW_HOME": str(fresh_home)}
     run = start(["run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "dask", "--workers", "2"], own)
     most = 0
     while run.poll() is None:
         most = max(most, len(servers_of(fresh_home)))
-        time.sleep(0.1)
+        time.sleep(0.4)
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert most == 1
     assert servers_of(fresh_home) == []
     assert processes(str(tmp_path)) == []
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "local", "--engine", "local")
+    assert assert_equal(tmp_path / "local", tmp_path / "s") == 80
 
 
 def servers_of(home) -> list[int]:

@@ -147,18 +147,16 @@ def test_a_pickled_data_set_carries_no_open_file_and_reads_the_same(store):
     assert again[0]["values"]["gemaps"].numpy().tobytes() == first["values"]["gemaps"].numpy().tobytes()
 
 
-def in_fresh_process(work, *arguments):
+@pytest.fixture(scope="module")
+def in_fresh_process():
     """Call a function in a new process: a fork of this one would inherit what other tests left running in it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
+        yield lambda work, *arguments: pool.submit(work, *arguments).result()
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_workers_give_what_one_process_gives(store, context):
-    if context == "fork":
-        in_fresh_process(check_workers, store.path, context)
-    else:
-        check_workers(store.path, context)
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_give_what_one_process_gives(store, in_fresh_process, context):
+    in_fresh_process(check_workers, store.path, context)
 
 
 def check_workers(path, context):
@@ -176,7 +174,7 @@ def check_workers(path, context):
         assert torch.equal(batch["label"], expected["label"])
 
 
-def test_a_stream_gives_every_clip_once_over_ranks_and_workers(store):
+def test_a_stream_gives_every_clip_once_over_ranks_and_workers(store, in_fresh_process):
     in_fresh_process(check_streams, store.path)
 
 
