@@ -21,6 +21,10 @@ class Clip:
         audio: Path of the audio; often the same file as `video`.
         start: Seconds into the media where the clip starts; None means from the beginning.
         end: Seconds into the media where the clip ends; None means to the end.
+        audio_track: 0-based audio track to use; None means FFmpeg's choice: the default one, then the one with most
+            channels.
+        video_track: 0-based video track to use, cover art not counted; None means FFmpeg's choice: the default one,
+            then the largest.
         audio_channel: 0-based channel to use; None means FFmpeg's standard down-mix to mono.
         crop: Part of the frame to use as fractions (left, top, right, bottom) of the upright frame.
         split: Corpus split such as `train`; None if the corpus has none.
@@ -42,6 +46,8 @@ class Clip:
     audio: str | None = None
     start: float | None = None
     end: float | None = None
+    audio_track: int | None = None
+    video_track: int | None = None
     audio_channel: int | None = None
     crop: tuple[float, float, float, float] | None = None
     split: str | None = None
@@ -73,4 +79,6 @@ class Clip:
             media: SHA-256 of every media file's bytes by `video` and `audio`.
         """
         parts = [dict(media), self.start, self.end, self.audio_channel, self.crop, self.text]
-        return replace(self, fingerprint=digest_of(parts))
+        tracks = [self.audio_track, self.video_track]
+        # Fingerprints of clips without chosen tracks stay what they were.
+        return replace(self, fingerprint=digest_of(parts if tracks == [None, None] else [*parts, tracks]))

@@ -30,6 +30,7 @@ REASONS: dict[str, Reason] = {
     "undecodable": Reason("FFmpeg cannot open or decode the media"),
     "truncated": Reason("the media ends well before the duration its container declares"),
     "no_audio": Reason("the clip has no audio stream"),
+    "no_track": Reason("the media has fewer tracks than `audio_track` or `video_track` asks for"),
     "no_channel": Reason("the audio has fewer channels than `audio_channel` asks for"),
     "audio_gap": Reason("the audio has a hole: its samples do not cover its timestamps"),
     "no_video": Reason("the clip has no video stream"),

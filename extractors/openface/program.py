@@ -18,6 +18,7 @@ import av
 
 from configs.errors import RunError
 from extractors.core.media.clip_media import Media
+from extractors.core.media.orientation import Display
 from storage.errors import ClipError
 
 _GRACE = 5.0  # seconds between asking a program to end and making it
@@ -97,8 +98,8 @@ def clip_file(media: Media, scratch: Path) -> Path:
     """
     clip, source = media.clip, media.video_path
     media.frame_times()  # raises what is wrong with the clip
-    turned = round(next(media.frames()).decoded.rotation / 90) % 4
-    if source is None or clip.start or clip.end is not None or clip.crop is not None or turned:
+    is_stored = next(media.frames()).display == Display(clip.crop)
+    if source is None or clip.start or clip.end is not None or clip.crop is not None or not is_stored:
         return _write_frames(media, scratch / "clip.avi")
     return Path(shutil.copyfile(source, scratch / f"clip{source.suffix}"))
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
 
-from extractors.core.media.demuxing import clip_length, declared_end, truncation
+from extractors.core.media.resampler import AUDIO_RATE, Resampler
 from storage.clip import Clip
 from storage.errors import ClipError
 
-AUDIO_RATE = 16_000
+SHORTEST_HOLE = Fraction(1, 100)  # seconds; steps of a container's clock are shorter
+LONGEST_HOLE = Fraction(1, 2)
+MOST_DRIFT = Fraction(1, 10)  # seconds by which samples and timestamps may differ in the end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +28,13 @@ class Audio:
         samples: (N,) float32, mono, about -1..1.
         rate: Samples per second.
         start: Seconds from the clip's start to the first sample.
+        holes: (K, 2) seconds from the clip's start of what the file lacks: silence stands there.
     """
 
     samples: npt.NDArray[np.float32]
     rate: int
     start: float
+    holes: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
 
     @property
     def end(self) -> float:
@@ -41,64 +45,121 @@ class Audio:
 class AudioTrack:
     """Collects one audio stream as 16 kHz mono.
 
-    The samples are those that `ffmpeg -ac 1 -ar 16000 -c:a pcm_s16le` writes and that every reference script reads:
-    FFmpeg's standard down-mix and resampler, rounded to 16 bits. (In floating point the same down-mix is louder by
-    up to 1.41 and exceeds 1.)
+    The samples of a whole file are those that `ffmpeg -ac 1 -ar 16000 -c:a pcm_s16le` writes and that every reference
+    script reads: FFmpeg's standard down-mix and resampler, rounded to 16 bits. (In floating point the same down-mix is
+    louder by up to 1.41 and exceeds 1.) Those of a segment are what `-af atrim=start=S:end=E` before it gives. Where
+    packets are missing, silence of their length stands in.
 
     Args:
-        container: Where the stream is.
         clip: Which segment and which channel are wanted.
+        name: The file's name, for messages.
     """
 
-    def __init__(self, container: InputContainer, clip: Clip) -> None:
-        self.stream = container.streams.audio[0] if container.streams.audio else None
-        self._name = Path(container.name).name
-        self._clip = clip
+    def __init__(self, clip: Clip, name: str) -> None:
+        self._clip, self._name = clip, name
+        self._start = Fraction(clip.start or 0.0)
+        self._end = None if clip.end is None else Fraction(clip.end)
+        self._source = _Source()
         self._chunks: list[npt.NDArray[np.float32]] = []
-        self._resampler: av.AudioResampler | None = None
-        self._first = 0.0
-        self.end = 0.0
-        declared = math.inf if self.stream is None else declared_end(container, self.stream, clip)
-        self._declared = min(declared, clip_length(clip))
+        self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of sound before each, and its length
+        self._held: tuple[av.AudioFrame, Fraction] | None = None
+        self._first: Fraction | None = None
+        self._length = self._silence = Fraction(0)
+        self.end = Fraction(0)
 
-    def add(self, frame: av.AudioFrame, time: float) -> None:
-        """Resample one decoded frame.
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end of the clip's segment was reached."""
+        return self._end is not None and self.end >= self._end
+
+    def add(self, frame: av.AudioFrame, time: Fraction) -> None:
+        """Take in one decoded frame.
+
+        The last one is held back until the next one comes or the stream ends: a part of it may be padding.
 
         Args:
             frame: The frame.
-            time: Seconds from the clip's start at which it starts.
-        """
-        if self._resampler is None:
-            layout = "mono" if self._clip.audio_channel is None else frame.layout.name
-            self._resampler = av.AudioResampler(format="s16p", layout=layout, rate=AUDIO_RATE)
-            self._first = time
-        self.end = time + frame.samples / frame.sample_rate
-        self._keep(self._resampler.resample(frame))
-
-    def finish(self) -> tuple[npt.NDArray[np.float32], float]:
-        """Samples and the time of the first one, cut to the segment and to what the container declares.
-
-        Encoders pad their last packet; samples past the declared end are that padding.
+            time: Seconds from the file's start at which it starts.
 
         Raises:
-            ClipError: `no_audio`, `audio_gap` or `truncated`.
+            ClipError: `no_channel` or `audio_gap`.
         """
-        if self._resampler is None:
-            raise ClipError("no_audio", f"{self._name}: no audio stream", stage="open")
-        self._keep(self._resampler.resample(None))
-        samples = np.concatenate(self._chunks)
-        covered = self.end - self._first
-        if abs(covered - samples.size / AUDIO_RATE) > 0.1:
-            message = f"{self._name}: {samples.size / AUDIO_RATE:.2f} s of samples for {covered:.2f} s of timestamps"
+        if self._held is not None:
+            self._take(*self._held)
+        self._held = frame, time
+        self.end = time + Fraction(frame.samples, frame.sample_rate)
+
+    def _take(self, frame: av.AudioFrame, time: Fraction) -> None:
+        """Keep what of a frame lies inside the clip."""
+        rate = frame.sample_rate
+        position = self._source.place(frame, time)
+        self.end = Fraction(position + frame.samples, rate)
+        first = 0 if self._clip.start is None else max(0, _rounded(self._start * rate) - position)
+        last = frame.samples if self._end is None else min(frame.samples, _rounded(self._end * rate) - position)
+        if first >= last:
+            return
+        begin = Fraction(position + first, rate)
+        self._note_hole(begin)
+        self._first = begin if self._first is None else self._first
+        self._length += Fraction(last - first, rate)
+        if self._source.has_changed(frame):
+            self._source.rebuild(frame, self._clip.audio_channel)
+        self._keep(self._source.resample(_cut(frame, first, last)))
+
+    def _note_hole(self, begin: Fraction) -> None:
+        """Look whether samples are missing before the next ones, by the container's clock."""
+        expected = (begin if self._first is None else self._first) + self._length + self._silence
+        hole = begin - expected
+        if hole < SHORTEST_HOLE or self._source.step < SHORTEST_HOLE:
+            return
+        if hole > LONGEST_HOLE:
+            message = f"{self._name}: {float(hole):.2f} s of sound are missing at {float(expected):.2f} s"
             raise ClipError("audio_gap", message, stage="decode")
-        early = truncation(f"{self._name}: audio ends at", self.end, self._declared)
-        if early is not None:
-            raise early
-        skip = max(0, math.ceil(-self._first * AUDIO_RATE - 1e-6))
-        start = self._first + skip / AUDIO_RATE
-        room = self._declared - start
-        stop = samples.size if math.isinf(room) else skip + max(0, round(room * AUDIO_RATE))
-        return np.ascontiguousarray(samples[skip:stop]), start
+        self._holes.append((self._length, hole))
+        self._silence += hole
+
+    def finish(self, stored_end: Fraction | None = None) -> Audio:
+        """The audio, with silence for what is missing.
+
+        Args:
+            stored_end: Seconds from the file's start after which the last frame is padding; None if nothing says so.
+
+        Raises:
+            ClipError: `no_audio`, `no_channel` or `audio_gap`.
+        """
+        if self._held is not None:
+            frame, time = self._held
+            kept = frame.samples if stored_end is None else _rounded((stored_end - time) * frame.sample_rate)
+            self._take(_cut(frame, 0, kept) if 0 < kept < frame.samples else frame, time)
+        if self._first is None:
+            where = "" if self._end is None else f" between {float(self._start):g} and {float(self._end):g} s"
+            raise ClipError("no_audio", f"{self._name}: its audio stream holds no sound{where}", stage="decode")
+        self._keep(self._source.flush())
+        drift = self.end_of_sound - (self._first + self._length + self._silence)
+        if abs(drift) > MOST_DRIFT:
+            message = f"{self._name}: sound and its timestamps differ by {float(drift):.2f} s in the end"
+            raise ClipError("audio_gap", message, stage="decode")
+        samples, holes = self._with_silence(np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32))
+        start = self._first - self._start
+        return Audio(samples, AUDIO_RATE, float(start), holes + float(start))
+
+    @property
+    def end_of_sound(self) -> Fraction:
+        """Seconds from the file's start to the end of what was kept."""
+        return self.end if self._end is None else min(self.end, self._end)
+
+    def _with_silence(
+        self, samples: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        """Samples with zeros where holes are, and the holes in seconds from the first sample."""
+        parts, holes, done, added = [], [], 0, 0
+        for before, length in self._holes:
+            at, zeros = _rounded(before * AUDIO_RATE), _rounded(length * AUDIO_RATE)
+            parts += [samples[done:at], np.zeros(zeros, np.float32)]
+            holes.append(((at + added) / AUDIO_RATE, (at + added + zeros) / AUDIO_RATE))
+            done, added = at, added + zeros
+        whole = np.concatenate([*parts, samples[done:]]) if parts else samples
+        return np.ascontiguousarray(whole), np.array(holes, np.float64).reshape(-1, 2)
 
     def _keep(self, frames: list[av.AudioFrame]) -> None:
         channel = self._clip.audio_channel or 0
@@ -109,10 +170,77 @@ class AudioTrack:
                 raise ClipError("no_channel", message, stage="decode")
             self._chunks.append(planes[channel].astype(np.float32) / 32_768)
 
-    def finish_or_error(self) -> Audio | ClipError:
-        """The audio, or why there is none, to be raised when it is asked for."""
-        try:
-            samples, start = self.finish()
-        except ClipError as error:
-            return error
-        return Audio(samples, AUDIO_RATE, start)
+
+class _Source:
+    """The decoded stream: where its frames lie on the sample clock, and the resampler for its present form."""
+
+    def __init__(self) -> None:
+        self._form: tuple[str, str, int] | None = None
+        self._resampler: Resampler | None = None
+        self._next: int | None = None
+        self._rate = 0
+        self.step = Fraction(0)
+
+    def place(self, frame: av.AudioFrame, time: Fraction) -> int:
+        """Samples from the file's start to the frame, by FFmpeg's rule.
+
+        A time that is rounded to steps longer than a sample leaves a choice: then the frame follows the one before.
+
+        Args:
+            frame: The frame.
+            time: Seconds from the file's start.
+        """
+        rate, tick = frame.sample_rate, frame.time_base or Fraction(0)
+        if rate != self._rate:
+            self._next, self._rate = None, rate
+        position, before = _rounded(time * rate), self._next
+        if before is not None and tick * rate > 1:
+            low, high = floor((time - tick / 2) * rate), ceil((time + tick / 2) * rate)
+            if 2 * low - high <= before <= 2 * high - low:
+                position = min(max(before, low), high)
+        self.step = Fraction(0) if before is None else Fraction(position - before, rate)
+        self._next = position + frame.samples
+        return position
+
+    def has_changed(self, frame: av.AudioFrame) -> bool:
+        """Whether the stream's rate, channels or sample format are others than before."""
+        return self._form != _form(frame)
+
+    def rebuild(self, frame: av.AudioFrame, channel: int | None) -> None:
+        """Begin with a new resampler; what the one before still holds (a millisecond) is lost, as in FFmpeg.
+
+        Args:
+            frame: The first frame of the new form.
+            channel: The channel that is wanted; None for the down-mix.
+        """
+        self._form = _form(frame)
+        self._resampler = Resampler(frame, down_mix=channel is None)
+
+    def resample(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The frame at 16 kHz, as far as the resampler gives it already."""
+        return [] if self._resampler is None else self._resampler.resample(frame)
+
+    def flush(self) -> list[av.AudioFrame]:
+        """What the resampler still holds."""
+        return [] if self._resampler is None else self._resampler.resample(None)
+
+
+def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _cut(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
+    """Some samples of a frame."""
+    if (first, last) == (0, frame.samples):
+        return frame
+    samples: npt.NDArray[Any] = frame.to_ndarray()
+    width = 1 if frame.format.is_planar else len(frame.layout.channels)
+    kept = np.ascontiguousarray(samples[:, first * width : last * width])
+    part = av.AudioFrame.from_ndarray(kept, frame.format.name, frame.layout.name)
+    part.sample_rate, part.time_base = frame.sample_rate, frame.time_base
+    return part
+
+
+def _rounded(value: Fraction) -> int:
+    """The nearest whole number, halves away from zero as FFmpeg rounds."""
+    return int(value + Fraction(1, 2)) if value >= 0 else -int(-value + Fraction(1, 2))

@@ -1,6 +1,8 @@
 """One clip, decoded once; all its times are seconds from its start.
 
-Every distinct file of a clip is opened once; audio and frames come out of the same pass over its packets.
+A clip that is a whole file opens it once; audio and frames come out of the same pass over its packets. A segment's
+audio and frames are read by a pass each: samples are exact only if decoding begins at the file's start, frames are
+sought.
 Time 0 is where the container's presentation starts (or `clip.start` after it). A track that starts later keeps
 its own offset, so features of all tracks align in seconds. Timestamps are the container's, never a nominal
 frame rate's.
@@ -11,27 +13,28 @@ keeps none and is decoded again by each reader that asks; `Media.video_passes` c
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.media.audio import Audio, AudioTrack
-from extractors.core.media.demuxing import (
-    check_container,
-    check_times,
-    clip_length,
-    declared_end,
-    frame_stream,
-    open_media,
-    walk,
+from extractors.core.media.audio import Audio
+from extractors.core.media.frames import Frame
+from extractors.core.media.reading import (
+    NO_PICTURES,
+    NO_SOUND,
+    Flags,
+    Pictures,
+    Sound,
+    read_pictures,
+    read_sound,
+    read_whole,
 )
-from extractors.core.media.frames import Frame, FrameTrack
+from extractors.core.media.video import VideoReading
 from storage.clip import Clip
 from storage.errors import ClipError
 from storage.records import Failure, Features
@@ -73,11 +76,7 @@ class Media:
         self._budget = frame_cache_bytes
         self._audio_path = root / clip.audio if audio and clip.audio else None
         self._video_path = root / clip.video if video and clip.video else None
-        self._audio: Audio | ClipError = ClipError("no_audio", "the manifest names no audio", stage="open")
-        self._times: npt.NDArray[np.float64] | ClipError = ClipError(
-            "no_video", "the manifest names no video", stage="open"
-        )
-        self._decoded: list[av.VideoFrame] | None = None
+        self._sound, self._pictures = NO_SOUND, NO_PICTURES
         self._results: dict[object, object] = {}
         self._features: dict[str, Features | Failure] = {}
         self._lock = threading.RLock()
@@ -87,14 +86,18 @@ class Media:
 
         Errors are stored and raised when that track is read.
         """
+        is_segment = self.clip.start is not None or self.clip.end is not None
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
-            try:
-                self._decode_file(path)
-            except ClipError as error:
-                if path == self._audio_path:
-                    self._audio = error
-                if path == self._video_path:
-                    self._times = error
+            sound, pictures = path == self._audio_path, path == self._video_path
+            self.video_passes += pictures
+            self.files_opened += (sound + pictures) if is_segment else 1
+            if is_segment:
+                heard = read_sound(path, self.clip) if sound else NO_SOUND
+                seen = read_pictures(path, self.clip, self._budget) if pictures else NO_PICTURES
+            else:
+                heard, seen = read_whole(path, self.clip, sound=sound, pictures=pictures, budget=self._budget)
+            self._sound = heard if sound else self._sound
+            self._pictures = seen if pictures else self._pictures
 
     def audio(self) -> Audio:
         """The clip's audio at 16 kHz, mono.
@@ -102,9 +105,17 @@ class Media:
         Raises:
             ClipError: `no_audio`, or why the file could not be read.
         """
-        if isinstance(self._audio, ClipError):
-            raise self._audio
-        return self._audio
+        if isinstance(self._sound.audio, ClipError):
+            raise self._sound.audio
+        return self._sound.audio
+
+    def flags(self, modality: Literal["audio", "video", "text"]) -> Flags:
+        """What is unusual about the clip's sound or pictures, such as `{"holes": 2, "hole_seconds": 0.08}`.
+
+        Args:
+            modality: Which of them; a text has none.
+        """
+        return {"audio": self._sound.flags, "video": self._pictures.flags}.get(modality, {})
 
     @property
     def video_path(self) -> Path | None:
@@ -117,9 +128,9 @@ class Media:
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
-        if isinstance(self._times, ClipError):
-            raise self._times
-        return self._times
+        if isinstance(self._pictures.times, ClipError):
+            raise self._pictures.times
+        return self._pictures.times
 
     def frames(self) -> Iterator[Frame]:
         """The clip's frames in order of presentation.
@@ -128,9 +139,9 @@ class Media:
             ClipError: `no_video`, or why the file could not be read.
         """
         times = self.frame_times()
-        decoded = self._decode_again() if self._decoded is None else self._decoded
+        decoded = self._decode_again() if self._pictures.kept is None else self._pictures.kept
         for index, (frame, (start, end)) in enumerate(zip(decoded, times, strict=True)):
-            yield Frame(index, float(start), float(end), frame, self.clip.crop)
+            yield Frame(index, float(start), float(end), frame, self._pictures.display)
 
     def once(self, key: object, make: Callable[[], ResultT]) -> ResultT:
         """Compute something of this clip that several extractors need, such as a network's outputs, only once.
@@ -175,45 +186,21 @@ class Media:
     @property
     def kept_bytes(self) -> int:
         """Bytes of decoded frames, and of units prepared for networks, held in memory."""
-        return self.prepared_bytes + sum(plane.buffer_size for frame in self._decoded or () for plane in frame.planes)
+        frames = self._pictures.kept or ()
+        return self.prepared_bytes + sum(plane.buffer_size for frame in frames for plane in frame.planes)
 
     def close(self) -> None:
         """Free the decoded data."""
-        self._decoded = None
+        closed = ClipError("undecodable", "the clip's media was already closed")
+        self._sound, self._pictures = Sound(closed), Pictures(closed)
         self._results.clear()
         self._features.clear()
-        self._audio = self._times = ClipError("undecodable", "the clip's media was already closed")
-
-    def _decode_file(self, path: Path) -> None:
-        with open_media(path) as container:
-            self.files_opened += 1
-            audio = AudioTrack(container, self.clip) if path == self._audio_path else None
-            stream = frame_stream(container) if path == self._video_path else None
-            frames = FrameTrack(self._budget)
-            for frame, time in walk(container, self.clip, stream, audio.stream if audio else None):
-                if isinstance(frame, av.VideoFrame):
-                    frames.add(frame, time)
-                elif audio is not None:
-                    audio.add(frame, time)
-            if audio is not None:
-                self._audio = audio.finish_or_error()
-            if stream is not None:
-                self.video_passes += 1
-                end = declared_end(container, stream, self.clip)
-                declared = end if math.isinf(end) else min(end, clip_length(self.clip))
-                self._times = check_times(frames.times(self.clip), declared, path)
-                self._decoded = frames.kept
-            elif path == self._video_path:
-                self._times = ClipError("no_video", f"{path.name}: no video stream", stage="open")
-            decoded = [s for s in (stream, audio.stream if audio else None) if s is not None]
-            check_container(container, decoded, max(frames.end, audio.end if audio else 0.0), self.clip)
 
     def _decode_again(self) -> Iterator[av.VideoFrame]:
         if self._video_path is None:
             return
         self.video_passes += 1
-        with open_media(self._video_path) as container:
-            self.files_opened += 1
-            for frame, _ in walk(container, self.clip, frame_stream(container), None):
-                if isinstance(frame, av.VideoFrame):
-                    yield frame
+        reading = VideoReading(self._video_path, self.clip)
+        for frame, _ in reading.frames():
+            yield frame
+        self.files_opened += reading.files_opened

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from extractors.core.media.crops import FACE_EXPAND, crop_face
-from extractors.core.media.demuxing import frame_stream, open_media, walk
 from extractors.core.media.frames import Frame
+from extractors.core.media.video import VideoReading
 from storage.clip import Clip
 from storage.errors import ClipError
 
@@ -34,13 +33,9 @@ class MediaFrameReader:
         """
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
-        with open_media(root / clip.video) as container:
-            stream = frame_stream(container)
-            if stream is None:
-                raise ClipError("no_video", f"{Path(clip.video).name}: no video stream", stage="open")
-            for index, (decoded, time) in enumerate(walk(container, clip, stream, None)):
-                if isinstance(decoded, av.VideoFrame):
-                    yield Frame(index, time, time, decoded, clip.crop).rgb()
+        reading = VideoReading(root / clip.video, clip)
+        for index, (decoded, time) in enumerate(reading.frames()):
+            yield Frame(index, float(time), float(time), decoded, reading.display).rgb()
 
     def face(self, frame: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
         """The (size, size, 3) square around a face, 1.2 times as large as its box, cut out of a frame.

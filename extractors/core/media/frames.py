@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.media.demuxing import clip_length
+from extractors.core.media.orientation import Display
 from storage.clip import Clip
+
+_HDR_CURVES = {16, 18}  # SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), ITU-T H.273 table 3
+_USUAL_SECONDS = Fraction(1, 25)  # of a lone frame whose container does not say how long it is shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,55 +25,44 @@ class Frame:
     start: float
     end: float
     decoded: av.VideoFrame
-    crop: tuple[float, float, float, float] | None = None
+    display: Display = field(default_factory=Display)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the upright, cropped frame, without making its pixels."""
-        width, height = self.decoded.width, self.decoded.height
-        if round(self.decoded.rotation / 90) % 2:
-            width, height = height, width
-        left, top, right, bottom = self.crop or (0.0, 0.0, 1.0, 1.0)
-        return round(right * width) - round(left * width), round(bottom * height) - round(top * height)
+        return self.display.size(self.decoded.width, self.decoded.height)
 
     def rgb(self, short_side: int | None = None) -> npt.NDArray[np.uint8]:
-        """The upright frame as (height, width, 3) uint8 RGB.
+        """The upright frame as (height, width, 3) uint8 RGB with square pixels.
 
         Args:
             short_side: Scale down (area average) so that the frame's short side is at most this.
         """
-        width, height = self.decoded.width, self.decoded.height
-        scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
-        pixels = self.decoded.to_ndarray(
-            format="rgb24", interpolation="AREA", width=round(width * scale), height=round(height * scale)
-        )
-        upright = np.rot90(pixels, round(self.decoded.rotation / 90) % 4)
-        if self.crop is not None:
-            left, top, right, bottom = self.crop
-            h, w = upright.shape[:2]
-            upright = upright[round(top * h) : round(bottom * h), round(left * w) : round(right * w)]
-        return np.ascontiguousarray(upright)
+        # FFmpeg changes the colour space only: its scalers give other pixels from version to version.
+        pixels: npt.NDArray[Any] = self.decoded.to_ndarray(format="rgb24")
+        return self.display.show(pixels, short_side)
 
 
 class FrameTrack:
     """Frames of one pass: always their times, and themselves while they fit in the memory bound.
 
     Args:
+        clip: The clip.
         budget: Most bytes of decoded frames to keep.
 
     Attributes:
         kept: The frames; None if they do not fit.
-        end: Seconds at which the last one starts.
+        flags: How many frames are interlaced, and how many have a transfer curve for high dynamic range.
     """
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, clip: Clip, budget: int) -> None:
         self.kept: list[av.VideoFrame] | None = []
-        self._room = budget
-        self._starts: list[float] = []
-        self._last = 0.0
-        self.end = 0.0
+        self._clip, self._room = clip, budget
+        self._starts: list[Fraction] = []
+        self._last = Fraction(0)
+        self.flags: dict[str, int] = {"interlaced": 0, "hdr": 0}
 
-    def add(self, frame: av.VideoFrame, time: float) -> None:
+    def add(self, frame: av.VideoFrame, time: Fraction) -> None:
         """Take in one frame.
 
         Args:
@@ -76,18 +70,22 @@ class FrameTrack:
             time: Seconds from the clip's start at which it is shown.
         """
         self._starts.append(time)
-        self.end = time
-        self._last = float((frame.duration or 0) * (frame.time_base or 0))
+        self._last = (frame.duration or 0) * (frame.time_base or Fraction(0))
+        self.flags["interlaced"] += bool(frame.interlaced_frame)
+        self.flags["hdr"] += frame.color_trc in _HDR_CURVES
         self._room -= sum(p.buffer_size for p in frame.planes)
         if self._room < 0:
             self.kept = None
         if self.kept is not None:
             self.kept.append(frame)
 
-    def times(self, clip: Clip) -> npt.NDArray[np.float64]:
+    def times(self) -> npt.NDArray[np.float64]:
         """(T, 2) seconds from the clip's start in which each frame is shown."""
-        starts = np.array(self._starts, dtype=np.float64)
-        usual = float(np.median(np.diff(starts))) if starts.size > 1 else 0.04
-        ends = np.append(starts[1:], starts[-1:] + (self._last or usual))
-        ends = np.minimum(ends, clip_length(clip))
-        return np.stack([starts, ends], axis=1).reshape(-1, 2)
+        if not self._starts:
+            return np.empty((0, 2))
+        steps = sorted(b - a for a, b in zip(self._starts, self._starts[1:], strict=False))
+        usual = steps[len(steps) // 2] if steps else _USUAL_SECONDS
+        ends = [*self._starts[1:], self._starts[-1] + (self._last or usual)]
+        if self._clip.end is not None:
+            ends[-1] = min(ends[-1], Fraction(self._clip.end) - Fraction(self._clip.start or 0.0))
+        return np.array([[float(a), float(b)] for a, b in zip(self._starts, ends, strict=True)])
