@@ -6,7 +6,6 @@ One row per clip by both published rules, `documented` and `mer_factory`;
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -81,8 +80,7 @@ class AuPeak(Extractor[AuPeakOptions]):
         """The feature with the action units."""
         return (self.options.of,)
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """One row per clip; engine, and whether it is synthetic, as of the feature that it is made from.
 
         Raises:
@@ -104,7 +102,6 @@ class AuPeak(Extractor[AuPeakOptions]):
             recipe={"distance": self.options.distance},
             source=source.source,
             synthetic=source.synthetic,
-            inputs=self.input_digests,
         )
 
     def load(self, device: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -79,8 +78,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         """The feature that tells the peak."""
         return (self.options.peak_of,) if self.options.frame == "peak" else ()
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Width comes from timm's `config.json`.
 
         Raises:

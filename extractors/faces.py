@@ -5,7 +5,6 @@ Stored, so that nothing that is extracted later has to detect again. Rules: `ext
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -50,8 +49,7 @@ class FacesExtractor(Extractor[Faces]):
         """The detector's weights; None if it loads none."""
         return detector_weights(self.options)
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Nine columns, one row per frame.
 
         Raises:

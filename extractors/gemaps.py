@@ -66,11 +66,11 @@ class Gemaps(Extractor[GemapsOptions]):
 
     name = "gemaps"
     Options = GemapsOptions
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "opensmile")
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "openSMILE: audEERING research licence, non-commercial"
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Columns are openSMILE's own feature names."""
         import opensmile
 

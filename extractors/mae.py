@@ -8,7 +8,6 @@ features are called `mae_340`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -64,8 +63,7 @@ class MAE(FrameNetwork[MAEOptions]):
         "image_std": IMAGENET[1],
     }
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Width comes from `config.json` or the `.pth` file.
 
         Raises:

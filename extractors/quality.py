@@ -6,7 +6,6 @@ One row per clip, always valid and finite. The flags describe; no clip is droppe
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -63,6 +62,7 @@ class Quality(Extractor[QualityOptions]):
 
     name = "quality"
     Options = QualityOptions
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "pillow", "scipy")
     modality: ClassVar[Literal["video"]] = "video"
 
     @property
@@ -70,8 +70,7 @@ class Quality(Extractor[QualityOptions]):
         """The faces."""
         return (FACES,)
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Twelve columns, one row per clip.
 
         Raises:
@@ -86,7 +85,6 @@ class Quality(Extractor[QualityOptions]):
             columns=tuple(_COLUMNS),
             units=tuple(_COLUMNS.values()),
             recipe=settings,
-            inputs=self.input_digests,
             source="merflow",
         )
 

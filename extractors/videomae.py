@@ -8,7 +8,6 @@ arXiv:2401.03429), `eight_pairs` that of MERR's `maeV` scripts (Cheng et al., "E
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -87,8 +86,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
         "image_std": IMAGENET[1],
     }
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Width comes from `config.json` or the `.pth` file; hop and window vary with the clip's length.
 
         Raises:

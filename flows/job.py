@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -11,7 +11,7 @@ from configs.plugins import Section
 from storage.clip import Clip
 from storage.records import FeatureSpec, Shard
 
-VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "h5py")
+VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "pillow", "scipy", "h5py")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class ShardReport:
         clips: Clips in it.
         failed_clips: Clips that failed for at least one feature.
         outcomes: How many (clip, feature) pairs were `stored`, `failed`, `skipped`, or found `already` stored.
+        flags: How many clips had what unusual media, by the flags' names.
         seconds: Wall seconds by stage: `decode`, `write`, each feature's name, and its parts as `feature.part`.
         decoded_again: Passes over frames beyond the first, of clips whose frames do not fit in memory.
     """
@@ -91,6 +92,7 @@ class ShardReport:
     clips: int
     failed_clips: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     decoded_again: int = 0
 
@@ -98,6 +100,10 @@ class ShardReport:
 OnClip = Callable[[Clip, bool], None]
 
 
-def versions() -> dict[str, str]:
-    """Versions of the libraries that can change a number, for the shard file."""
-    return {name: version(name) for name in VERSIONS}
+def versions(names: Sequence[str] = VERSIONS) -> dict[str, str]:
+    """Versions of libraries, for the shard file.
+
+    Args:
+        names: Names of packages; default all that can change a number.
+    """
+    return {name: version(name) for name in names}

@@ -70,8 +70,8 @@ def run_shards(config: Cluster, plan: Plan, context: RunContext, store: FeatureS
         store: The store; its manifest says which clips there are.
 
     Returns:
-        `outcomes` (pairs by state), `seconds` (wall seconds by stage, summed over workers), `errors` (one line per
-        shard that could not be finished).
+        `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
+        summed over workers), `errors` (one line per shard that could not be finished).
     """
 
     @flow(
@@ -96,6 +96,7 @@ class _Extraction:
         self.progress = current_progress()
         self.outcomes: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
         self.decoded_again = 0
         self.errors: list[str] = []
 
@@ -106,7 +107,7 @@ class _Extraction:
             unfinished = self._run_all(engine, self.plan.jobs(self.store.clips(), self.context, size))
             self._retry_clips_individually(engine, unfinished)
         counted = {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds)}
-        return counted | {"decoded_again": self.decoded_again, "errors": self.errors}
+        return counted | {"flags": dict(self.flags), "decoded_again": self.decoded_again, "errors": self.errors}
 
     def _run_all(self, engine: Engine, jobs: Iterator[Job]) -> list[tuple[Job, BaseException]]:
         """Run jobs through a bounded window; return those that could not be finished."""
@@ -133,6 +134,7 @@ class _Extraction:
     def _finished(self, report: ShardReport) -> None:
         self.outcomes.update(report.outcomes)
         self.seconds.update(report.seconds)
+        self.flags.update(report.flags)
         self.decoded_again += report.decoded_again
         self.progress.shard_done(report)
 

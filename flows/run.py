@@ -48,7 +48,12 @@ class RunResult:
 
 
 def run_extraction(
-    config: RunConfig, manifest: Manifest, store_path: Path, features: Sequence[str] | None = None
+    config: RunConfig,
+    manifest: Manifest,
+    store_path: Path,
+    features: Sequence[str] | None = None,
+    *,
+    mixed_versions: bool = False,
 ) -> RunResult:
     """Extract what the clips of a manifest still miss into a store.
 
@@ -57,6 +62,7 @@ def run_extraction(
         manifest: The clips.
         store_path: Folder of the store; made if it does not exist.
         features: Names of the features to extract; all of the configuration if None.
+        mixed_versions: Whether features may be completed with other library versions than they were begun with.
 
     Raises:
         RunError: Before any work: bad configuration, missing weights, a store that does not fit, no space.
@@ -71,6 +77,8 @@ def run_extraction(
     write_manifest(manifest_path(store.path), clips, root=manifest.root, corpus=manifest.corpus)
     if not plan.todo:
         return RunResult("", 0)
+    if not mixed_versions:
+        _refuse_other_versions(store, extractors)
     run = new_run_id()
     # Absolute: workers of another scheduler have another current folder.
     context = make_context(run, config, store, str(manifest.root.absolute()), extractors)
@@ -107,6 +115,18 @@ def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Mani
         store.require(extractor.spec)
     store.sweep()
     return store
+
+
+def _refuse_other_versions(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> None:
+    for extractor in extractors:
+        now = versions(extractor.libraries)
+        for then in store.versions(extractor.feature):
+            for name in sorted(then.keys() & now.keys()):
+                if then[name] != now[name]:
+                    raise RunError(
+                        f"{store.path}: feature {extractor.feature} was made with {name} {then[name]}, this machine "
+                        f"has {now[name]}; install that version, use a new store, or give --allow-mixed-versions"
+                    )
 
 
 def _now() -> str:

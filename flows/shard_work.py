@@ -26,6 +26,7 @@ class ReadyClip:
     clip: Clip
     media: Media
     outcomes: dict[str, Features | Failure] = field(default_factory=dict)
+    flags: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class ShardWork:
@@ -115,10 +116,11 @@ class ShardWork:
     def _extract(self, extractor: Extractor[Any], group: Sequence[ReadyClip]) -> None:
         batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
         with timed(self._report.seconds, extractor.feature):
-            outcomes = extractor.extract([ready.media for ready in batch]) if batch else []
+            outcomes = extractor.outcomes([ready.media for ready in batch]) if batch else []
         for ready, outcome in zip(batch, outcomes, strict=True):
             ready.outcomes[extractor.feature] = outcome
             ready.media.set_feature(extractor.feature, outcome)
+            ready.flags[extractor.feature] = ready.media.flags(extractor.modality)
         for part, seconds in extractor.seconds.items():
             self._report.seconds[f"{extractor.feature}.{part}"] += seconds
         extractor.seconds.clear()

@@ -12,6 +12,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.store import FeatureStore
+from storage.store.versions import mixed_versions
 
 
 @dataclass(slots=True)
@@ -40,6 +41,8 @@ class Status:
         features: The same as `pairs`, per feature.
         failures: Every pair that failed or was skipped by rule, and why.
         synthetic: Features made with random weights.
+        flags: How many clips have what unusual media, by the flags' names.
+        mixed: Features whose values were made with several versions of a library, and which versions.
     """
 
     pairs: Counts = field(default_factory=Counts)
@@ -47,6 +50,8 @@ class Status:
     features: dict[str, Counts] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     synthetic: list[str] = field(default_factory=list)
+    flags: Counter[str] = field(default_factory=Counter)
+    mixed: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +67,8 @@ class Status:
             "features": {name: asdict(counts) for name, counts in self.features.items()},
             "failures": [{k: f[k] for k in keys} for f in failures],
             "synthetic": self.synthetic,
+            "flags": dict(sorted(self.flags.items())),
+            "mixed_versions": self.mixed,
         }
 
 
@@ -79,8 +86,10 @@ def read_status(store: FeatureStore) -> Status:
     names = planned_features(store)
     status = Status(features={name: Counts() for name in names}, failures=store.failures)
     status.synthetic = [name for name, spec in store.specs.items() if spec.synthetic]
+    status.mixed = {name: text for name in store.specs if (text := mixed_versions(store.versions(name)))}
     for clip in store.clips():
         states = set()
+        status.flags.update({flag for name in names for flag in store.flags(clip.id, name)})
         for name in names:
             outcome = store.outcome_of(clip.id, name)
             state = outcome.state if outcome is not None else "missing"

@@ -44,6 +44,7 @@ class Worker:
         }
         for unused in kept.values():
             unused.close()
+        self._devices: dict[str, str] = {} if previous is None else dict(previous._devices)
 
     def extract(self, job: Job, on_clip: OnClip | None = None) -> ShardReport:
         """Extract what a shard's clips still miss, and publish it.
@@ -77,8 +78,9 @@ class Worker:
                 on_clip(ready.clip, failed)
         with timed(report.seconds, "write"):
             attributes = {"run": self.context.run, "versions": versions()}
-            for name in extractors:
-                self._store.put(job.shard.id, specs[name], entries[name], attributes)
+            for name, extractor in extractors.items():
+                made_by = {"libraries": versions(extractor.libraries), "device": self._device_of(extractor)}
+                self._store.put(job.shard.id, specs[name], entries[name], attributes | made_by)
         return report
 
     def close(self) -> None:
@@ -97,6 +99,15 @@ class Worker:
         for extractor in fresh:
             extractor.load(device)
             extractor.loaded = True
+            self._devices[extractor.feature] = device
+
+    def _device_of(self, extractor: Extractor[Any]) -> str:
+        """What the numbers are computed on, such as `cpu` or `NVIDIA H100, TF32`."""
+        if extractor.releases_gil:
+            return "cpu"
+        from extractors.core.networks.runtime import describe_device
+
+        return describe_device(self._devices.get(extractor.feature, "cpu"))
 
     def _needs_stored(self, todo: Mapping[str, Sequence[str]]) -> bool:
         """Whether some clip's features are computed from one that is not extracted with them, but stored."""
@@ -111,10 +122,11 @@ class Worker:
         has_failed = False
         for name, outcome in ready.outcomes.items():
             kept = self._judged(outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
-            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, kept))
+            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, kept, ready.flags[name]))
             state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
             has_failed = has_failed or state == "failed"
+        report.flags.update({name for flags in ready.flags.values() for name in flags})
         return has_failed
 
     def _judged(self, failure: Failure, attempt: int) -> Failure:

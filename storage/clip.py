@@ -37,6 +37,7 @@ class Clip:
         labels: Further categorical labels by name, such as `{"audio": "positif"}`.
         dimensions: Continuous labels by name, such as `{"valence": 3.5}`, on the corpus's own scale.
         source_id: The corpus's own name for the clip.
+        files: By `video` and `audio`: SHA-256, size, modification time and inode of the file when it was ingested.
         duration: Probed seconds; None if the media could not be probed.
         fingerprint: Digest of media, segment and text; labels are not in it.
     """
@@ -60,6 +61,7 @@ class Clip:
     labels: Mapping[str, str] = field(default_factory=dict)
     dimensions: Mapping[str, float] = field(default_factory=dict)
     source_id: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     duration: float | None = None
     fingerprint: str = ""
 

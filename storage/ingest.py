@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from storage.corpora import read_corpus
 from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
 from storage.manifest import write_manifest
+from storage.media_files import record_of, sha256_of
 
 Probe = Callable[[Path], float | None]
 _THREADS = 4
@@ -25,6 +25,7 @@ _BLOCK = 1 << 20
 @dataclass(frozen=True, slots=True)
 class _File:
     digest: str  # SHA-256 of its bytes, or why there is none
+    record: str = ""
     seconds: float | None = None
     problem: str = ""
 
@@ -87,7 +88,8 @@ class _Files:
                 self._reported.add(name)
                 report.unreadable.append(f"{name}: {files[kind].problem}")
         seconds = [f.seconds for f in files.values() if f.seconds is not None]
-        clip = replace(clip, duration=_duration(clip, max(seconds, default=None)))
+        records = {kind: file.record for kind, file in files.items() if file.record}
+        clip = replace(clip, duration=_duration(clip, max(seconds, default=None)), files=records)
         return clip.with_fingerprint({kind: file.digest for kind, file in files.items()})
 
 
@@ -109,9 +111,10 @@ def _look(root: Path, name: str, probe: Probe) -> _File:
     if not path.is_file():
         return _File("missing")
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
+        record = record_of(path, digest)
     except OSError as error:
         return _File("unreadable", problem=str(error.strerror or error))
     seconds = probe(path)
-    return _File(digest, seconds, "" if seconds is not None else "cannot read duration; file damaged or incomplete")
+    problem = "" if seconds is not None else "cannot read duration; file damaged or incomplete"
+    return _File(digest, record, seconds, problem)

@@ -1,7 +1,7 @@
 """A manifest: the ordered clips of a corpus on disk, as Parquet or JSONL.
 
-Parquet has one column per field of `Clip`; `labels` and `dimensions` are JSON text. JSONL has one clip per line and
-leaves out fields that have their default. What else is known (format, corpus, media root) is in the Parquet schema's
+Parquet has one column per field of `Clip`; `labels`, `dimensions` and `files` are JSON text. JSONL has one clip per
+line and leaves out fields that have their default. What else is known (format, corpus, media root) is in the Parquet schema's
 metadata under `merflow`, or in the first line of the JSONL. Clips stream: a million rows never sit in memory.
 """
 
@@ -26,7 +26,7 @@ _KEY = "merflow"
 _BATCH = 4096
 _FIELDS = tuple(f.name for f in fields(Clip))
 _NUMBERS = ("start", "end", "duration")
-_JSON = ("labels", "dimensions")
+_JSON = ("labels", "dimensions", "files")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in _FIELDS if name != "id"}
 
 
@@ -173,7 +173,8 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(file) as source:
         for batch in source.iter_batches(_BATCH):
             for row in batch.to_pylist():
-                yield row | {name: json.loads(row[name]) for name in _JSON}
+                texts = {name: row.pop(name, None) for name in _JSON}  # manifests of merflow 0.1 have no `files`
+                yield row | {name: json.loads(text) for name, text in texts.items() if text is not None}
 
 
 def _write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
@@ -182,7 +183,7 @@ def _write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any
 
     types = {
         **dict.fromkeys(_NUMBERS, pa.float64()),
-        "audio_channel": pa.int32(),
+        **dict.fromkeys(("audio_track", "video_track", "audio_channel"), pa.int32()),
         "crop": pa.list_(pa.float64()),
     }
     columns = [pa.field(name, types.get(name, pa.string()), nullable=name != "id") for name in _FIELDS]

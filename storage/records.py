@@ -55,6 +55,8 @@ class FeatureSpec:
         synthetic: True if weights are random: such numbers mean nothing.
         dtype: Type of the values on disk; they are read as float32 whatever it is.
         inputs: Digest of each feature that it is computed from, by the feature's name.
+        engines: Version of each library outside merflow that makes the numbers and is known, or must be assumed, to
+            move them from version to version, such as FFmpeg.
     """
 
     name: str
@@ -73,6 +75,7 @@ class FeatureSpec:
     synthetic: bool = False
     dtype: Literal["float32", "float16"] = "float32"
     inputs: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -80,9 +83,9 @@ class FeatureSpec:
         return digest_of({k: v for k, v in self.to_dict().items() if k != "name"})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for files; `inputs` only where there are any, as files before version 0.2 have none."""
+        """Plain JSON types, for files; `inputs` and `engines` only where there are any, as older files have none."""
         plain: dict[str, Any] = json.loads(canonical_json({f.name: getattr(self, f.name) for f in fields(self)}))
-        return plain if self.inputs else {key: value for key, value in plain.items() if key != "inputs"}
+        return {key: value for key, value in plain.items() if value or key not in {"inputs", "engines"}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:

@@ -91,6 +91,7 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
 
     name = "action_units"
     Options = ActionUnitsOptions
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "pillow", "py-feat", "torch")
     modality: ClassVar[Literal["video"]] = "video"
     weight_files = (HUB_FILE,)
     licence = "py-feat: MIT; its weights: non-commercial research (LICENSES/PYFEAT-V2.md of py-feat)"
@@ -101,8 +102,7 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
         """The faces."""
         return (FACES,)
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """OpenFace's 669 columns and py-feat's 1523, one row per frame.
 
         Raises:
@@ -121,7 +121,6 @@ class ActionUnits(Extractor[ActionUnitsOptions]):
             precision=self.options.precision,
             source=f"py-feat {metadata.version('py-feat')}",
             synthetic=self._weights.synthetic,
-            inputs=self.input_digests,
         )
 
     @property

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 from configs.errors import RunError
 from configs.plugins import Registry, Section, parse
 from configs.schema import WEIGHT_FILES, Weights
+from extractors.core.engines import engine_versions
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec, Modality
@@ -29,9 +31,9 @@ OptionsT = TypeVar("OptionsT", bound=Section)
 class Extractor(ABC, Generic[OptionsT]):
     """Turns clips into one feature.
 
-    Subclasses state `name`, `Options` and `modality`, and define `spec`, `load` and `extract_clip`. One that can use a
-    whole batch at once overrides `extract` instead, and says in `clips_at_once` how many clips it can use. One that
-    computes on other features of the same clip names them in `needs` and reads them with `media.feature`.
+    Subclasses state `name`, `Options` and `modality`, and define `describe`, `load` and `extract_clip`. One that can
+    use a whole batch at once overrides `extract` instead, and says in `clips_at_once` how many clips it can use. One
+    that computes on other features of the same clip names them in `needs` and reads them with `media.feature`.
 
     Args:
         feature: Name of the feature in the store.
@@ -41,10 +43,12 @@ class Extractor(ABC, Generic[OptionsT]):
         name: Name of the extractor, as its file or folder is called.
         Options: Class of the options.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
+        engines: Packages, beside the decoder, whose every version is assumed to give other numbers; in the digest.
+        libraries: Packages whose versions are assumed to give the same numbers; recorded, and compared on resume.
         weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
-        inputs: Specs of the features in `needs`, set before `spec` is read; see `input_digests`.
+        inputs: Specs of the features in `needs`, set before `spec` is read.
         seconds: Wall seconds by part, such as `model`; see `timed`.
     """
 
@@ -53,6 +57,8 @@ class Extractor(ABC, Generic[OptionsT]):
     modality: ClassVar[Modality]
     weight_files: ClassVar[tuple[str, ...]] = WEIGHT_FILES
     licence: ClassVar[str] = ""
+    engines: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def __init__(self, feature: str, options: OptionsT) -> None:
         self.feature = feature
@@ -82,15 +88,19 @@ class Extractor(ABC, Generic[OptionsT]):
         weights = getattr(self.options, "weights", None)
         return weights if isinstance(weights, Weights) else None
 
-    @property
-    def input_digests(self) -> dict[str, str]:
-        """Digest of each feature in `needs`; must be in the spec, as `inputs`."""
-        return {name: self.inputs[name].digest for name in self.needs}
-
     @cached_property
-    @abstractmethod
     def spec(self) -> FeatureSpec:
-        """What the numbers will be; must not load weights.
+        """What the numbers will be: what `describe` says, the features it is computed from, and the engines.
+
+        Raises:
+            RunError: If the weights it names are not on this machine.
+        """
+        inputs = {name: self.inputs[name].digest for name in self.needs}
+        return replace(self.describe(), inputs=inputs, engines=engine_versions(self.modality, self.engines))
+
+    @abstractmethod
+    def describe(self) -> FeatureSpec:
+        """What the numbers will be, without `inputs` and `engines`; must not load weights.
 
         Raises:
             RunError: If the weights it names are not on this machine.
@@ -113,6 +123,13 @@ class Extractor(ABC, Generic[OptionsT]):
     def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
         """Extract from each clip: same order, same length, one outcome each."""
         return [self._outcome(media) for media in batch]
+
+    def outcomes(self, batch: Sequence[Media]) -> list[Features | Failure]:
+        """Extract from each clip, and mark as not valid the rows whose centre lies in a hole of the clip's sound."""
+        found = self.extract(batch)
+        if self.modality != "audio" or self.spec.level != "frame":
+            return found
+        return [_without_holes(outcome, media) for outcome, media in zip(found, batch, strict=True)]
 
     def extract_clip(self, media: Media) -> Features:
         """Extract from one clip.
@@ -164,6 +181,17 @@ class Extractor(ABC, Generic[OptionsT]):
             message = f"{int(bad.sum())} of {len(valid)} rows hold NaN or infinity, first row {int(bad.argmax())}"
             raise ClipError("not_finite", message, stage="check")
         return Features(values, np.ascontiguousarray(times, dtype=np.float64), valid)
+
+
+def _without_holes(outcome: Features | Failure, media: Media) -> Features | Failure:
+    if isinstance(outcome, Failure) or not media.flags("audio").get("holes"):
+        return outcome
+    centres = outcome.times.mean(axis=1)
+    in_hole = np.zeros(len(centres), np.bool_)
+    for begin, end in media.audio().holes:
+        in_hole |= (begin <= centres) & (centres < end)
+    values = np.where(in_hole[:, None], np.float32(np.nan), outcome.values)
+    return Features(values, outcome.times, outcome.valid & ~in_hole)
 
 
 @contextmanager

@@ -103,8 +103,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
     setting_keys = ("hidden_size", "num_hidden_layers", *FLAVOUR)
     cost_bytes = 2_000  # a sample: four copies of the first convolution's output, and the hidden states
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Width, flavour and steps come from `config.json`.
 
         `window` is what the convolutions see of the audio; the transformer sees the whole pass.

@@ -95,8 +95,7 @@ class Openface(Extractor[OpenfaceOptions]):
     modality: ClassVar[Literal["video"]] = "video"
     licence = "OpenFace: academic or non-commercial research; pyfaceau: CC BY-NC 4.0"
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """The engine's columns, one row per frame.
 
         Raises:

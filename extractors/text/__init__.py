@@ -82,8 +82,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
     setting_files = ("config.json",)
     cost_bytes = 1 << 18  # a token: hidden states of all layers, and its share of the attention
 
-    @cached_property
-    def spec(self) -> FeatureSpec:
+    def describe(self) -> FeatureSpec:
         """Width comes from `config.json`.
 
         Raises:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from configs.errors import ConfigError
 from flows.cli.options import OptOption, StoreArgument, parse_options
 
 
@@ -29,9 +30,14 @@ def export(
 def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores to join.")],
     store: Annotated[Path, typer.Option("--store", "-s", help="Folder of the new store.")],
+    prefer: Annotated[
+        str | None, typer.Option(metavar="first", help="Of different values for one clip, take the first store's.")
+    ] = None,
 ) -> None:
     """Join stores whose features have the same recipes into a new one."""
     from storage.store.merge import merge as join
 
-    for line in join(stores, store):
+    if prefer not in {None, "first"}:
+        raise ConfigError(f"--prefer {prefer}: expected first")
+    for line in join(stores, store, prefer_first=prefer is not None):
         typer.echo(line)

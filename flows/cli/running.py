@@ -28,6 +28,9 @@ def run(
     engine: Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")] = None,
     root: Annotated[Path | None, typer.Option(help="Media folder, if it moved since the manifest was made.")] = None,
+    allow_mixed_versions: Annotated[
+        bool, typer.Option(help="Go on with a store that was begun with other versions of the libraries.")
+    ] = False,
     opt: OptOption = None,
 ) -> None:
     """Extract what the clips still miss into a store. Run it again to resume."""
@@ -40,7 +43,7 @@ def run(
 
     build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
     opened = _manifest_for(manifest, corpus, store, root, opt)
-    result = _run(chosen, opened, store, only)
+    result = _run(chosen, opened, store, only, mixed_versions=allow_mixed_versions)
     raise typer.Exit(_report_run(result, store))
 
 
@@ -64,13 +67,15 @@ def _manifest_for(
     return Manifest.open(made, root=root)
 
 
-def _run(config: Any, manifest: Manifest, store: Path, only: list[str] | None) -> RunResult:
+def _run(
+    config: Any, manifest: Manifest, store: Path, only: list[str] | None, *, mixed_versions: bool = False
+) -> RunResult:
     from flows.progress import Bar, Lines, reporting
     from flows.run import run_extraction
 
     progress = Bar(console(stderr=True)) if sys.stderr.isatty() else Lines()
     with reporting(progress):
-        return run_extraction(config, manifest, store, only)
+        return run_extraction(config, manifest, store, only, mixed_versions=mixed_versions)
 
 
 def _report_run(result: RunResult, store: Path) -> int:

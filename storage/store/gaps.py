@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from storage.store.store import FeatureStore
+from storage.store.versions import mixed_versions
 
 
 def notes(store: FeatureStore) -> Iterator[str]:
     """Tell what is not stored: each clip of the manifest is stored, failed, skipped or missing, once per feature.
 
     Yields:
-        One line per feature that is not stored for every clip, and one if modalities are stored for different clips.
+        One line per feature that is not stored for every clip, one per feature that was made with several versions of
+        a library, and one if modalities are stored for different clips.
     """
     if not store.has_manifest:
         return
@@ -22,6 +24,8 @@ def notes(store: FeatureStore) -> Iterator[str]:
         if states["stored"] < len(ids):
             others = ", ".join(f"{states[s]} {s}" for s in ("failed", "skipped", "missing") if states[s])
             yield f"{name}: {states['stored']} of {len(ids)} clips stored, {others}"
+        if mixed := mixed_versions(store.versions(name)):
+            yield f"{name}: made with several versions: {mixed}"
     by_modality: dict[str, set[str]] = {}
     for name, spec in store.specs.items():
         stored = {i for i in ids if store.has(i, name)}

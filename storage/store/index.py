@@ -96,6 +96,8 @@ class Index:
         self._fingerprint_texts: list[str] = []
         self._failures: list[Failure] = []
         self._features: dict[str, _FeatureArrays] = {}
+        self._flags: dict[tuple[str, int], Mapping[str, float]] = {}
+        self._versions: dict[str, list[Mapping[str, str]]] = {}
 
     def __contains__(self, path: Path) -> bool:
         return path in self.locations
@@ -116,9 +118,13 @@ class Index:
         self._files.append(shard.path)
         numbers = [self._clip_number(clip_id) for clip_id in shard.clip_ids]
         arrays.reserve(len(self._clips))
-        for number, (start, stop, fingerprint) in zip(numbers, shard.rows.values(), strict=False):
+        if shard.rows and shard.versions not in (known := self._versions.setdefault(name, [])):
+            known.append(shard.versions)
+        for number, (clip_id, (start, stop, fingerprint)) in zip(numbers, shard.rows.items(), strict=False):
             if arrays.start[number] < 0:
                 arrays.set(number, file, start, stop, self._fingerprint_number(fingerprint))
+                if clip_id in shard.flags:
+                    self._flags[name, number] = shard.flags[clip_id]
         for number, (failure, fingerprint) in zip(numbers[len(shard.rows) :], shard.failures, strict=True):
             if arrays.start[number] < 0:
                 arrays.set(number, file, _ABSENT, len(self._failures), self._fingerprint_number(fingerprint))
@@ -164,6 +170,19 @@ class Index:
             failure, fingerprint = failed
             return Outcome(failure.state, fingerprint, failure.reason, failure.attempt)
         return None
+
+    def flags(self, feature: str, clip_id: str) -> Mapping[str, float]:
+        """What is unusual about the media that a clip's values were made from.
+
+        Args:
+            feature: Name of the feature.
+            clip_id: The clip.
+        """
+        return self._flags.get((feature, self._clips.get(clip_id, -1)), {})
+
+    def versions(self, feature: str) -> list[Mapping[str, str]]:
+        """Each set of library versions that stored values of a feature were made with."""
+        return self._versions.get(feature, [])
 
     def failures(self) -> list[Failure]:
         """Every failure that no values replace, in order of feature and clip."""

@@ -24,26 +24,30 @@ from storage.records import FeatureSpec
 from storage.store.files import exists, link_or_copy, list_files, publish, same_bytes
 from storage.store.layout import RUN_RECORDS, SHARD_FILES, manifest_path, run_path, shard_path
 from storage.store.shard_reader import ShardContents, ShardReader, open_shard_file, read_contents
-from storage.store.shard_writer import Entry, write_shard_file
+from storage.store.shard_writer import Entry, checksums_of, write_shard_file
 from storage.store.store import FeatureStore
+from storage.store.versions import mixed_versions
 
 _MEDIA = ("video", "audio")
+_NOT_COMPARED = (*_MEDIA, "files")
 _OWN_ATTRIBUTES = ("format", "feature", "digest")
 
 
-def merge(stores: Sequence[Path], destination: Path) -> list[str]:
+def merge(stores: Sequence[Path], destination: Path, *, prefer_first: bool = False) -> list[str]:
     """Write a new store that holds what all of the given ones hold.
 
     Args:
         stores: Folders of stores; where several have the same, earlier ones come first.
         destination: Folder of the new store; must not exist.
+        prefer_first: Whether, of different values for one clip and feature, those of the first store are taken.
 
     Returns:
         Lines that tell a person what was joined.
 
     Raises:
-        StoreError: If the destination exists, a feature's numbers differ in their recipe, or a clip differs in
-            anything but the place of its media; names the first field that differs. Nothing is written then.
+        StoreError: If the destination exists, a feature's numbers differ in their recipe, a clip differs in anything
+            but the place of its media, or two stores hold different values for one clip and feature; names the first
+            difference. Nothing is written then.
     """
     if exists(destination):
         raise StoreError(f"{destination}: exists already; merging makes a new store, choose a new name")
@@ -52,6 +56,14 @@ def merge(stores: Sequence[Path], destination: Path) -> list[str]:
     shards = [[read_contents(path) for path in list_files(store.path, SHARD_FILES)] for store in opened]
     held = [{(s.spec.name, clip_id): clip_id in s.rows for s in own for clip_id in s.clip_ids} for own in shards]
     owners = _owners(held)
+    different = list(_different(opened, shards))
+    if different and not prefer_first:
+        (clip_id, name), first, second = different[0]
+        raise StoreError(
+            f"clip {clip_id}, feature {name}: {first.path} and {second.path} hold different values "
+            f"({_difference(first, second, clip_id, name)}), as for {len(different)} in all; "
+            f"find out why, or take those of the first store with --prefer first"
+        )
     with publish(destination) as temporary:
         FeatureStore.create(temporary)
         n_clips = _write_clips(opened, temporary)
@@ -64,7 +76,39 @@ def merge(stores: Sequence[Path], destination: Path) -> list[str]:
         f"{len(opened)} stores, {n_clips} clips, {len({name for name, _ in owners})} features; shard files: {taken}"
     ]
     repeated = sum(map(len, held)) - len(owners)
-    return lines + ([f"{repeated} results were in several stores and are kept once"] if repeated else [])
+    if repeated:
+        lines.append(f"{repeated} results were in several stores and are kept once")
+    if different:
+        lines.append(f"{len(different)} of them differed: those of the first store are kept")
+    made_with = {name: [v for store in opened for v in store.versions(name)] for name in {n for n, _ in owners}}
+    mixed = {name: text for name, sets in sorted(made_with.items()) if (text := mixed_versions(sets))}
+    return lines + [f"{name}: made with several versions: {text}" for name, text in mixed.items()]
+
+
+def _different(
+    stores: Sequence[FeatureStore], shards: Sequence[Sequence[ShardContents]]
+) -> Iterator[tuple[tuple[str, str], FeatureStore, FeatureStore]]:
+    """Each (clip, feature) of which two stores hold different values, with the two."""
+    seen: dict[tuple[str, str], tuple[FeatureStore, str]] = {}
+    for store, own in zip(stores, shards, strict=True):
+        for shard in own:
+            for clip_id, checksum in checksums_of(shard.path).items():
+                key = (clip_id, shard.spec.name)
+                first, expected = seen.setdefault(key, (store, checksum))
+                if first is not store and checksum != expected:
+                    yield key, first, store
+
+
+def _difference(first: FeatureStore, second: FeatureStore, clip_id: str, name: str) -> str:
+    """How different the values of a clip are, for people."""
+    ours, theirs = first.get(clip_id, name), second.get(clip_id, name)
+    if ours.values.shape != theirs.values.shape:
+        return f"{len(ours.values)} and {len(theirs.values)} rows"
+    if not np.array_equal(ours.valid, theirs.valid):
+        return f"{int((ours.valid != theirs.valid).sum())} rows are valid in one of them only"
+    largest = np.nanmax(np.abs(ours.values.astype(np.float64) - theirs.values), initial=0.0)
+    times = np.abs(ours.times - theirs.times).max(initial=0.0)
+    return f"by up to {largest:g}" if largest else f"times by up to {times:g} s"
 
 
 def _refuse_other_recipes(stores: Sequence[FeatureStore]) -> None:
@@ -100,7 +144,7 @@ def _clips(stores: Sequence[FeatureStore], *, absolute: bool) -> Iterator[Clip]:
 
 
 def _compared(clip: Clip) -> dict[str, Any]:
-    return {name: value for name, value in asdict(clip).items() if name not in _MEDIA}
+    return {name: value for name, value in asdict(clip).items() if name not in _NOT_COMPARED}
 
 
 def _absolute(clip: Clip, root: Path) -> dict[str, Any]:
@@ -148,7 +192,11 @@ def _rewrite(shard: ShardContents, target: Path, wanted: Set[str]) -> None:
         kept = {key: value for key, value in file.attrs.items() if key not in _OWN_ATTRIBUTES}
     attributes = {key: value.item() if isinstance(value, np.generic) else value for key, value in kept.items()}
     with closing(ShardReader(shard.path, shard.arrays)) as reader:
-        entries = [Entry(i, f, reader.rows(start, stop)) for i, (start, stop, f) in shard.rows.items() if i in wanted]
+        entries = [
+            Entry(i, f, reader.rows(start, stop), shard.flags.get(i, {}))
+            for i, (start, stop, f) in shard.rows.items()
+            if i in wanted
+        ]
     entries += [Entry(failure.clip_id, f, failure) for failure, f in shard.failures if failure.clip_id in wanted]
     write_shard_file(target, shard.spec, entries, attributes)
 

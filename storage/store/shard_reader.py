@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,8 @@ class ShardContents:
         arrays: Where `values`, `times` and `valid` lie.
         rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
         failures: Clips without values, with their fingerprints.
+        flags: What is unusual about the media of a clip, for those of which something is.
+        versions: Of the libraries that made the values and are not in the digest; files of merflow 0.1 have none.
     """
 
     path: Path
@@ -60,6 +62,8 @@ class ShardContents:
     arrays: Mapping[str, ArrayLocation]
     rows: Mapping[str, tuple[int, int, str]]
     failures: tuple[tuple[Failure, str], ...]
+    flags: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def clip_ids(self) -> list[str]:
@@ -118,7 +122,20 @@ def read_contents(path: Path) -> ShardContents:
         spec = _spec(texts(file, "spec")[0])
         locations = {name: _location(path, file, name) for name in ARRAYS}
         _check_locations(path, locations, offsets[-1], len(spec.columns))
-        return ShardContents(path, spec, locations, rows, _failures(file))
+        versions = _versions(file.attrs.get("libraries", "{}"))
+        return ShardContents(path, spec, locations, rows, _failures(file), _flags(file, list(rows)), versions)
+
+
+@lru_cache(maxsize=64)
+def _versions(text: str) -> dict[str, str]:
+    versions: dict[str, str] = json.loads(text)
+    return versions
+
+
+def _flags(file: h5py.File, clip_ids: list[str]) -> dict[str, dict[str, float]]:
+    if "flags" not in file:
+        return {}
+    return {i: json.loads(text) for i, text in zip(clip_ids, texts(file, "flags"), strict=True) if text != "{}"}
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,10 @@
 /offsets (n + 1,) int64  clip i owns rows offsets[i]:offsets[i + 1]
 /clip_ids /fingerprints /checksums (n,) text
 /spec (1,) text          JSON
+/flags (n,) text         JSON, what is unusual about the media of clip i; only where some clip has any
 /failures                table of clips that gave no values: text columns, and attempt (n,) int64
-attributes: format, feature, digest, run, versions (JSON), largest_error (float16 only)
+attributes: format, feature, digest, run, versions (JSON), libraries (JSON: those of them that can be compared), device,
+            largest_error (float16 only)
 ```
 
 Written by one process, published whole, never changed afterwards.
@@ -21,7 +23,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a shard file holds for one clip: values or the reason why there are none."""
+    """What a shard file holds for one clip: values or the reason why there are none, and what is unusual about it."""
 
     clip_id: str
     fingerprint: str
     outcome: Features | Failure
+    flags: Mapping[str, float] = field(default_factory=dict)
 
 
 def checksum(arrays: Iterable[Array]) -> str:
@@ -100,6 +103,8 @@ def _write(path: Path, spec: FeatureSpec, entries: Sequence[Entry], attributes: 
         _write_text(file, "clip_ids", [e.clip_id for e, _ in stored])
         _write_text(file, "fingerprints", [e.fingerprint for e, _ in stored])
         _write_text(file, "checksums", checksums)
+        if any(e.flags for e, _ in stored):
+            _write_text(file, "flags", [json.dumps(dict(e.flags), sort_keys=True) for e, _ in stored])
         group = file.create_group("failures")
         for name in FAILURE_TEXTS:
             _write_text(group, name, [getattr(failure, name) for _, failure in failed])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,21 @@ class FeatureStore:
         """
         location = self._location(clip_id, feature)
         return self._reader(location.path).rows(location.start, location.stop)
+
+    def flags(self, clip_id: str, feature: str) -> Mapping[str, float]:
+        """What is unusual about the media that a clip's values were made from, such as `{"holes": 2}`.
+
+        The names are explained in `docs/media.md`.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
+        return self._index.flags(feature, clip_id)
+
+    def versions(self, feature: str) -> list[Mapping[str, str]]:
+        """Each set of library versions that stored values of a feature were made with; more than one is mixed."""
+        return self._index.versions(feature)
 
     def length(self, clip_id: str, feature: str) -> int:
         """Number of rows of one clip, without reading them; raises what `get` does.

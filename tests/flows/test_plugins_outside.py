@@ -71,11 +71,23 @@ def test_the_reference_page_in_the_docs_is_what_the_code_says():
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference_page(), "run `make docs`"
 
 
-def test_the_conformance_suite_of_their_kind_runs_over_them(call):
+def test_the_conformance_suite_of_their_kind_runs_over_them(call, tmp_path):
     kinds = ("extractors", "corpora", "exporters")
     suites = [f"tests/conformance/test_{kind}.py" for kind in kinds]
     chosen = " or ".join(KINDS[kind] for kind in kinds)
-    out = call("-m", "pytest", "-v", *suites, "-k", chosen, "-p", "no:cacheprovider", "-p", "no:randomly")
+    out = call(
+        "-m",
+        "pytest",
+        "-v",
+        *suites,
+        "-k",
+        chosen,
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        f"--basetemp={tmp_path / 'own'}",
+    )
     for suite, kind in zip(suites, kinds, strict=True):
         passed = re.findall(rf"^{suite}::\S*{KINDS[kind]}\S* PASSED", out, re.MULTILINE)
         assert len(passed) >= 4, out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import pytest
@@ -39,9 +38,8 @@ class Scripted(Extractor[Section]):
     clips_at_once = property(lambda self: self._at_once)
     releases_gil = property(lambda self: self._releases_gil)
 
-    @cached_property
-    def spec(self):
-        return FeatureSpec(self.feature, "scripted", "audio", "utterance", ("value",), inputs=self.input_digests)
+    def describe(self):
+        return FeatureSpec(self.feature, "scripted", "audio", "utterance", ("value",))
 
     def load(self, device):
         self.loads += 1

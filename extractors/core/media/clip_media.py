@@ -37,6 +37,7 @@ from extractors.core.media.reading import (
 from extractors.core.media.video import VideoReading
 from storage.clip import Clip
 from storage.errors import ClipError
+from storage.media_files import has_changed
 from storage.records import Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
@@ -89,6 +90,12 @@ class Media:
         is_segment = self.clip.start is not None or self.clip.end is not None
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
             sound, pictures = path == self._audio_path, path == self._video_path
+            if self._is_other_file(path, "audio" if sound else "video"):
+                message = f"{path.name}: holds other bytes than when it was ingested"
+                changed = ClipError("media_changed", message, stage="open")
+                self._sound = Sound(changed) if sound else self._sound
+                self._pictures = Pictures(changed) if pictures else self._pictures
+                continue
             self.video_passes += pictures
             self.files_opened += (sound + pictures) if is_segment else 1
             if is_segment:
@@ -98,6 +105,10 @@ class Media:
                 heard, seen = read_whole(path, self.clip, sound=sound, pictures=pictures, budget=self._budget)
             self._sound = heard if sound else self._sound
             self._pictures = seen if pictures else self._pictures
+
+    def _is_other_file(self, path: Path, kind: str) -> bool:
+        record = self.clip.files.get(kind)
+        return record is not None and path.is_file() and has_changed(path, record)
 
     def audio(self) -> Audio:
         """The clip's audio at 16 kHz, mono.

@@ -1,8 +1,8 @@
 """What extractors that run a network share: weights, spec, one copy of the model, batches, and time kept apart.
 
-A subclass reads from top to bottom: `model_types` and `architectures` say which networks it takes; `spec` names the
-columns (`network_spec` fills in the rest); `load` builds the model with `load_shared`; `units` turns a clip into the
-model's inputs, `forward` runs some of them, `features` puts a clip's outputs together.
+A subclass reads from top to bottom: `model_types` and `architectures` say which networks it takes; `describe` names
+the columns (`network_spec` fills in the rest); `load` builds the model with `load_shared`; `units` turns a clip into
+the model's inputs, `forward` runs some of them, `features` puts a clip's outputs together.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
     setting_files: ClassVar[tuple[str, ...]] = SETTING_FILES
     weight_formats: ClassVar[tuple[str, ...]] = ("hf",)
     cost_bytes: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "pillow", "torch", "transformers")
 
     def __init__(self, feature: str, options: NetworkT) -> None:
         super().__init__(feature, options)
@@ -156,7 +157,6 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
             weights=self._weights.identity,
             precision=self.options.precision,
             synthetic=self._weights.synthetic,
-            inputs=self.input_digests,
             **fields,
         )
 

@@ -30,6 +30,16 @@ def choose_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def describe_device(device: str) -> str:
+    """A device with its name and whether it rounds to TensorFloat-32, for the record; `cpu` stays `cpu`."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return device
+    tf32 = torch.backends.cudnn.allow_tf32 or torch.get_float32_matmul_precision() != "highest"
+    return f"{torch.cuda.get_device_name(device)}{', TF32' if tf32 else ''}"
+
+
 def torch_dtype(precision: Precision) -> torch.dtype:
     """The torch type of a precision."""
     import torch

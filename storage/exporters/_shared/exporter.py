@@ -12,6 +12,7 @@ from configs.plugins import Flag, Registry, Section, parse
 from storage.atomic import publish
 from storage.exporters._shared.provenance import describe_provenance
 from storage.exporters._shared.validation import refuse_invalid
+from storage.store.versions import mixed_versions
 
 if TYPE_CHECKING:
     from storage.exporters._shared.frames import FrameReader
@@ -144,7 +145,8 @@ def export(
         lines = exporter.write(temporary, describe_provenance(name, store, features, options))
         lines += exporter.write_frames(temporary, reader)
         refuse_invalid(exporter.validate(temporary), name)
-        return lines
+        mixed = {feature: mixed_versions(store.versions(feature)) for feature in features}
+        return lines + [f"{feature}: made with several versions: {text}" for feature, text in mixed.items() if text]
 
 
 def _refuse_synthetic(store: FeatureStore, features: Sequence[str]) -> None:
