@@ -1,8 +1,8 @@
 """A manifest: the ordered clips of a corpus on disk, as Parquet or JSONL.
 
 Parquet has one column per field of `Clip`; `labels`, `dimensions` and `files` are JSON text. JSONL has one clip per
-line and leaves out fields that have their default. What else is known (format, corpus, media root) is in the Parquet schema's
-metadata under `merflow`, or in the first line of the JSONL. Clips stream: a million rows never sit in memory.
+line and leaves out fields that have their default. What else is known (format, corpus, media root) is in the Parquet
+schema's metadata under `merflow`, or in the first line of the JSONL. Clips stream: a million rows never sit in memory.
 """
 
 from __future__ import annotations

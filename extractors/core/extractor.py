@@ -125,7 +125,7 @@ class Extractor(ABC, Generic[OptionsT]):
         return [self._outcome(media) for media in batch]
 
     def outcomes(self, batch: Sequence[Media]) -> list[Features | Failure]:
-        """Extract from each clip, and mark as not valid the rows whose centre lies in a hole of the clip's sound."""
+        """Extract from each clip, and mark as not valid the rows whose centre lies in a hole of the clip's audio."""
         found = self.extract(batch)
         if self.modality != "audio" or self.spec.level != "frame":
             return found

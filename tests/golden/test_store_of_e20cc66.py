@@ -84,6 +84,8 @@ def expected() -> dict[str, Any]:
 
 def test_it_opens_and_reads_as_before(tmp_path, expected):
     found = held(unpacked(tmp_path))
+    added = {key: found["status"].pop(key) for key in ("flags", "mixed_versions")}
+    assert added == {"flags": {}, "mixed_versions": {}}  # that store knows of none
     assert found == expected["held"]
 
 

@@ -31,6 +31,9 @@ FULL = Clip(
     labels={"audio": "positif", "täxt": ""},
     dimensions={"valence": 0.1 + 0.2, "arousal": -3.0},
     source_id="clip 1",
+    audio_track=1,
+    video_track=1,
+    files={"video": "ab 1 2 3"},
     duration=1e-9,
     fingerprint="abc",
 )

@@ -61,7 +61,7 @@ class AudioTrack:
         self._end = None if clip.end is None else Fraction(clip.end)
         self._source = _Source()
         self._chunks: list[npt.NDArray[np.float32]] = []
-        self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of sound before each, and its length
+        self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
         self._held: tuple[av.AudioFrame, Fraction] | None = None
         self._first: Fraction | None = None
         self._length = self._silence = Fraction(0)
@@ -113,7 +113,7 @@ class AudioTrack:
         if hole < SHORTEST_HOLE or self._source.step < SHORTEST_HOLE:
             return
         if hole > LONGEST_HOLE:
-            message = f"{self._name}: {float(hole):.2f} s of sound are missing at {float(expected):.2f} s"
+            message = f"{self._name}: {float(hole):.2f} s of audio are missing at {float(expected):.2f} s"
             raise ClipError("audio_gap", message, stage="decode")
         self._holes.append((self._length, hole))
         self._silence += hole
@@ -133,18 +133,18 @@ class AudioTrack:
             self._take(_cut(frame, 0, kept) if 0 < kept < frame.samples else frame, time)
         if self._first is None:
             where = "" if self._end is None else f" between {float(self._start):g} and {float(self._end):g} s"
-            raise ClipError("no_audio", f"{self._name}: its audio stream holds no sound{where}", stage="decode")
+            raise ClipError("no_audio", f"{self._name}: its audio stream holds no audio{where}", stage="decode")
         self._keep(self._source.flush())
-        drift = self.end_of_sound - (self._first + self._length + self._silence)
+        drift = self.end_of_audio - (self._first + self._length + self._silence)
         if abs(drift) > MOST_DRIFT:
-            message = f"{self._name}: sound and its timestamps differ by {float(drift):.2f} s in the end"
+            message = f"{self._name}: audio and its timestamps differ by {float(drift):.2f} s in the end"
             raise ClipError("audio_gap", message, stage="decode")
         samples, holes = self._with_silence(np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32))
         start = self._first - self._start
         return Audio(samples, AUDIO_RATE, float(start), holes + float(start))
 
     @property
-    def end_of_sound(self) -> Fraction:
+    def end_of_audio(self) -> Fraction:
         """Seconds from the file's start to the end of what was kept."""
         return self.end if self._end is None else min(self.end, self._end)
 

@@ -25,13 +25,13 @@ import numpy.typing as npt
 from extractors.core.media.audio import Audio
 from extractors.core.media.frames import Frame
 from extractors.core.media.reading import (
-    NO_PICTURES,
-    NO_SOUND,
+    NO_AUDIO,
+    NO_FRAMES,
+    DecodedAudio,
+    DecodedFrames,
     Flags,
-    Pictures,
-    Sound,
-    read_pictures,
-    read_sound,
+    read_audio,
+    read_frames,
     read_whole,
 )
 from extractors.core.media.video import VideoReading
@@ -77,7 +77,7 @@ class Media:
         self._budget = frame_cache_bytes
         self._audio_path = root / clip.audio if audio and clip.audio else None
         self._video_path = root / clip.video if video and clip.video else None
-        self._sound, self._pictures = NO_SOUND, NO_PICTURES
+        self._audio_result, self._frames_result = NO_AUDIO, NO_FRAMES
         self._results: dict[object, object] = {}
         self._features: dict[str, Features | Failure] = {}
         self._lock = threading.RLock()
@@ -89,22 +89,24 @@ class Media:
         """
         is_segment = self.clip.start is not None or self.clip.end is not None
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
-            sound, pictures = path == self._audio_path, path == self._video_path
-            if self._is_other_file(path, "audio" if sound else "video"):
+            audio, frames = path == self._audio_path, path == self._video_path
+            if self._is_other_file(path, "audio" if audio else "video"):
                 message = f"{path.name}: holds other bytes than when it was ingested"
                 changed = ClipError("media_changed", message, stage="open")
-                self._sound = Sound(changed) if sound else self._sound
-                self._pictures = Pictures(changed) if pictures else self._pictures
+                self._audio_result = DecodedAudio(changed) if audio else self._audio_result
+                self._frames_result = DecodedFrames(changed) if frames else self._frames_result
                 continue
-            self.video_passes += pictures
-            self.files_opened += (sound + pictures) if is_segment else 1
+            self.video_passes += frames
+            self.files_opened += (audio + frames) if is_segment else 1
             if is_segment:
-                heard = read_sound(path, self.clip) if sound else NO_SOUND
-                seen = read_pictures(path, self.clip, self._budget) if pictures else NO_PICTURES
+                read = (
+                    read_audio(path, self.clip) if audio else NO_AUDIO,
+                    read_frames(path, self.clip, self._budget) if frames else NO_FRAMES,
+                )
             else:
-                heard, seen = read_whole(path, self.clip, sound=sound, pictures=pictures, budget=self._budget)
-            self._sound = heard if sound else self._sound
-            self._pictures = seen if pictures else self._pictures
+                read = read_whole(path, self.clip, audio=audio, frames=frames, budget=self._budget)
+            self._audio_result = read[0] if audio else self._audio_result
+            self._frames_result = read[1] if frames else self._frames_result
 
     def _is_other_file(self, path: Path, kind: str) -> bool:
         record = self.clip.files.get(kind)
@@ -116,17 +118,17 @@ class Media:
         Raises:
             ClipError: `no_audio`, or why the file could not be read.
         """
-        if isinstance(self._sound.audio, ClipError):
-            raise self._sound.audio
-        return self._sound.audio
+        if isinstance(self._audio_result.audio, ClipError):
+            raise self._audio_result.audio
+        return self._audio_result.audio
 
     def flags(self, modality: Literal["audio", "video", "text"]) -> Flags:
-        """What is unusual about the clip's sound or pictures, such as `{"holes": 2, "hole_seconds": 0.08}`.
+        """What is unusual about the clip's audio or frames, such as `{"holes": 2, "hole_seconds": 0.08}`.
 
         Args:
             modality: Which of them; a text has none.
         """
-        return {"audio": self._sound.flags, "video": self._pictures.flags}.get(modality, {})
+        return {"audio": self._audio_result.flags, "video": self._frames_result.flags}.get(modality, {})
 
     @property
     def video_path(self) -> Path | None:
@@ -139,9 +141,9 @@ class Media:
         Raises:
             ClipError: `no_video`, or why the file could not be read.
         """
-        if isinstance(self._pictures.times, ClipError):
-            raise self._pictures.times
-        return self._pictures.times
+        if isinstance(self._frames_result.times, ClipError):
+            raise self._frames_result.times
+        return self._frames_result.times
 
     def frames(self) -> Iterator[Frame]:
         """The clip's frames in order of presentation.
@@ -150,9 +152,9 @@ class Media:
             ClipError: `no_video`, or why the file could not be read.
         """
         times = self.frame_times()
-        decoded = self._decode_again() if self._pictures.kept is None else self._pictures.kept
+        decoded = self._decode_again() if self._frames_result.kept is None else self._frames_result.kept
         for index, (frame, (start, end)) in enumerate(zip(decoded, times, strict=True)):
-            yield Frame(index, float(start), float(end), frame, self._pictures.display)
+            yield Frame(index, float(start), float(end), frame, self._frames_result.display)
 
     def once(self, key: object, make: Callable[[], ResultT]) -> ResultT:
         """Compute something of this clip that several extractors need, such as a network's outputs, only once.
@@ -197,13 +199,13 @@ class Media:
     @property
     def kept_bytes(self) -> int:
         """Bytes of decoded frames, and of units prepared for networks, held in memory."""
-        frames = self._pictures.kept or ()
+        frames = self._frames_result.kept or ()
         return self.prepared_bytes + sum(plane.buffer_size for frame in frames for plane in frame.planes)
 
     def close(self) -> None:
         """Free the decoded data."""
         closed = ClipError("undecodable", "the clip's media was already closed")
-        self._sound, self._pictures = Sound(closed), Pictures(closed)
+        self._audio_result, self._frames_result = DecodedAudio(closed), DecodedFrames(closed)
         self._results.clear()
         self._features.clear()
 

@@ -1,199 +1,34 @@
-"""Containers and packets: opening a file, choosing its streams, and one pass over its packets.
+"""One pass over the packets of a file: decoded frames of the wanted streams, with their true times.
 
-`clip_media.py` builds on it; extractors never need it.
+`reading.py` builds on it; extractors never need it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import av
 from av.container import InputContainer
 
-from extractors.core.media.formats import has_presentation_times, media_demuxers, states_tracks, states_whole
-from storage.clip import Clip
+from extractors.core.media.formats import has_presentation_times
+from extractors.core.media.opening import undecodable
+from extractors.core.media.streams import MICROSECOND, Stream, file_zero, tracks
 from storage.errors import ClipError
 
-Stream = av.AudioStream | av.VideoStream
-StreamT = TypeVar("StreamT", av.AudioStream, av.VideoStream)
 Frame = av.AudioFrame | av.VideoFrame
 Packet: TypeAlias = "av.Packet[Any]"
-_LFS_HEAD = b"version https://git-lfs"
-_MICROSECOND = Fraction(1, 1_000_000)
 _LARGEST_STEP_BACK = Fraction(1, 2)  # seconds; beyond it a stream's timestamps start anew
-
-
-def check_readable(path: Path) -> None:
-    """Refuse, with a reason of its own, what FFmpeg would only call invalid data.
-
-    Raises:
-        ClipError: `missing_file`, `empty_file` or `lfs_pointer`.
-    """
-    if not path.is_file():
-        raise ClipError("missing_file", f"{path}: no such file", stage="open")
-    if path.stat().st_size == 0:
-        raise ClipError("empty_file", f"{path.name}: zero bytes", stage="open")
-    with path.open("rb") as file:
-        if file.read(len(_LFS_HEAD)) == _LFS_HEAD:
-            raise ClipError("lfs_pointer", f"{path.name}: a git-LFS pointer, not media", stage="open")
-
-
-@contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """Open a media file, and nothing else that may be named in it; every error of FFmpeg becomes a ClipError.
-
-    Raises:
-        ClipError: Why the file cannot be opened or decoded.
-    """
-    check_readable(path)
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(media_demuxers())}
-    try:
-        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
-            yield container
-    except (ClipError, MemoryError):
-        raise
-    except Exception as error:  # PyAV raises many kinds: whatever it is, this file cannot be read
-        raise undecodable(path, error) from error
-
-
-def undecodable(path: Path, error: Exception, what: str = "") -> ClipError:
-    """The error of a file or stream that FFmpeg cannot open or decode.
-
-    Args:
-        path: The file.
-        error: What PyAV raised.
-        what: Which part of the file.
-    """
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if reason.startswith("Error number"):  # FFmpeg's own words are in its log only
-        reason = "FFmpeg cannot decode it"
-    if isinstance(error, av.error.ArgumentError) and not what:
-        reason = "not a media file"  # its demuxer is not one of those that may open files
-    return ClipError("undecodable", f"{path.name}: {what}{reason}", stage="decode")
-
-
-def probe(path: Path) -> float | None:
-    """Seconds of media that a file declares, or that FFmpeg estimates; None if it cannot be opened or does not say."""
-    try:
-        with open_media(path) as container:
-            if container.duration is not None:
-                return container.duration / 1e6
-            ends = [s.duration * s.time_base for s in _tracks(container) if s.duration and s.time_base]
-            return float(max(ends)) if ends else None
-    except ClipError:
-        return None
-
-
-def choose_audio(container: InputContainer, clip: Clip) -> av.AudioStream | None:
-    """The clip's audio stream: FFmpeg's choice (the default one, then the one with most channels), or the asked one.
-
-    Args:
-        container: The media.
-        clip: The clip.
-
-    Raises:
-        ClipError: `no_track`.
-    """
-    streams = [s for s in container.streams.audio if s.codec_context is not None]
-    return _chosen(container, streams, clip.audio_track, "audio", [s.channels for s in streams])
-
-
-def choose_video(container: InputContainer, clip: Clip) -> av.VideoStream | None:
-    """The clip's video stream, never cover art: FFmpeg's choice (the default one, then the largest), or the asked one.
-
-    Args:
-        container: The media.
-        clip: The clip.
-
-    Raises:
-        ClipError: `no_track`.
-    """
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if s.codec_context is not None and not s.disposition & cover]
-    sizes = [s.width * s.height for s in streams]
-    stream = _chosen(container, streams, clip.video_track, "video", sizes)
-    if stream is not None:
-        stream.thread_type = "AUTO"
-    return stream
-
-
-def _chosen(
-    container: InputContainer, streams: Sequence[StreamT], asked: int | None, kind: str, sizes: Sequence[int]
-) -> StreamT | None:
-    if asked is not None:
-        if asked >= len(streams):
-            found = f"{kind} track {asked} asked for (from 0), {len(streams)} found"
-            raise ClipError("no_track", f"{Path(container.name).name}: {found}", stage="open")
-        return streams[asked]
-    default = av.stream.Disposition.default
-    ranks = [(bool(s.disposition & default), size, -i) for i, (s, size) in enumerate(zip(streams, sizes, strict=True))]
-    return streams[-max(ranks)[2]] if ranks else None
-
-
-def read_only(container: InputContainer, stream: Stream) -> None:
-    """Have FFmpeg skip all other streams, as far as the container allows.
-
-    Args:
-        container: The media.
-        stream: The stream that is wanted.
-    """
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = av.stream.Discard.all
-
-
-def file_zero(container: InputContainer) -> Fraction:
-    """Seconds on the container's own clock at which its presentation starts.
-
-    FFmpeg rounds it to a microsecond, which is part of a sample; the stream that starts there says it exactly.
-    """
-    declared = Fraction(container.start_time or 0, 1_000_000)
-    starts = [s.start_time * s.time_base for s in _tracks(container) if s.start_time is not None and s.time_base]
-    near = [start for start in starts if abs(start - declared) <= _MICROSECOND]
-    return min(near, key=lambda start: abs(start - declared), default=declared)
-
-
-def declared_end(container: InputContainer, stream: Stream, path: Path) -> Fraction | None:
-    """Seconds from the file's start to where the file says that a stream ends; None if it does not say.
-
-    Args:
-        container: The media.
-        stream: One of its streams.
-        path: The file.
-    """
-    if not stream.duration or stream.time_base is None or not states_tracks(container, path):
-        return None
-    return ((stream.start_time or 0) + stream.duration) * stream.time_base - file_zero(container)
-
-
-def truncation(what: str, end: float, expected: float, by: str = "declared") -> ClipError | None:
-    """The error of media that ends well before its expected end; None if it does not.
-
-    Args:
-        what: Which track of which file, and the verb, for the message.
-        end: Seconds at which it ends.
-        expected: Seconds at which it should end.
-        by: What says so, for the message.
-    """
-    if expected - end <= max(0.1, 0.05 * expected):
-        return None
-    return ClipError("truncated", f"{what} {end:.2f} s of {expected:.2f} s {by}", stage="decode")
-
-
-def _tracks(container: InputContainer) -> list[Stream]:
-    return [*container.streams.audio, *container.streams.video]
 
 
 class _Clock:
     """Times of one stream's frames on the file's clock.
 
-    A frame's own time counts. Where it has none, or the container stores none, pictures get the decoding times of the
-    packets in order, and sound follows the frame before; at last the stream's frame rate counts.
+    A frame's own time counts. Where it has none, or the container stores none, frames get the decoding times of the
+    packets in order, and audio follows the frame before; at last the stream's frame rate counts.
     """
 
     def __init__(self, stream: Stream, *, has_presentation_times: bool) -> None:
@@ -272,7 +107,7 @@ class PacketPass:
         Args:
             seconds: From the file's start.
         """
-        self._container.seek(int((self.zero + seconds) / _MICROSECOND), backward=True)
+        self._container.seek(int((self.zero + seconds) / MICROSECOND), backward=True)
 
     def frames(self) -> Iterator[tuple[Frame, Fraction]]:
         """Frames with their times in seconds from the file's start; the times of a video stream increase."""
@@ -286,7 +121,7 @@ class PacketPass:
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001  # PyAV raises many kinds: whatever it is, this stream ends here
-                kind = "sound" if isinstance(self._streams[index], av.AudioStream) else "pictures"
+                kind = "audio" if isinstance(self._streams[index], av.AudioStream) else "frames"
                 self.errors[index] = undecodable(self._path, error, f"{kind}: ")
                 continue
             for frame in decoded:
@@ -308,7 +143,7 @@ class PacketPass:
         return True
 
     def _packets(self) -> Iterator[Packet]:
-        kinds = {s.index for s in _tracks(self._container)}
+        kinds = {s.index for s in tracks(self._container)}
         packets = self._container.demux()
         while True:
             try:
@@ -325,18 +160,3 @@ class PacketPass:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base - self.zero
                 self.end = max(self.end, end)
             yield packet
-
-
-def whole_file_truncation(container: InputContainer, end: Fraction, path: Path) -> ClipError | None:
-    """The error of a file whose packets end well before the one length that it states for all its streams.
-
-    Args:
-        container: The media.
-        end: Seconds from the file's start to the end of its last packet.
-        path: The file.
-    """
-    if not container.duration or not states_whole(container):
-        return None
-    # The length counts from the clock's 0 where FFmpeg writes it, and from the first packet where others do.
-    declared = container.duration / 1e6 - max(0.0, float(file_zero(container)))
-    return truncation(f"{path.name}: its packets end at", float(end), declared)

@@ -1,7 +1,7 @@
 """Which of FFmpeg's demuxers may open a file, and which of them state a length that can be believed.
 
 A demuxer that reads other files, addresses or devices named in the file (playlists, `concat`, SDP), that takes any text
-for media, or that reads pictures, captions or raw pixels is never tried: such a file opens nothing else.
+for media, or that reads frames, captions or raw pixels is never tried: such a file opens nothing else.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def from_matrix(matrix: list[int]) -> Orientation:
     """The orientation of a display matrix (ISO/IEC 14496-12), by FFmpeg's rules.
 
     Args:
-        matrix: Its nine numbers, row by row. One that collapses the picture, such as all zeros, changes nothing.
+        matrix: Its nine numbers, row by row. One that collapses the frame, such as all zeros, changes nothing.
     """
     a, b, _, c, d = matrix[:5]
     width, height = math.hypot(a, c), math.hypot(b, d)

@@ -1,6 +1,6 @@
-"""From a file to a clip's sound and pictures: which passes are made, and what is wrong with each of the two.
+"""From a file to a clip's audio and frames: which passes are made, and what is wrong with each of the two.
 
-Each is judged alone, and the same in every run, whatever else is read: a damaged sound track costs no picture.
+Each is judged alone, and the same in every run, whatever else is read: a damaged audio track costs no frame.
 """
 
 from __future__ import annotations
@@ -16,19 +16,12 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from extractors.core.media.audio import Audio, AudioTrack
-from extractors.core.media.demuxing import (
-    PacketPass,
-    choose_audio,
-    declared_end,
-    open_media,
-    read_only,
-    truncation,
-    undecodable,
-    whole_file_truncation,
-)
+from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.formats import trims_last_frame
 from extractors.core.media.frames import FrameTrack
+from extractors.core.media.opening import open_media, undecodable
 from extractors.core.media.orientation import Display
+from extractors.core.media.streams import choose_audio, declared_end, read_only, truncation, whole_file_truncation
 from extractors.core.media.video import VideoReading, display_of, require_video
 from storage.clip import Clip
 from storage.errors import ClipError
@@ -37,16 +30,16 @@ Flags = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """A clip's sound, or why there is none, and what is unusual about it."""
+class DecodedAudio:
+    """A clip's audio, or why there is none, and what is unusual about it."""
 
     audio: Audio | ClipError
     flags: Flags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """A clip's pictures, or why there are none.
+class DecodedFrames:
+    """A clip's frames, or why there are none.
 
     Attributes:
         times: (T, 2) seconds from the clip's start.
@@ -61,42 +54,42 @@ class Pictures:
     flags: Flags = field(default_factory=dict)
 
 
-NO_SOUND = Sound(ClipError("no_audio", "the manifest names no audio", stage="open"))
-NO_PICTURES = Pictures(ClipError("no_video", "the manifest names no video", stage="open"))
+NO_AUDIO = DecodedAudio(ClipError("no_audio", "the manifest names no audio", stage="open"))
+NO_FRAMES = DecodedFrames(ClipError("no_video", "the manifest names no video", stage="open"))
 
 
-def read_whole(path: Path, clip: Clip, *, sound: bool, pictures: bool, budget: int) -> tuple[Sound, Pictures]:
+def read_whole(path: Path, clip: Clip, *, audio: bool, frames: bool, budget: int) -> tuple[DecodedAudio, DecodedFrames]:
     """Read a clip that is a whole file in one pass over all its packets.
 
     Args:
         path: The file.
         clip: The clip.
-        sound: Whether its sound is wanted.
-        pictures: Whether its pictures are wanted.
+        audio: Whether its audio is wanted.
+        frames: Whether its frames are wanted.
         budget: Most bytes of decoded frames to keep.
     """
     try:
         with open_media(path) as container:
-            ears = _Ears(container, path, clip) if sound else None
-            eyes = _Eyes(container, path, clip, budget) if pictures else None
-            streams = [part.stream for part in (ears, eyes) if part is not None and part.stream is not None]
+            audio_pass = _AudioPass(container, path, clip) if audio else None
+            frame_pass = _FramePass(container, path, clip, budget) if frames else None
+            streams = [part.stream for part in (audio_pass, frame_pass) if part is not None and part.stream is not None]
             packets = PacketPass(container, streams, path)
             for frame, time in packets.frames():
-                if eyes is not None and isinstance(frame, av.VideoFrame):
-                    eyes.add(frame, time)
-                elif ears is not None and isinstance(frame, av.AudioFrame):
-                    ears.add(frame, time)
+                if frame_pass is not None and isinstance(frame, av.VideoFrame):
+                    frame_pass.add(frame, time)
+                elif audio_pass is not None and isinstance(frame, av.AudioFrame):
+                    audio_pass.add(frame, time)
             cut = whole_file_truncation(container, packets.end, path)
             return (
-                NO_SOUND if ears is None else ears.result(packets, cut),
-                NO_PICTURES if eyes is None else eyes.result(packets, cut),
+                NO_AUDIO if audio_pass is None else audio_pass.result(packets, cut),
+                NO_FRAMES if frame_pass is None else frame_pass.result(packets, cut),
             )
     except ClipError as error:
-        return Sound(error), Pictures(error)
+        return DecodedAudio(error), DecodedFrames(error)
 
 
-def read_sound(path: Path, clip: Clip) -> Sound:
-    """Read the sound of a segment, from the file's start: decoders carry state, and times may be rounded.
+def read_audio(path: Path, clip: Clip) -> DecodedAudio:
+    """Read the audio of a segment, from the file's start: decoders carry state, and times may be rounded.
 
     Args:
         path: The file.
@@ -104,22 +97,22 @@ def read_sound(path: Path, clip: Clip) -> Sound:
     """
     try:
         with open_media(path) as container:
-            ears = _Ears(container, path, clip)
-            if ears.stream is not None:
-                read_only(container, ears.stream)
-            packets = PacketPass(container, [] if ears.stream is None else [ears.stream], path)
+            audio_pass = _AudioPass(container, path, clip)
+            if audio_pass.stream is not None:
+                read_only(container, audio_pass.stream)
+            packets = PacketPass(container, [] if audio_pass.stream is None else [audio_pass.stream], path)
             for frame, time in packets.frames():
                 if isinstance(frame, av.AudioFrame):
-                    ears.add(frame, time)
-                if ears.is_done:
+                    audio_pass.add(frame, time)
+                if audio_pass.is_done:
                     break
-            return ears.result(packets, None)
+            return audio_pass.result(packets, None)
     except ClipError as error:
-        return Sound(error)
+        return DecodedAudio(error)
 
 
-def read_pictures(path: Path, clip: Clip, budget: int) -> Pictures:
-    """Read the pictures of a segment.
+def read_frames(path: Path, clip: Clip, budget: int) -> DecodedFrames:
+    """Read the frames of a segment.
 
     Args:
         path: The file.
@@ -131,15 +124,15 @@ def read_pictures(path: Path, clip: Clip, budget: int) -> Pictures:
         for frame, time in reading.frames():
             frames.add(frame, time)
     except ClipError as error:
-        return Pictures(error)
+        return DecodedFrames(error)
     times = frames.times()
     unusable = _unusable(path, clip, times, None)
     flags = _nonzero(reading.flags | frames.flags)
-    return Pictures(times if unusable is None else unusable, frames.kept, reading.display, flags)
+    return DecodedFrames(times if unusable is None else unusable, frames.kept, reading.display, flags)
 
 
-class _Ears:
-    """The sound of one pass."""
+class _AudioPass:
+    """The audio of one pass."""
 
     def __init__(self, container: InputContainer, path: Path, clip: Clip) -> None:
         self.stream: av.AudioStream | None = None
@@ -167,32 +160,32 @@ class _Ears:
             except ClipError as error:
                 self._error = error
             except (ValueError, av.error.FFmpegError) as error:  # FFmpeg's resampler
-                self._error = undecodable(self._path, error, "sound: ")
+                self._error = undecodable(self._path, error, "audio: ")
 
-    def result(self, packets: PacketPass, cut: ClipError | None) -> Sound:
+    def result(self, packets: PacketPass, cut: ClipError | None) -> DecodedAudio:
         if self._error is not None:
-            return Sound(self._error)
+            return DecodedAudio(self._error)
         if self.stream is None:
-            return Sound(ClipError("no_audio", f"{self._path.name}: no audio stream", stage="open"))
+            return DecodedAudio(ClipError("no_audio", f"{self._path.name}: no audio stream", stage="open"))
         error = packets.errors.get(self.stream.index) or cut
         if error is not None:
-            return Sound(error)
+            return DecodedAudio(error)
         try:
             audio = self._track.finish(self._declared if self._trims else None)
         except ClipError as failed:
-            return Sound(failed)
-        error = _ends_early(f"{self._path.name}: sound ends at", float(self._track.end), self._declared, self._clip)
+            return DecodedAudio(failed)
+        error = _ends_early(f"{self._path.name}: audio ends at", float(self._track.end), self._declared, self._clip)
         if error is not None:
-            return Sound(error)
+            return DecodedAudio(error)
         flags = packets.flags(self.stream) | {
             "holes": len(audio.holes),
             "hole_seconds": float(np.diff(audio.holes).sum()),
         }
-        return Sound(audio, _nonzero(flags))
+        return DecodedAudio(audio, _nonzero(flags))
 
 
-class _Eyes:
-    """The pictures of one pass over a whole file."""
+class _FramePass:
+    """The frames of one pass over a whole file."""
 
     def __init__(self, container: InputContainer, path: Path, clip: Clip, budget: int) -> None:
         self.stream: av.VideoStream | None = None
@@ -212,15 +205,15 @@ class _Eyes:
             self._display = display_of(self.stream, frame, self._clip)
         self._frames.add(frame, time)
 
-    def result(self, packets: PacketPass, cut: ClipError | None) -> Pictures:
+    def result(self, packets: PacketPass, cut: ClipError | None) -> DecodedFrames:
         if self.stream is None:
-            return NO_PICTURES if self._error is None else Pictures(self._error)
+            return NO_FRAMES if self._error is None else DecodedFrames(self._error)
         times = self._frames.times()
         error = packets.errors.get(self.stream.index) or cut
         error = error or _unusable(self._path, self._clip, times, self._declared)
         flags = _nonzero(self._frames.flags | packets.flags(self.stream))
         display = self._display or Display(self._clip.crop)
-        return Pictures(times if error is None else error, self._frames.kept, display, flags)
+        return DecodedFrames(times if error is None else error, self._frames.kept, display, flags)
 
 
 def _unusable(path: Path, clip: Clip, times: npt.NDArray[np.float64], declared: Fraction | None) -> ClipError | None:

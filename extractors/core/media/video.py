@@ -10,8 +10,10 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from extractors.core.media.demuxing import PacketPass, choose_video, open_media, read_only
+from extractors.core.media.demuxing import PacketPass
+from extractors.core.media.opening import open_media
 from extractors.core.media.orientation import Display, orientation_of
+from extractors.core.media.streams import choose_video, read_only
 from storage.clip import Clip
 from storage.errors import ClipError
 

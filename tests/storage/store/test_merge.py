@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from flows.status import read_status
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import write_manifest
@@ -27,14 +28,16 @@ def clip(clip_id: str, **more) -> Clip:
 
 
 def make(
-    path: Path, ids: str, *, failed: str = "", spec=SPEC, root: Path | None = None, seed=0, **more
-) -> FeatureStore:
+    path: Path, ids: str, *, failed: str = "", spec=SPEC, root: Path | None = None, seed=0,
+    libraries=None, flags=None, **more
+) -> FeatureStore:  # fmt: skip
     store = FeatureStore.create(path)
     clips = [clip(i, **more) for i in ids]
     write_manifest(path / "manifest.parquet", clips, root=root or path.parent / "media", corpus="test")
     failure = {i: Failure(i, spec.name, "no_audio", f"from {path.name}") for i in failed}
     outcomes = {i: failure.get(i) or features(3 + ord(i) % 5, seed + ord(i)) for i in ids}
-    store.put("run-0", spec, [Entry(i, f"f{i}", outcomes[i]) for i in ids], {"run": "run", "versions": {"av": "16"}})
+    attributes = {"run": "run", "versions": {"av": "16"}, "libraries": libraries or {}}
+    store.put("run-0", spec, [Entry(i, f"f{i}", outcomes[i], (flags or {}).get(i, {})) for i in ids], attributes)
     store.write_run("run", {"run": "run", "features": [spec.name], "store": path.name})
     return store
 
@@ -64,7 +67,7 @@ def test_other_features_of_the_same_clips_are_joined(tmp_path):
 
 
 def test_what_two_stores_hold_is_kept_once_and_values_win_over_failures(tmp_path):
-    one, two = make(tmp_path / "one", "abcx", failed="bx"), make(tmp_path / "two", "bcdx", failed="x", seed=50)
+    one, two = make(tmp_path / "one", "abcx", failed="bx"), make(tmp_path / "two", "bcdx", failed="x")
     lines = merge([one.path, two.path], tmp_path / "all")
     assert lines == [
         "2 stores, 5 clips, 1 features; shard files: 2 written anew",
@@ -78,6 +81,35 @@ def test_what_two_stores_hold_is_kept_once_and_values_win_over_failures(tmp_path
     for path in (tmp_path / "all").rglob("*.h5"):
         with h5py.File(path) as file:
             assert (file.attrs["run"], file.attrs["versions"]) == ("run", '{"av": "16"}')
+
+
+def test_different_values_of_one_clip_are_refused_unless_the_first_are_preferred(tmp_path):
+    one, two = make(tmp_path / "one", "abc"), make(tmp_path / "two", "bcd", seed=50)
+    message = r"clip b, feature gemaps: .*one and .*two hold different values \(by up to [\d.]+\), as for 2 in all"
+    with pytest.raises(StoreError, match=message):
+        merge([one.path, two.path], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+    lines = merge([one.path, two.path], tmp_path / "all", prefer_first=True)
+    assert lines[-1] == "2 of them differed: those of the first store are kept"
+    joined = open_store(tmp_path / "all")
+    for clip_id, store in (("a", one), ("b", one), ("c", one), ("d", two)):
+        assert equal(joined.get(clip_id, "gemaps"), store.get(clip_id, "gemaps"))
+
+
+def test_different_versions_are_told(tmp_path):
+    stores = [make(tmp_path / v, i, libraries={"torch": v}) for v, i in (("2.14.1", "a"), ("2.15.0", "b"))]
+    lines = merge([store.path for store in stores], tmp_path / "all")
+    assert lines[-1] == "gemaps: made with several versions: torch 2.14.1 and 2.15.0"
+    assert "gemaps: made with several versions: torch 2.14.1 and 2.15.0" in list(notes(open_store(tmp_path / "all")))
+    assert read_status(open_store(tmp_path / "all")).mixed == {"gemaps": "torch 2.14.1 and 2.15.0"}
+
+
+def test_flags_of_unusual_media_go_with_the_values(tmp_path):
+    one, two = make(tmp_path / "one", "ab", flags={"b": {"holes": 2}}), make(tmp_path / "two", "ac")
+    merge([one.path, two.path], tmp_path / "all")
+    joined = open_store(tmp_path / "all")
+    assert [joined.flags(i, "gemaps") for i in "abc"] == [{}, {"holes": 2}, {}]
+    assert read_status(joined).flags == {"holes": 1}
 
 
 def test_the_same_store_twice_gives_it_once(tmp_path):
