@@ -22,7 +22,7 @@ RUN = """
 import json, re, sys
 from pathlib import Path
 from configs.schema import Faces
-from extractors.core.faces import find_main_face
+from extractors.core.faces.main_face import find_main_face
 from tests.scenes import decoded
 media = decoded(Path(sys.argv[1]), cache=int(sys.argv[2]))
 track = find_main_face(media, Faces(short_side=120))
