@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
@@ -64,8 +65,8 @@ class AudioTrack:
         self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
         self._held: tuple[av.AudioFrame, Fraction] | None = None
         self._first: Fraction | None = None
-        self._length = self._silence = Fraction(0)
-        self.end = Fraction(0)
+        self._samples: Counter[int] = Counter()  # kept so far, by their rate
+        self._silence = self.end = Fraction(0)
 
     @property
     def is_complete(self) -> bool:
@@ -87,7 +88,13 @@ class AudioTrack:
         if self._held is not None:
             self._take(*self._held)
         self._held = frame, time
-        self.end = time + Fraction(frame.samples, frame.sample_rate)
+        if self._end is not None:
+            self.end = time + Fraction(frame.samples, frame.sample_rate)
+
+    @property
+    def _length(self) -> Fraction:
+        """Seconds of the samples kept so far, without silence."""
+        return sum((Fraction(count, rate) for rate, count in self._samples.items()), Fraction(0))
 
     def _take(self, frame: av.AudioFrame, time: Fraction) -> None:
         """Keep what of a frame lies inside the clip."""
@@ -98,19 +105,20 @@ class AudioTrack:
         last = frame.samples if self._end is None else min(frame.samples, _rounded(self._end * rate) - position)
         if first >= last:
             return
-        begin = Fraction(position + first, rate)
-        self._note_hole(begin)
-        self._first = begin if self._first is None else self._first
-        self._length += Fraction(last - first, rate)
+        if self._first is None:
+            self._first = Fraction(position + first, rate)
+        elif self._source.step >= rate * SHORTEST_HOLE:
+            self._note_hole(Fraction(position + first, rate))
+        self._samples[rate] += last - first
         if self._source.has_changed(frame):
             self._source.rebuild(frame, self._clip.audio_channel)
         self._keep(self._source.resample(_cut(frame, first, last)))
 
     def _note_hole(self, begin: Fraction) -> None:
         """Look whether samples are missing before the next ones, by the container's clock."""
-        expected = (begin if self._first is None else self._first) + self._length + self._silence
+        expected = (self._first or Fraction(0)) + self._length + self._silence
         hole = begin - expected
-        if hole < SHORTEST_HOLE or self._source.step < SHORTEST_HOLE:
+        if hole < SHORTEST_HOLE:
             return
         if hole > LONGEST_HOLE:
             message = f"{self._name}: {float(hole):.2f} s of audio are missing at {float(expected):.2f} s"
@@ -179,7 +187,7 @@ class _Source:
         self._resampler: Resampler | None = None
         self._next: int | None = None
         self._rate = 0
-        self.step = Fraction(0)
+        self.step = 0  # samples between the end of the frame before and this one, by their times
 
     def place(self, frame: av.AudioFrame, time: Fraction) -> int:
         """Samples from the file's start to the frame, by FFmpeg's rule.
@@ -194,11 +202,11 @@ class _Source:
         if rate != self._rate:
             self._next, self._rate = None, rate
         position, before = _rounded(time * rate), self._next
-        if before is not None and tick * rate > 1:
+        if before is not None and tick.numerator * rate > tick.denominator:
             low, high = floor((time - tick / 2) * rate), ceil((time + tick / 2) * rate)
             if 2 * low - high <= before <= 2 * high - low:
                 position = min(max(before, low), high)
-        self.step = Fraction(0) if before is None else Fraction(position - before, rate)
+        self.step = 0 if before is None else position - before
         self._next = position + frame.samples
         return position
 

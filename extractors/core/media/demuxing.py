@@ -21,6 +21,7 @@ from storage.errors import ClipError
 
 Frame = av.AudioFrame | av.VideoFrame
 Packet: TypeAlias = "av.Packet[Any]"
+_USUAL_SECONDS = Fraction(1, 25)
 _LARGEST_STEP_BACK = Fraction(1, 2)  # seconds; beyond it a stream's timestamps start anew
 
 
@@ -34,9 +35,9 @@ class _Clock:
     def __init__(self, stream: Stream, *, has_presentation_times: bool) -> None:
         self._trusts_pts = has_presentation_times or isinstance(stream, av.AudioStream)
         self._rate = (stream.guessed_rate or stream.average_rate) if isinstance(stream, av.VideoStream) else None
-        self._next = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+        self._start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+        self._last: tuple[Fraction, Frame] | None = None
         self._decoding: list[int] = []  # a heap of the decoding times of packets whose frames did not come yet
-        self._has_begun = False
         self.made_up = 0
 
     def feed(self, packet: Packet) -> None:
@@ -54,13 +55,20 @@ class _Clock:
             time = decoding * base
         else:
             self.made_up += 1
-            time = self._next if self._has_begun or frame.dts is None else frame.dts * base
-        if isinstance(frame, av.AudioFrame):
-            length = Fraction(frame.samples, frame.sample_rate)
-        else:
-            length = (frame.duration or 0) * base or (1 / self._rate if self._rate else Fraction(1, 25))
-        self._next, self._has_begun = time + length, True
+            time = self._next if self._last is not None or frame.dts is None else frame.dts * base
+        self._last = time, frame
         return time
+
+    @property
+    def _next(self) -> Fraction:
+        """When the frame after the last one starts."""
+        if self._last is None:
+            return self._start
+        time, frame = self._last
+        if isinstance(frame, av.AudioFrame):
+            return time + Fraction(frame.samples, frame.sample_rate)
+        length = (frame.duration or 0) * (frame.time_base or Fraction(0))
+        return time + (length or (1 / self._rate if self._rate else _USUAL_SECONDS))
 
 
 class PacketPass:
@@ -73,7 +81,6 @@ class PacketPass:
 
     Attributes:
         zero: Seconds on the container's clock at which the file's presentation starts.
-        end: Seconds from there to the end of the last packet of any stream, seen so far.
         errors: Why a stream cannot be decoded, by its index.
         dropped: Frames per stream that were left out, for their time is that of the frame before, or earlier.
         damaged: Frames per stream that FFmpeg says are damaged.
@@ -86,14 +93,15 @@ class PacketPass:
         self._clocks = {s.index: _Clock(s, has_presentation_times=has_times) for s in streams}
         self._last: dict[int, Fraction] = {}
         self.zero = file_zero(container)
-        self.end = Fraction(0)
+        self._ends: dict[tuple[int, Fraction], int] = {}  # of the last packet, by stream and time base
         self.errors: dict[int, ClipError] = {}
         self.dropped = dict.fromkeys(self._streams, 0)
         self.damaged = dict.fromkeys(self._streams, 0)
 
-    def made_up(self, stream: Stream) -> int:
-        """Frames of a stream so far whose container gives them no time."""
-        return self._clocks[stream.index].made_up
+    @property
+    def end(self) -> Fraction:
+        """Seconds from the file's start to the end of the last packet of any stream, seen so far."""
+        return max((end * base for (_, base), end in self._ends.items()), default=self.zero) - self.zero
 
     def flags(self, stream: Stream) -> dict[str, float]:
         """What is unusual about a stream's frames so far: how many of them, by what it is."""
@@ -157,6 +165,6 @@ class PacketPass:
                     self.errors.setdefault(index, undecodable(self._path, error))
                 return
             if packet.stream.index in kinds and packet.pts is not None and packet.time_base is not None:
-                end = (packet.pts + (packet.duration or 0)) * packet.time_base - self.zero
-                self.end = max(self.end, end)
+                key, end = (packet.stream.index, packet.time_base), packet.pts + (packet.duration or 0)
+                self._ends[key] = max(end, self._ends.get(key, end))
             yield packet

@@ -118,7 +118,7 @@ class Display:
         scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
         if scale < 1:
             size = (round(width * scale), round(height * scale))
-            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=1.0))
         shown = self.orientation.apply(pixels)
         if self.crop is not None:
             left, top, right, bottom = self._edges(shown.shape[1], shown.shape[0])

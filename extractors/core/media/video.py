@@ -18,6 +18,7 @@ from storage.clip import Clip
 from storage.errors import ClipError
 
 _SEEK_EARLIER = Fraction(2)  # seconds before a segment at which decoding begins
+_NEARLY_SQUARE = Fraction(2, 100)  # encoders leave 359:360 after scaling; the narrowest pixels meant so are 16:15
 _SLACK = Fraction(1, 1_000_000)  # a manifest's decimals are rounded
 
 
@@ -45,7 +46,8 @@ def display_of(stream: av.VideoStream, first: av.VideoFrame, clip: Clip) -> Disp
         first: Its first frame.
         clip: The clip, which may be cropped.
     """
-    return Display(clip.crop, stream.sample_aspect_ratio or Fraction(1), orientation_of(first))
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return Display(clip.crop, aspect if abs(aspect - 1) > _NEARLY_SQUARE else Fraction(1), orientation_of(first))
 
 
 class VideoReading:
