@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from configs.errors import ConfigError
 from configs.plugins import Section, parse
@@ -126,6 +126,7 @@ class RunConfig(Section):
         extractors: What to extract, in order.
         faces: Options of the extractor `faces`, which is added where another one needs it.
         cluster: Where shards run.
+        deinterlace: `auto` makes whole frames of interlaced ones (FFmpeg's bwdif); `off` leaves and flags them.
         no_audio: What a clip without audio means for audio features: `fail` (default) or `skip` by rule.
         no_video: The same for video.
         no_text: The same for text.
@@ -134,6 +135,7 @@ class RunConfig(Section):
     extractors: tuple[ExtractorEntry, ...] = Field(min_length=1)
     faces: Faces = Faces()
     cluster: Cluster = Cluster()
+    deinterlace: Literal["auto", "off"] = "off"
     no_audio: Literal["fail", "skip"] = "fail"
     no_video: Literal["fail", "skip"] = "fail"
     no_text: Literal["fail", "skip"] = "fail"
@@ -142,6 +144,11 @@ class RunConfig(Section):
         """The top-level section that is called like an extractor and holds its options, such as `faces:`."""
         section = getattr(self, name, None) if name in type(self).model_fields else None
         return section if isinstance(section, Section) else None
+
+    @field_validator("deinterlace", mode="before")
+    @classmethod
+    def _yaml_words(cls, value: object) -> object:
+        return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value  # YAML's `off`
 
     @model_validator(mode="after")
     def _distinct_features(self) -> Self:

@@ -43,6 +43,7 @@ class RunContext:
         store: The store's folder, absolute.
         features: The features, each after those it needs.
         threads: Threads of each worker's model arithmetic.
+        deinterlace: Whether interlaced frames are made whole.
         skipped_reasons: Reasons that count as skipped by rule, not as failed.
     """
 
@@ -51,6 +52,7 @@ class RunContext:
     store: str
     features: tuple[FeaturePlan, ...]
     threads: int = 1
+    deinterlace: bool = False
     skipped_reasons: frozenset[str] = frozenset()
 
     @property

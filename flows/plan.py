@@ -65,7 +65,10 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
         RunError: An extractor, option or feature that does not exist, or weights of a needed feature that are not on
             this machine.
     """
-    extractors = resolve_dependencies(chosen_extractors(config, only))
+    chosen = chosen_extractors(config, only)
+    for extractor in chosen:
+        extractor.deinterlace = config.deinterlace == "auto"
+    extractors = resolve_dependencies(chosen)
     for extractor in extractors:
         _ = extractor.spec  # looks for the weights
     return extractors
@@ -216,6 +219,7 @@ def make_context(
         store=str(store.path.absolute()),
         features=tuple(FeaturePlan(e.name, e.feature, e.options, e.spec, dict(e.inputs)) for e in extractors),
         threads=config.cluster.threads,
+        deinterlace=config.deinterlace == "auto",
         skipped_reasons=frozenset(reason for reason, rule in rules.items() if rule == "skip"),
     )
 

@@ -38,6 +38,7 @@ class ShardWork:
         extractors: The run's extractors by feature, each after those it needs.
         todo: The features to extract from each clip.
         report: Seconds by stage are added to it.
+        deinterlace: Whether interlaced frames are made whole.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class ShardWork:
         extractors: Mapping[str, Extractor[Any]],
         todo: Mapping[str, Sequence[str]],
         report: ShardReport,
+        *,
+        deinterlace: bool = False,
     ) -> None:
         self._root, self._store, self._extractors = root, store, extractors
-        self._todo, self._report = todo, report
+        self._todo, self._report, self._deinterlace = todo, report, deinterlace
 
     def run(self, clips: Sequence[Clip]) -> Iterator[ReadyClip]:
         """Every clip with its outcomes, in order.
@@ -91,7 +94,8 @@ class ShardWork:
     def _prepare(self, clip: Clip) -> ReadyClip:
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
         modalities = {e.modality for e in chosen}
-        media = Media(clip, self._root, audio="audio" in modalities, video="video" in modalities)
+        audio, video = "audio" in modalities, "video" in modalities
+        media = Media(clip, self._root, audio=audio, video=video, deinterlace=self._deinterlace)
         with timed(self._report.seconds, "decode"):
             media.decode()
         self._restore_inputs(clip, media, chosen)

@@ -40,7 +40,7 @@ class Worker:
         self._store = FeatureStore(context.store)
         kept: dict[str, Extractor[Any]] = {} if previous is None else dict(previous._extractors)
         self._extractors: dict[str, Extractor[Any]] = {
-            plan.feature: _take_over(plan, kept) for plan in context.features
+            plan.feature: _take_over(plan, kept, deinterlace=context.deinterlace) for plan in context.features
         }
         for unused in kept.values():
             unused.close()
@@ -70,7 +70,9 @@ class Worker:
         entries: dict[str, list[Entry]] = {name: [] for name in extractors}
         if self._needs_stored(todo):
             self._store.refresh()
-        work = ShardWork(Path(self.context.root), self._store, self._extractors, todo, report)
+        work = ShardWork(
+            Path(self.context.root), self._store, self._extractors, todo, report, deinterlace=self.context.deinterlace
+        )
         for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
             failed = self._record(ready, job.todo[ready.clip.id], entries, report)
             report.failed_clips += failed
@@ -135,13 +137,14 @@ class Worker:
         return replace(failure, state=state, attempt=attempt)
 
 
-def _take_over(plan: FeaturePlan, kept: dict[str, Extractor[Any]]) -> Extractor[Any]:
+def _take_over(plan: FeaturePlan, kept: dict[str, Extractor[Any]], *, deinterlace: bool) -> Extractor[Any]:
     """The extractor of a feature: one of the run before, taken out of `kept`, or a new one."""
     extractor = kept.get(plan.feature)
     if extractor is not None and _is_planned(extractor, plan):
         return kept.pop(plan.feature)
     extractor = EXTRACTORS.load(plan.extractor)(plan.feature, plan.options)
     extractor.inputs |= plan.inputs
+    extractor.deinterlace = deinterlace
     if extractor.spec.digest != plan.spec.digest:
         difference = plan.spec.first_difference(extractor.spec)
         raise RunError(f"feature {plan.feature}: this worker would give other numbers than planned: {difference}")

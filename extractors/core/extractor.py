@@ -48,6 +48,7 @@ class Extractor(ABC, Generic[OptionsT]):
         weight_files: Names a hub repository's weights file may have, the preferred one first.
         licence: Licence of what it loads, for the documentation.
         loaded: Whether `load` was called.
+        deinterlace: Whether interlaced frames are made whole before it sees them.
         inputs: Specs of the features in `needs`, set before `spec` is read.
         seconds: Wall seconds by part, such as `model`; see `timed`.
     """
@@ -64,6 +65,7 @@ class Extractor(ABC, Generic[OptionsT]):
         self.feature = feature
         self.options = options
         self.loaded = False
+        self.deinterlace = False
         self.inputs: dict[str, FeatureSpec] = {}
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
@@ -96,7 +98,11 @@ class Extractor(ABC, Generic[OptionsT]):
             RunError: If the weights it names are not on this machine.
         """
         inputs = {name: self.inputs[name].digest for name in self.needs}
-        return replace(self.describe(), inputs=inputs, engines=engine_versions(self.modality, self.engines))
+        return replace(self.describe(), inputs=inputs, engines=self._engines())
+
+    def _engines(self) -> dict[str, str]:
+        found = engine_versions(self.modality, self.engines)
+        return found | ({"deinterlace": "bwdif"} if self.deinterlace and self.modality == "video" else {})
 
     @abstractmethod
     def describe(self) -> FeatureSpec:

@@ -15,11 +15,24 @@ from pathlib import PurePosixPath
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
-from storage.corpora._shared.media_finder import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES, media_files
+from storage.corpora._shared.media_finder import media_files, other_files
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+
+
+def _often_first(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]
 
 
 class FolderOptions(CorpusOptions):
-    """Options of the reader `folder`."""
+    """Options of the reader `folder`.
+
+    Attributes:
+        audio_track: Audio track of every file, from 0; FFmpeg's choice where not given.
+        video_track: Video track of every file, from 0; FFmpeg's choice where not given.
+    """
+
+    audio_track: int | None = None
+    video_track: int | None = None
 
 
 class FolderCorpus(Corpus[FolderOptions]):
@@ -50,7 +63,15 @@ class FolderCorpus(Corpus[FolderOptions]):
         if not source.is_dir():
             raise RunError(f"{source}: expected a folder of clips, found {'a file' if source.exists() else 'nothing'}")
         if not self._files:
-            raise RunError(f"{source}: no media files; looked for {' '.join(MEDIA_SUFFIXES)} in it and below")
+            others = ", ".join(f"{count} {suffix}" for suffix, count in other_files(source).most_common(5)) or "no file"
+            raise RunError(f"{source}: no media files (such as .mp4 or .wav) in it and below; found {others}")
+
+    def notes(self) -> Iterator[str]:
+        """Which files are not media."""
+        others = other_files(self.source)
+        if others:
+            counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items(), key=_often_first))
+            yield f"not media, left out: {counts}"
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per video, and per audio file without a video of its name."""
@@ -66,13 +87,13 @@ class FolderCorpus(Corpus[FolderOptions]):
         videos = [f for f in group if f.suffix.lower() in VIDEO_SUFFIXES]
         audios = sorted(set(group) - set(videos), key=lambda f: (AUDIO_SUFFIXES.index(f.suffix.lower()), f))
         if not videos:
-            yield from (_row(audio, None, str(audio)) for audio in audios)
+            yield from (self._row(audio, None, str(audio)) for audio in audios)
             return
         self.report.extra += [f"{audio}: {videos[0].name} has its audio from {audios[0].name}" for audio in audios[1:]]
-        yield from (_row(video, str(video), str(audios[0] if audios else video)) for video in videos)
+        yield from (self._row(video, str(video), str(audios[0] if audios else video)) for video in videos)
 
-
-def _row(file: PurePosixPath, video: str | None, audio: str) -> CorpusRow:
-    path = str(file)
-    names = (file.stem, path.removesuffix(file.suffix).replace("/", "__"), path.replace("/", "__"))
-    return CorpusRow(path, names, key=path, video=video, audio=audio)
+    def _row(self, file: PurePosixPath, video: str | None, audio: str) -> CorpusRow:
+        path = str(file)
+        names = (file.stem, path.removesuffix(file.suffix).replace("/", "__"), path.replace("/", "__"))
+        tracks = {"audio_track": self.options.audio_track, "video_track": self.options.video_track}
+        return CorpusRow(path, names, key=path, video=video, audio=audio, fields=tracks)

@@ -22,7 +22,8 @@ from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
 from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
 
-_NUMBERS = ("start", "end", "audio_channel")
+_WHOLE_NUMBERS = ("audio_track", "video_track", "audio_channel")
+_NUMBERS = ("start", "end", *_WHOLE_NUMBERS)
 _DIMENSIONS = ("valence", "arousal", "dominance")
 
 
@@ -41,6 +42,8 @@ class TableOptions(CorpusOptions):
         end: Column of the second at which it ends.
         group: Column of what must not be divided between train and test.
         language: Column of the spoken language.
+        audio_track: Column of the audio track, from 0; `audio_track==1` says the same of every row.
+        video_track: Column of the video track, from 0.
         audio_channel: Column of the audio channel, from 0.
         valence: Column of the valence.
         arousal: Column of the arousal.
@@ -59,6 +62,8 @@ class TableOptions(CorpusOptions):
     end: str | None = None
     group: str | None = None
     language: str | None = None
+    audio_track: str | None = None
+    video_track: str | None = None
     audio_channel: str | None = None
     valence: str | None = None
     arousal: str | None = None
@@ -139,11 +144,10 @@ class TableCorpus(Corpus[TableOptions]):
         has_files = bool({"video", "audio"} & columns.fields.keys())
         video = cell["video"] if has_files else None
         audio = cell["audio"] if "audio" in columns.fields else video
-        channel = numbers["audio_channel"]
         fields: dict[str, Any] = {
             "start": numbers["start"],
             "end": numbers["end"],
-            "audio_channel": None if channel is None else int(channel),
+            **{name: None if (number := numbers[name]) is None else int(number) for name in _WHOLE_NUMBERS},
             "text": columns.exact(cells, "text"),
             "label_raw": cell["label"],
             "labels": columns.label_cells(cells),

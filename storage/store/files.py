@@ -92,9 +92,14 @@ def open_hdf5(path: Path) -> h5py.File:
         raise StoreError(f"{path}: not a readable HDF5 file: {error}") from error
 
 
-def create_hdf5(path: Path) -> h5py.File:
-    """Create an HDF5 file at a temporary path that `publish` gave."""
-    return h5py.File(path, "w", libver="latest", locking=False)
+def create_hdf5(path: Path, *, for_old_readers: bool = False) -> h5py.File:
+    """Create an HDF5 file at a temporary path that `publish` gave, without file locks (network file systems).
+
+    Args:
+        path: The file.
+        for_old_readers: Whether HDF5 libraries older than 1.10 can read it, as exports need.
+    """
+    return h5py.File(path, "w", libver=None if for_old_readers else "latest", locking=False)
 
 
 def same_bytes(one: Path, other: Path) -> bool:

@@ -13,6 +13,7 @@ from extractors.core.media.clip_media import Media
 from storage.clip import Clip
 from storage.records import Failure
 from tests.media import write_clip
+from tests.odd_media import encode, noise, remux
 
 
 def gemaps(**options):
@@ -111,3 +112,21 @@ def test_silence_is_finite_and_fifty_milliseconds_are_too_short(tmp_path):
 
 def test_feature_set_is_in_the_digest():
     assert gemaps().spec.digest != gemaps(feature_set="GeMAPSv01a").spec.digest
+
+
+def test_rows_in_a_hole_of_the_audio_are_not_valid(tmp_path):
+    """The hole stays where it was; the rows whose centre lies in it have no values, all others openSMILE's."""
+    source = encode(tmp_path / "a.mkv", audio=noise(3.0, 48_000), codec="aac", rate=48_000)
+    path = remux(source, tmp_path / "hole.mkv", keep=lambda _, n: not 60 <= n < 66)
+    media = Media(Clip("c", audio=path.name), tmp_path, video=False)
+    media.decode()
+    extractor = build_extractor("gemaps", "gemaps", {})
+    extractor.load("cpu")
+    (features,) = extractor.outcomes([media])
+    ((begin, end),) = media.audio().holes
+    centres = features.times.mean(axis=1)
+    assert end - begin == pytest.approx(6 * 1024 / 48_000, abs=0.001)
+    assert (features.valid == ~((begin <= centres) & (centres < end))).all()
+    assert 10 <= (~features.valid).sum() <= 14
+    (plain,) = extractor.extract([media])
+    np.testing.assert_array_equal(features.values[features.valid], plain.values[features.valid])

@@ -30,6 +30,7 @@ from extractors.core.media.reading import (
     DecodedAudio,
     DecodedFrames,
     Flags,
+    FrameSettings,
     read_audio,
     read_frames,
     read_whole,
@@ -53,6 +54,7 @@ class Media:
         audio: Whether some extractor needs audio.
         video: Whether some extractor needs frames.
         frame_cache_bytes: Most bytes of decoded frames to keep.
+        deinterlace: Whether interlaced frames are made whole.
 
     Attributes:
         files_opened: How often a file was opened.
@@ -68,13 +70,14 @@ class Media:
         audio: bool = True,
         video: bool = True,
         frame_cache_bytes: int = FRAME_CACHE_BYTES,
+        deinterlace: bool = False,
     ) -> None:
         self.clip = clip
         self.files_opened = 0
         self.prepared_bytes = 0
         self.video_passes = 0
         self._root = root
-        self._budget = frame_cache_bytes
+        self._settings = FrameSettings(frame_cache_bytes, deinterlace)
         self._audio_path = root / clip.audio if audio and clip.audio else None
         self._video_path = root / clip.video if video and clip.video else None
         self._audio_result, self._frames_result = NO_AUDIO, NO_FRAMES
@@ -101,10 +104,10 @@ class Media:
             if is_segment:
                 read = (
                     read_audio(path, self.clip) if audio else NO_AUDIO,
-                    read_frames(path, self.clip, self._budget) if frames else NO_FRAMES,
+                    read_frames(path, self.clip, self._settings) if frames else NO_FRAMES,
                 )
             else:
-                read = read_whole(path, self.clip, audio=audio, frames=frames, budget=self._budget)
+                read = read_whole(path, self.clip, audio=audio, frames=frames, settings=self._settings)
             self._audio_result = read[0] if audio else self._audio_result
             self._frames_result = read[1] if frames else self._frames_result
 
@@ -213,7 +216,7 @@ class Media:
         if self._video_path is None:
             return
         self.video_passes += 1
-        reading = VideoReading(self._video_path, self.clip)
+        reading = VideoReading(self._video_path, self.clip, deinterlace=self._settings.deinterlace)
         for frame, _ in reading.frames():
             yield frame
         self.files_opened += reading.files_opened

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from heapq import heappop, heappush
@@ -21,6 +22,7 @@ from storage.errors import ClipError
 
 Frame = av.AudioFrame | av.VideoFrame
 Packet: TypeAlias = "av.Packet[Any]"
+_HDR_CURVES = {16, 18}  # SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), ITU-T H.273 table 3
 _USUAL_SECONDS = Fraction(1, 25)
 _LARGEST_STEP_BACK = Fraction(1, 2)  # seconds; beyond it a stream's timestamps start anew
 
@@ -82,8 +84,6 @@ class PacketPass:
     Attributes:
         zero: Seconds on the container's clock at which the file's presentation starts.
         errors: Why a stream cannot be decoded, by its index.
-        dropped: Frames per stream that were left out, for their time is that of the frame before, or earlier.
-        damaged: Frames per stream that FFmpeg says are damaged.
     """
 
     def __init__(self, container: InputContainer, streams: Sequence[Stream], path: Path) -> None:
@@ -95,8 +95,7 @@ class PacketPass:
         self.zero = file_zero(container)
         self._ends: dict[tuple[int, Fraction], int] = {}  # of the last packet, by stream and time base
         self.errors: dict[int, ClipError] = {}
-        self.dropped = dict.fromkeys(self._streams, 0)
-        self.damaged = dict.fromkeys(self._streams, 0)
+        self._counts: dict[int, Counter[str]] = {index: Counter() for index in self._streams}
 
     @property
     def end(self) -> Fraction:
@@ -105,9 +104,13 @@ class PacketPass:
 
     def flags(self, stream: Stream) -> dict[str, float]:
         """What is unusual about a stream's frames so far: how many of them, by what it is."""
-        index = stream.index
-        counts: dict[str, float] = {"times_made_up": self._clocks[index].made_up}
-        return counts | {"times_not_advancing": self.dropped[index], "damaged": self.damaged[index]}
+        made_up = self._clocks[stream.index].made_up
+        return {"times_made_up": made_up, **self._counts[stream.index]}
+
+    def forget_flags(self) -> None:
+        """Begin to count anew what is unusual about frames; not how many have times that were made up."""
+        for counts in self._counts.values():
+            counts.clear()
 
     def seek(self, seconds: Fraction) -> None:
         """Go to a keyframe at or before a time; where it lands is known from the frames that come.
@@ -133,16 +136,24 @@ class PacketPass:
                 self.errors[index] = undecodable(self._path, error, f"{kind}: ")
                 continue
             for frame in decoded:
-                self.damaged[index] += bool(frame.is_corrupt)
+                self._count(index, frame)
                 time = self._clocks[index].time(frame) - self.zero
                 if isinstance(self._streams[index], av.AudioStream) or self._advances(index, time):
                     yield frame, time
+
+    def _count(self, index: int, frame: Frame) -> None:
+        """Count what is unusual about a frame."""
+        counts = self._counts[index]
+        counts["damaged"] += bool(frame.is_corrupt)
+        if isinstance(frame, av.VideoFrame):
+            counts["interlaced"] += bool(frame.interlaced_frame)
+            counts["hdr"] += frame.color_trc in _HDR_CURVES
 
     def _advances(self, index: int, time: Fraction) -> bool:
         """Whether a frame comes after the one before it; one that does not is left out and counted."""
         last = self._last.get(index)
         if last is not None and time <= last:
-            self.dropped[index] += 1
+            self._counts[index]["times_not_advancing"] += 1
             if last - time > _LARGEST_STEP_BACK and index not in self.errors:
                 message = f"{self._path.name}: time goes back from {float(last):.2f} s to {float(time):.2f} s"
                 self.errors[index] = ClipError("undecodable", message, stage="decode")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from extractors.core.media.orientation import Display
 from storage.clip import Clip
 
-_HDR_CURVES = {16, 18}  # SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), ITU-T H.273 table 3
 _USUAL_SECONDS = Fraction(1, 25)  # of a lone frame whose container does not say how long it is shown
 
 
@@ -52,7 +51,6 @@ class FrameTrack:
 
     Attributes:
         kept: The frames; None if they do not fit.
-        flags: How many frames are interlaced, and how many have a transfer curve for high dynamic range.
     """
 
     def __init__(self, clip: Clip, budget: int) -> None:
@@ -60,7 +58,6 @@ class FrameTrack:
         self._clip, self._room = clip, budget
         self._starts: list[Fraction] = []
         self._last = Fraction(0)
-        self.flags: dict[str, int] = {"interlaced": 0, "hdr": 0}
 
     def add(self, frame: av.VideoFrame, time: Fraction) -> None:
         """Take in one frame.
@@ -71,8 +68,6 @@ class FrameTrack:
         """
         self._starts.append(time)
         self._last = (frame.duration or 0) * (frame.time_base or Fraction(0))
-        self.flags["interlaced"] += bool(frame.interlaced_frame)
-        self.flags["hdr"] += frame.color_trc in _HDR_CURVES
         self._room -= sum(p.buffer_size for p in frame.planes)
         if self._room < 0:
             self.kept = None

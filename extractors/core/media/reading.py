@@ -16,6 +16,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from extractors.core.media.audio import Audio, AudioTrack
+from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.formats import trims_last_frame
 from extractors.core.media.frames import FrameTrack
@@ -27,6 +28,19 @@ from storage.clip import Clip
 from storage.errors import ClipError
 
 Flags = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSettings:
+    """How frames are read.
+
+    Attributes:
+        cache_bytes: Most bytes of decoded frames to keep.
+        deinterlace: Whether interlaced frames are made whole.
+    """
+
+    cache_bytes: int
+    deinterlace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,9 @@ NO_AUDIO = DecodedAudio(ClipError("no_audio", "the manifest names no audio", sta
 NO_FRAMES = DecodedFrames(ClipError("no_video", "the manifest names no video", stage="open"))
 
 
-def read_whole(path: Path, clip: Clip, *, audio: bool, frames: bool, budget: int) -> tuple[DecodedAudio, DecodedFrames]:
+def read_whole(
+    path: Path, clip: Clip, *, audio: bool, frames: bool, settings: FrameSettings
+) -> tuple[DecodedAudio, DecodedFrames]:
     """Read a clip that is a whole file in one pass over all its packets.
 
     Args:
@@ -66,15 +82,15 @@ def read_whole(path: Path, clip: Clip, *, audio: bool, frames: bool, budget: int
         clip: The clip.
         audio: Whether its audio is wanted.
         frames: Whether its frames are wanted.
-        budget: Most bytes of decoded frames to keep.
+        settings: How frames are read.
     """
     try:
         with open_media(path) as container:
             audio_pass = _AudioPass(container, path, clip) if audio else None
-            frame_pass = _FramePass(container, path, clip, budget) if frames else None
+            frame_pass = _FramePass(container, path, clip, settings) if frames else None
             streams = [part.stream for part in (audio_pass, frame_pass) if part is not None and part.stream is not None]
             packets = PacketPass(container, streams, path)
-            for frame, time in packets.frames():
+            for frame, time in deinterlaced(packets.frames(), wanted=settings.deinterlace):
                 if frame_pass is not None and isinstance(frame, av.VideoFrame):
                     frame_pass.add(frame, time)
                 elif audio_pass is not None and isinstance(frame, av.AudioFrame):
@@ -111,15 +127,15 @@ def read_audio(path: Path, clip: Clip) -> DecodedAudio:
         return DecodedAudio(error)
 
 
-def read_frames(path: Path, clip: Clip, budget: int) -> DecodedFrames:
+def read_frames(path: Path, clip: Clip, settings: FrameSettings) -> DecodedFrames:
     """Read the frames of a segment.
 
     Args:
         path: The file.
         clip: The clip.
-        budget: Most bytes of decoded frames to keep.
+        settings: How frames are read.
     """
-    reading, frames = VideoReading(path, clip), FrameTrack(clip, budget)
+    reading, frames = VideoReading(path, clip, deinterlace=settings.deinterlace), FrameTrack(clip, settings.cache_bytes)
     try:
         for frame, time in reading.frames():
             frames.add(frame, time)
@@ -127,7 +143,7 @@ def read_frames(path: Path, clip: Clip, budget: int) -> DecodedFrames:
         return DecodedFrames(error)
     times = frames.times()
     unusable = _unusable(path, clip, times, None)
-    flags = _nonzero(reading.flags | frames.flags)
+    flags = _nonzero(reading.flags)
     return DecodedFrames(times if unusable is None else unusable, frames.kept, reading.display, flags)
 
 
@@ -187,10 +203,10 @@ class _AudioPass:
 class _FramePass:
     """The frames of one pass over a whole file."""
 
-    def __init__(self, container: InputContainer, path: Path, clip: Clip, budget: int) -> None:
+    def __init__(self, container: InputContainer, path: Path, clip: Clip, settings: FrameSettings) -> None:
         self.stream: av.VideoStream | None = None
         self._path, self._clip = path, clip
-        self._frames = FrameTrack(clip, budget)
+        self._frames = FrameTrack(clip, settings.cache_bytes)
         self._display: Display | None = None
         self._declared: Fraction | None = None
         self._error: ClipError | None = None
@@ -211,7 +227,7 @@ class _FramePass:
         times = self._frames.times()
         error = packets.errors.get(self.stream.index) or cut
         error = error or _unusable(self._path, self._clip, times, self._declared)
-        flags = _nonzero(self._frames.flags | packets.flags(self.stream))
+        flags = _nonzero(packets.flags(self.stream))
         display = self._display or Display(self._clip.crop)
         return DecodedFrames(times if error is None else error, self._frames.kept, display, flags)
 

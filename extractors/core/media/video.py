@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.opening import open_media
 from extractors.core.media.orientation import Display, orientation_of
@@ -59,6 +60,7 @@ class VideoReading:
     Args:
         path: The file.
         clip: The clip.
+        deinterlace: Whether interlaced frames are made whole.
 
     Attributes:
         display: How frames are shown; known from the first one on.
@@ -66,8 +68,8 @@ class VideoReading:
         files_opened: How often the file was opened.
     """
 
-    def __init__(self, path: Path, clip: Clip) -> None:
-        self._path, self._clip = path, clip
+    def __init__(self, path: Path, clip: Clip, *, deinterlace: bool = False) -> None:
+        self._path, self._clip, self._deinterlace = path, clip, deinterlace
         self._start = Fraction(clip.start or 0.0)
         self._length = None if clip.end is None else Fraction(clip.end) - self._start
         self.flags: dict[str, float] = {}
@@ -105,14 +107,16 @@ class VideoReading:
                 with suppress(av.error.FFmpegError):  # then, reading begins where it is: at the file's start
                     packets.seek(self._start - _SEEK_EARLIER)
             is_first = True
-            for frame, time in packets.frames():
+            for frame, time in deinterlaced(packets.frames(), wanted=self._deinterlace):
                 if not isinstance(frame, av.VideoFrame):
                     continue
                 if is_first:
                     self.display, is_first = display_of(stream, frame, self._clip), False
-                self.flags = packets.flags(stream)
                 if self._length is not None and time - self._start >= self._length - _SLACK:
                     return
+                if time - self._start < -_SLACK:  # what is unusual before the segment is not the segment's
+                    packets.forget_flags()
+                self.flags = packets.flags(stream)
                 yield frame, time - self._start
             if stream.index in packets.errors:
                 raise packets.errors[stream.index]

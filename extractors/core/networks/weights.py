@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from configs.errors import RunError
 from configs.schema import WEIGHT_FILES, RandomWeights, Weights
 from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
+from storage import media_files
 
 SETTING_FILES = ("config.json", "preprocessor_config.json")
 ModelT = TypeVar("ModelT")
@@ -124,6 +125,14 @@ def model_settings(
     return settings
 
 
+# Parts of checkpoints that other tasks use: heads, decoders, poolers, and what belongs to pre-training only.
+HEADS = (
+    "classifier", "cls", "decoder", "encoder_to_decoder", "head", "label_embs_concat", "lm_head", "logit_scale",
+    "mask_token", "masked_spec_embed", "pooler", "project_hid", "project_q", "projector", "qa_outputs", "quantizer",
+    "score", "text_model", "text_projection", "visual_projection",
+)  # fmt: skip
+
+
 def load_model(
     weights: ResolvedWeights, model_class: Any, settings: Mapping[str, Any], unused: Sequence[str] = ()
 ) -> Any:
@@ -136,8 +145,8 @@ def load_model(
         unused: Parameters that the file may lack because inference never reads them.
 
     Raises:
-        RunError: If the file is damaged or does not fit the model. transformers alone would fill parameters that
-            the file lacks with random numbers.
+        RunError: If the file is damaged, or holds other parameters or shapes than `config.json` makes: transformers
+            alone would fill what the file lacks with random numbers, and leave out what it has too much.
     """
     if weights.folder is None:
         return seeded(weights.identity["seed"], lambda: model_class(model_class.config_class(**settings)))
@@ -145,7 +154,24 @@ def load_model(
     missing = sorted(set(info["missing_keys"]) - set(unused))
     if missing:
         raise RunError(f"{weights.folder}: the weights lack {len(missing)} parameters, first {missing[0]}")
+    prefix = f"{model.base_model_prefix}."
+    extra = sorted(key for key in info["unexpected_keys"] if not _is_head(key.removeprefix(prefix)))
+    if extra:
+        raise RunError(
+            f"{weights.folder}: config.json does not fit the weights: it has no place for {len(extra)} of their "
+            f"parameters, first {extra[0]}"
+        )
+    if info["mismatched_keys"]:
+        key, found, expected = min(info["mismatched_keys"])
+        raise RunError(
+            f"{weights.folder}: config.json does not fit the weights: {key} is {tuple(found)} in the file, "
+            f"{tuple(expected)} by config.json ({len(info['mismatched_keys'])} such)"
+        )
     return model
+
+
+def _is_head(key: str) -> bool:
+    return key.split(".", 1)[0] in HEADS or key.endswith(".position_ids") or key == "position_ids"
 
 
 def load_scaler(weights: ResolvedWeights, scaler_class: Any, defaults: Mapping[str, Any]) -> Any:
@@ -194,11 +220,8 @@ def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
     if not folder.is_dir():
         raise RunError(f"weights: local: {folder} is not a folder; expected one in Hugging Face's layout")
     file = _check_complete(folder, needs, str(folder))
-    # A hub commit pins the settings too; a local folder has only its files to tell.
-    settings = "".join(sha256_of(folder / name) for name in needs)
     identity = {"kind": "local", "file": file.name, "sha256": sha256_of(file)}
-    identity["settings_sha256"] = hashlib.sha256(settings.encode()).hexdigest()
-    return ResolvedWeights("local", folder, identity, False)
+    return ResolvedWeights("local", folder, identity | _settings_of(folder, needs), False)
 
 
 def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
@@ -212,8 +235,14 @@ def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
     folder = Path(snapshot)
     file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
     # The commit, not the branch that was asked for: the same weights must give the same digest.
-    identity = {"kind": "hub", "repo": repo, "commit": folder.name}
-    return ResolvedWeights("hub", folder, identity | {"file": file.name, "sha256": sha256_of(file)}, False)
+    identity = {"kind": "hub", "repo": repo, "commit": folder.name, "file": file.name, "sha256": sha256_of(file)}
+    return ResolvedWeights("hub", folder, identity | _settings_of(folder, needs), False)
+
+
+def _settings_of(folder: Path, needs: Sequence[str]) -> dict[str, str]:
+    """What the setting files hold: someone may have edited them, also in the cache of a hub commit."""
+    settings = "".join(sha256_of(folder / name) for name in needs)
+    return {"settings_sha256": hashlib.sha256(settings.encode()).hexdigest()}
 
 
 def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
@@ -227,8 +256,7 @@ def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size and time are the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return media_files.sha256_of(path)
 
 
 def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -239,7 +267,11 @@ def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any
     with quiet_transformers():
         try:
             model, info = model_class.from_pretrained(
-                str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+                str(folder),
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # named by `load_model`, in one line
             )
         except broken as error:
             raise RunError(f"{folder}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error

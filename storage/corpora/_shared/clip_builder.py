@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.corpora._shared.ids import unique_ids
-from storage.corpora._shared.media_finder import ABSENT, AUDIO_SUFFIXES, VIDEO_SUFFIXES, MediaFinder
+from storage.corpora._shared.media_finder import ABSENT, MediaFinder
 from storage.corpora._shared.report import IngestReport
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from storage.wording import counted
 
 Rows = Callable[[], Iterator["CorpusRow"]]

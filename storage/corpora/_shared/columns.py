@@ -20,6 +20,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "end": ("end", "end_time"),
     "group": (),
     "language": (),
+    "audio_track": (),
+    "video_track": (),
     "audio_channel": (),
     "valence": (),
     "arousal": (),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from configs.errors import RunError
+from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".flv", ".m4v", ".mpg", ".wmv")
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac")
-MEDIA_SUFFIXES = VIDEO_SUFFIXES + AUDIO_SUFFIXES
 _JUNK = {"__MACOSX", "Thumbs.db"}
 ABSENT = "no such file"
 
@@ -99,6 +97,12 @@ def media_files(root: Path) -> list[PurePosixPath]:
     """
     paths = [p for p in _walk(root) if PurePosixPath(p).suffix.lower() in MEDIA_SUFFIXES]
     return sorted(PurePosixPath(p) for p in paths)
+
+
+def other_files(root: Path) -> Counter[str]:
+    """How many files under a folder are not media, by their suffix (`no suffix` where they have none)."""
+    suffixes = (PurePosixPath(p).suffix.lower() for p in _walk(root))
+    return Counter(suffix or "no suffix" for suffix in suffixes if suffix not in MEDIA_SUFFIXES)
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -43,6 +43,7 @@ from storage.exporters._shared.validation import prefixes
 from storage.exporters.csd.layout import LABELS, NAMES, VERSION
 from storage.exporters.csd.options import CsdOptions
 from storage.exporters.csd.validate import validate_folder
+from storage.store.files import create_hdf5
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -153,10 +154,8 @@ def _about_labels(target: Target) -> dict[str, Any]:
 
 
 def _write_sequence(folder: Path, name: str, metadata: Mapping[str, Any], entries: Iterable[_Entry]) -> str:
-    import h5py
-
     digest, clips, rows, empty = hashlib.md5(usedforsecurity=False), 0, 0, []
-    with h5py.File(folder / f"{name}.csd", "w") as file:
+    with create_hdf5(folder / f"{name}.csd", for_old_readers=True) as file:
         data = file.create_group(f"{name}/data", track_order=True)
         for entry in entries:
             group = data.create_group(entry.clip_id)

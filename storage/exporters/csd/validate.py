@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from storage.errors import StoreError
 from storage.exporters._shared.validation import array_problem, problems_in
 from storage.exporters.csd.layout import METADATA_KEYS
+from storage.store.files import open_hdf5
 
 
 def validate_folder(folder: Path) -> Iterator[str]:
@@ -25,12 +27,10 @@ def validate_folder(folder: Path) -> Iterator[str]:
 
 def validate_sequence(path: Path) -> Iterator[str]:
     """Re-read one sequence; see `validate_folder`."""
-    import h5py
-
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        yield f"{path.name}: expected an HDF5 file, got what cannot be read: {error}"
+        file = open_hdf5(path)
+    except StoreError as error:
+        yield f"{path.name}: expected an HDF5 file, got what cannot be read: {error.__cause__}"
         return
     with file:
         roots = list(file)

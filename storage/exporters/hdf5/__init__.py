@@ -38,6 +38,7 @@ from storage.exporters.hdf5.layout import FORMAT, INTERVAL_LABELS, MASK, RESERVE
 from storage.exporters.hdf5.options import Hdf5Options
 from storage.exporters.hdf5.validate import validate_file
 from storage.records import Features
+from storage.store.files import create_hdf5
 from storage.wording import counted, having
 
 if TYPE_CHECKING:
@@ -74,13 +75,11 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
         Raises:
             RunError: If two clocks are given, or the clock does not fit the store.
         """
-        import h5py
-
         layout, features = read_layout(self.options), self.features()
         clock = read_clock(self.store, self.options)
         missing: dict[str, list[str]] = {name: [] for name in (*features, TIMES)}
         clips = 0
-        with h5py.File(destination, "w") as file:
+        with create_hdf5(destination, for_old_readers=True) as file:
             file.attrs.update(_attributes(layout, provenance))
             group = file.create_group("clips", track_order=True)
             for clip, available in self.store.iterate(features):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED
+from storage.store.files import open_hdf5
 
 
 def validate_file(path: Path) -> Iterator[str]:
@@ -18,9 +19,7 @@ def validate_file(path: Path) -> Iterator[str]:
         One line per problem: wrong format, a feature that is neither there nor listed as missing, times, types, shapes
         or masks that do not fit, numbers that are not finite where the mask is True.
     """
-    import h5py
-
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         if file.attrs.get("format") != FORMAT:
             yield f"format: expected {FORMAT}, got {file.attrs.get('format')}"
             return

@@ -104,7 +104,12 @@ def test_a_cached_repository_is_found_with_its_commit(cache: Path) -> None:
             "commit": COMMIT,
             "file": "model.safetensors",
             "sha256": sha256_of(folder / "model.safetensors"),
+            "settings_sha256": found.identity["settings_sha256"],
         }
+    before = found.identity["settings_sha256"]
+    (folder / "preprocessor_config.json").unlink()  # a link into the cache's blobs
+    (folder / "preprocessor_config.json").write_text('{"do_normalize": false}')
+    assert resolve(Weights(hub=REPO)).identity["settings_sha256"] != before  # an edited setting can change numbers
 
 
 def test_a_cached_repository_without_its_weights_is_an_error(cache: Path) -> None:
