@@ -45,6 +45,7 @@ _UNITS = {
     "F2amplitude": "dB",
     "F3amplitude": "dB",
 }
+_LONG_WINDOW = ("F0semitone", "jitter", "shimmer", "HNR")
 FeatureSetName = Literal["GeMAPSv01a", "GeMAPSv01b", "eGeMAPSv01a", "eGeMAPSv01b", "eGeMAPSv02", "ComParE_2016"]
 
 
@@ -85,8 +86,17 @@ class Gemaps(Extractor[GemapsOptions]):
             hop=HOP if frame_level else None,
             window=WINDOW if frame_level else None,
             recipe={"feature_set": self.options.feature_set, "level": self.options.level, "rate_hz": 16_000},
+            centre_offsets=self._centre_offsets if frame_level else (),
             source=f"openSMILE (opensmile {opensmile.__version__})",
         )
+
+    @property
+    def _centre_offsets(self) -> tuple[float, ...]:
+        """OpenSMILE stamps all columns with 20 ms, also those of which a row sees 60 ms from the same start."""
+        if self.options.feature_set == "ComParE_2016":
+            return ()  # its configuration stamps and smooths in other ways
+        late = (SHORTEST - WINDOW) / 2
+        return tuple(late if name.startswith(_LONG_WINDOW) else 0.0 for name in self._smile.feature_names)
 
     @property
     def releases_gil(self) -> bool:

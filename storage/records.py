@@ -47,6 +47,7 @@ class FeatureSpec:
         units: Unit of each column, or one unit for all; empty string for none.
         hop: Seconds between rows; None if it varies.
         window: Seconds of media one row sees; None if it varies.
+        centre_offsets: Seconds by which each column's centre lies after that of its row's times; empty where none does.
         recipe: Every setting that can change a number.
         weights: Where the weights came from and their SHA-256; empty for extractors without weights.
         precision: Arithmetic, such as `float32`.
@@ -76,6 +77,7 @@ class FeatureSpec:
     dtype: Literal["float32", "float16"] = "float32"
     inputs: Mapping[str, str] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
+    centre_offsets: tuple[float, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -83,16 +85,18 @@ class FeatureSpec:
         return digest_of({k: v for k, v in self.to_dict().items() if k != "name"})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for files; `inputs` and `engines` only where there are any, as older files have none."""
+        """Plain JSON types, for files; fields that came after version 0.1 only where there is something in them."""
         plain: dict[str, Any] = json.loads(canonical_json({f.name: getattr(self, f.name) for f in fields(self)}))
-        return {key: value for key, value in plain.items() if value or key not in {"inputs", "engines"}}
+        return {
+            key: value for key, value in plain.items() if value or key not in {"inputs", "engines", "centre_offsets"}
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
         """The inverse of `to_dict`."""
         names = {f.name for f in fields(cls)}
         kept = {k: v for k, v in values.items() if k in names}
-        return cls(**(kept | {k: tuple(kept[k]) for k in ("columns", "units") if k in kept}))
+        return cls(**(kept | {k: tuple(kept[k]) for k in ("columns", "units", "centre_offsets") if k in kept}))
 
     def first_difference(self, other: FeatureSpec) -> str | None:
         """Name the first field in which two specs differ, with both values; None if they agree."""

@@ -7,13 +7,14 @@ its own mask. An interval that no valid row overlaps has no value, whatever the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.records import Features
+from storage.clip import Clip
+from storage.records import Features, FeatureSpec
 
 Times = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -27,6 +28,7 @@ KEEPS: tuple[Keep, ...] = get_args(Keep)
 
 # Two clocks compute one instant by different sums; what overlaps by less than this only touches.
 TOUCH = 1e-9
+PADDED_RECIPES = {"merbench"}  # their windows reach beyond the clip, and so do their rows
 # Intervals and rows looked at together: what bounds the memory.
 _CELLS = 64
 _ROWS = 2048
@@ -68,7 +70,33 @@ def latest_end(features: Iterable[Features]) -> float:
     return max((float(f.times[:, 1].max(initial=0.0)) for f in features), default=0.0)
 
 
-def align(features: Features, grid: Times, method: Method = "overlap") -> Aligned:
+def clip_end(clip: Clip, features: Mapping[str, Features], specs: Mapping[str, FeatureSpec]) -> float:
+    """Seconds at which a clip ends: the latest end of its rows, of those that pad it only up to its length.
+
+    Args:
+        clip: The clip.
+        features: Its features by name.
+        specs: What they are.
+    """
+    ends = [0.0]
+    for name, rows in features.items():
+        is_padded = specs[name].recipe.get("recipe") in PADDED_RECIPES and clip.duration is not None
+        ends.append(min(latest_end([rows]), clip.duration or 0.0) if is_padded else latest_end([rows]))
+    return max(ends)
+
+
+def within(grid: Times, end: float) -> Times:
+    """The intervals of a clock that begin before a clip's end.
+
+    Args:
+        grid: (N, 2) seconds.
+        end: Seconds at which the clip ends.
+    """
+    kept: Times = grid[grid[:, 0] < end - TOUCH]
+    return kept
+
+
+def align(features: Features, grid: Times, method: Method = "overlap", offsets: Sequence[float] = ()) -> Aligned:
     """Put a feature on a grid. Rows that are not valid are never averaged in, copied, or interpolated from or across.
 
     - `overlap`: mean of the rows that overlap the interval, each weighted by the seconds it shares with it. Rows that
@@ -86,6 +114,8 @@ def align(features: Features, grid: Times, method: Method = "overlap") -> Aligne
         features: (T, D) values with their times.
         grid: (N, 2) intervals; fastest in order of start. One of length 0 overlaps nothing.
         method: How.
+        offsets: Seconds by which each column's centre lies after that of its row; none if all are where the rows are.
+            An interval is valid where all columns have a value.
 
     Returns:
         (N, D) float32 and (N,) bool; NaN and False where the feature has nothing for the interval.
@@ -99,11 +129,27 @@ def align(features: Features, grid: Times, method: Method = "overlap") -> Aligne
         raise ValueError(f"grid: expected (N, 2) finite seconds, each end not before its start; got {grid.shape}")
     if np.array_equal(grid, features.times):
         return Aligned(features.values, features.valid)
+    if any(offsets):
+        return _align_shifted(features, grid, method, np.asarray(offsets, np.float64))
     values = np.full((len(grid), features.values.shape[1]), np.nan, np.float32)
     valid = np.zeros(len(grid), np.bool_)
     if len(features.valid) and len(grid):
         for cells, rows in _FILLERS[method](features, grid):
             values[cells], valid[cells] = rows, True
+    return Aligned(values, valid)
+
+
+def _align_shifted(features: Features, grid: Times, method: Method, offsets: npt.NDArray[np.float64]) -> Aligned:
+    """Each group of columns with one offset by itself, on rows that are later by it."""
+    values = np.full((len(grid), features.values.shape[1]), np.nan, np.float32)
+    valid = np.ones(len(grid), np.bool_)
+    for offset in np.unique(offsets):
+        columns = np.flatnonzero(offsets == offset)
+        shifted = Features(np.ascontiguousarray(features.values[:, columns]), features.times + offset, features.valid)
+        rows = align(shifted, grid, method)
+        values[:, columns] = rows.values
+        valid &= rows.valid
+    values[~valid] = np.nan
     return Aligned(values, valid)
 
 

@@ -23,6 +23,7 @@ from storage import timeline
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.records import Features
+from storage.store.clocks import has_clock
 from storage.store.store import FeatureStore
 from storage.wording import counted
 
@@ -49,12 +50,17 @@ class _Clips:
         needed = {*features, align} if isinstance(align, str) else set(features)
         if unknown := sorted(needed - self.store.specs.keys()):
             raise StoreError(f"{self.store.path}: no feature {unknown[0]!r}; features: {', '.join(self.store.specs)}")
+        aligned = sorted(needed) if align is not None else []
+        if timeless := [name for name in aligned if not has_clock(self.store, name)]:
+            raise StoreError(f"feature {timeless[0]}: its rows have no times of their own, so it cannot be aligned")
         self.ids: list[str] = []
+        self._clips: dict[str, Clip] = {}
         self.labels: list[Any] = []
         self.omitted: list[str] = []
         for clip in self.store.clips(split):
             if all(self.store.has(clip.id, name) for name in needed):
                 self.ids.append(clip.id)
+                self._clips[clip.id] = clip
                 self.labels.append(_label_of(clip, label))
             else:
                 self.omitted.append(clip.id)
@@ -70,7 +76,10 @@ class _Clips:
         rows = {name: (features.values, features.valid) for name, features in by_name.items()}
         if self._align is not None:
             grid = self._grid(clip_id, by_name)
-            rows = {name: timeline.align(features, grid, self._method) for name, features in by_name.items()}
+            rows = {
+                name: timeline.align(features, grid, self._method, self.store.specs[name].centre_offsets)
+                for name, features in by_name.items()
+            }
         item = {
             "id": clip_id,
             "label": self.labels[place],
@@ -82,8 +91,12 @@ class _Clips:
     def _grid(self, clip_id: str, by_name: dict[str, Features]) -> timeline.Times:
         if isinstance(self._align, str):
             like = by_name.get(self._align) or self.store.get(clip_id, self._align)
-            return like.times
-        return timeline.regular_grid(timeline.latest_end(by_name.values()), self._align or 0.0)
+            return timeline.within(
+                like.times, timeline.clip_end(self._clips[clip_id], {self._align: like}, self.store.specs)
+            )
+        return timeline.regular_grid(
+            timeline.clip_end(self._clips[clip_id], by_name, self.store.specs), self._align or 0.0
+        )
 
 
 class ClipDataset(_Clips, Dataset[Item]):

@@ -12,9 +12,11 @@ import opensmile
 import pytest
 
 from extractors.core.media.clip_media import Media
+from flows import job
 from storage import open_store
 from tests.flows.stores import visible_files
 from tests.media import write_clip
+from tests.odd_media import encode, noise, remux
 
 
 def ingested(merflow, corpus, tmp_path):
@@ -143,6 +145,52 @@ def test_changed_media_under_a_stored_clip_stops_the_run(merflow, corpus, config
     done = merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store, expect=2)
     assert "clip clip_0: its media, segment or text changed since gemaps was stored" in done.stderr
     assert visible_files(store) == files
+
+
+def test_media_that_changed_after_ingest_are_not_stored_under_their_old_fingerprint(
+    merflow, status, corpus, config, tmp_path
+):
+    manifest, store = ingested(merflow, corpus, tmp_path), tmp_path / "store"
+    good = (corpus / "clip_0.mp4").read_bytes()
+    write_clip(corpus / "clip_0.mp4", seconds=0.7)
+    (corpus / "clip_1.mp4").touch()  # another time, the same bytes
+    merflow("run", "-c", config, "-m", manifest, "-s", store, expect=1)
+    failures = status(store, expect=1)["failures"]
+    assert {(f["clip_id"], f["reason"]) for f in failures} == {("clip_0", "media_changed")}
+    (corpus / "clip_0.mp4").write_bytes(good)
+    write_clip(corpus / "clip_0.mp4", seconds=0.8)
+    merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)
+    assert status(store)["stored"] == 6
+
+
+def test_another_version_of_a_library_is_refused_unless_mixing_is_asked_for(
+    merflow, status, corpus, config, tmp_path, monkeypatch
+):
+    (corpus / "clip_2.mp4").rename(tmp_path / "clip_2.mp4")
+    store = tmp_path / "store"
+    merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)
+    (tmp_path / "clip_2.mp4").rename(corpus / "clip_2.mp4")
+    known = job.version
+    monkeypatch.setattr(job, "version", lambda name: "9.9" if name == "numpy" else known(name))
+    command = ["run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store]
+    done = merflow(*command, expect=2)
+    assert "feature gemaps was made with numpy" in done.stderr
+    assert "this machine has 9.9; install that version, use a new store, or give --allow-mixed-versions" in done.stderr
+    shown = merflow(*command, "--allow-mixed-versions").stdout
+    assert "mixed versions gemaps: numpy" in " ".join(shown.split())
+    assert set(status(store)["mixed_versions"]) == {"functionals", "gemaps"}
+    assert "made with several versions: numpy" in merflow("verify", store).stdout
+
+
+def test_unusual_media_are_told_and_kept_with_the_values(merflow, status, config, tmp_path):
+    (tmp_path / "corpus").mkdir()
+    source = encode(tmp_path / "a.mkv", audio=noise(3.0, 48_000), codec="aac", rate=48_000)
+    remux(source, tmp_path / "corpus" / "hole.mkv", keep=lambda _, n: not 60 <= n < 64)
+    store = tmp_path / "store"
+    shown = merflow("run", "-c", config, "-m", ingested(merflow, tmp_path / "corpus", tmp_path), "-s", store).stdout
+    assert "unusual media: hole_seconds in 1 clip, holes in 1 clip" in " ".join(shown.split())
+    assert status(store)["flags"] == {"hole_seconds": 1, "holes": 1}
+    assert open_store(store).flags("hole", "gemaps")["holes"] == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ STORES = {
 SENTIMENT = {"labels": "negatif:-1,netral:0,positif:1", "label": "text"}
 CASES: list[tuple[str, str, dict[str, str]]] = [
     ("csd", "wide", {"dimension": "valence"}),
-    ("csd", "gaps", {"missing": "omit", "creator": "me", "contact": "you", **SENTIMENT}),
+    ("csd", "gaps", {"missing": "omit", "unlabelled": "omit", "creator": "me", "contact": "you", **SENTIMENT}),
     ("emobox", "wide", {}),
     (
         "emobox",
@@ -53,8 +53,12 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("hdf5", "toy", {"rate": "10", "features": "gemaps,words", "method": "nearest"}),
     ("indomer", "wide", {}),
     ("indomer", "wide", {"preset": "openface-669", "length": "per_split"}),
-    ("merr", "wide", {"labels": "omit"}),
-    ("merr", "wide", {"emotion": "pseudo", "labels": "omit", "rule": "mer_factory", "annotation": "a.txt"}),
+    ("merr", "wide", {"unlabelled": "omit", "mix_splits": "true"}),
+    (
+        "merr",
+        "wide",
+        {"emotion": "pseudo", "unlabelled": "omit", "rule": "mer_factory", "annotation": "a.txt", "mix_splits": "true"},
+    ),
     ("mertools", "wide", {}),
     (
         "mertools",
@@ -65,7 +69,7 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
             "val": "arousal",
             "levels": "utt",
             "emo": "index",
-            "labels": "omit",
+            "unlabelled": "omit",
             "missing": "omit",
         },
     ),

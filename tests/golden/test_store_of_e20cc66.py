@@ -30,7 +30,7 @@ EXPORTS: dict[str, dict[str, str]] = {
     "emobox": {"features": "gemaps,hubert", "missing": "omit", "splits": "train:train,val:valid,test:test"},
     "hdf5": {},
     "indomer": {"missing": "omit"},
-    "mertools": {"features": "gemaps,hubert,faces", "missing": "omit", "labels": "omit"},
+    "mertools": {"features": "gemaps,hubert,faces", "missing": "omit", "unlabelled": "omit", "splits": "test:train"},
     "mmsa": {
         "missing": "omit",
         "labels": "happy:1,sad:-1,netral:0,xyz:0",

@@ -46,7 +46,8 @@ def test_folder_pairs_video_and_audio_of_one_name(tmp_path):
         "c": (None, "sub/c.flac"),
     }
     assert report.corpus == tmp_path.name
-    assert not any(report.findings().values())
+    assert report.notes == ["not media, left out: 1 .txt"]
+    assert [title for title, found in report.findings().items() if found] == ["notes"]
 
 
 def test_folder_skips_what_systems_leave_behind(tmp_path):
@@ -99,9 +100,9 @@ def test_folder_errors(tmp_path):
         folder(tmp_path / "none")
     with refused("expected a folder of clips, found a file"):
         folder(make(tmp_path, "a.mp4") / "a.mp4")
-    with refused(r"no media files; looked for \.mp4 .*\.wav"):
+    with refused(r"no media files \(such as \.mp4 or \.wav\) in it and below; found 1 \.txt"):
         folder(make(tmp_path / "texts", "a.txt"))
-    with refused("unknown option 'id'; valid options here: corpus"):
+    with refused("unknown option 'id'; valid options here: audio_track, corpus, video_track"):
         folder(tmp_path, id="x")
 
 

@@ -15,11 +15,16 @@ from storage.exporters._shared.selection import abbreviate
 from storage.wording import having
 
 
-def file_name(suffix: str) -> AfterValidator:
-    """What an option for the name of a file must be: no folder in it, and this suffix."""
+def file_name(suffix: str, no_file: str | None = None) -> AfterValidator:
+    """What an option for the name of a file must be: no folder in it, and this suffix.
+
+    Args:
+        suffix: The suffix.
+        no_file: Word that asks for no file; None if there must be one.
+    """
 
     def check(name: str) -> str:
-        if PurePath(name).name != name or not name.endswith(suffix):
+        if name != no_file and (PurePath(name).name != name or not name.endswith(suffix)):
             raise ValueError(f"expected a file name that ends in {suffix}, got {name!r}")
         return name
 

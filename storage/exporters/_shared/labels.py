@@ -8,13 +8,74 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from configs.errors import RunError
-from configs.plugins import Pairs, Section
+from configs.plugins import CommaList, Pairs, Section
 from storage.clip import Clip
 from storage.exporters._shared.selection import abbreviate
 from storage.wording import counted
 
 if TYPE_CHECKING:
-    from storage.store.store import FeatureStore
+    pass
+
+
+class Unlabelled(Section):
+    """Clips without the label that is exported.
+
+    Attributes:
+        unlabelled: error names them, omit leaves them out, anything else is their label; test:neutral is for one split.
+    """
+
+    unlabelled: CommaList = ("error",)
+
+
+class UnlabelledRule:
+    """What becomes of clips without a label.
+
+    Args:
+        options: The export's options.
+    """
+
+    def __init__(self, options: Unlabelled) -> None:
+        plain = [rule for rule in options.unlabelled if ":" not in rule]
+        self._usual = plain[-1] if plain else "error"
+        self._by_split = dict(rule.split(":", 1) for rule in options.unlabelled if ":" in rule)
+
+    def of(self, clip: Clip) -> str:
+        """`error`, `omit`, or the label that the clip gets."""
+        return self._by_split.get(clip.split or "", self._usual)
+
+    def is_left_out(self, clip: Clip) -> bool:
+        """Whether a clip without a label has no place in the export: it is left out, or an error."""
+        return self.of(clip) in {"error", "omit"}
+
+    def refuse(self, unlabelled: Sequence[Clip], expected: str) -> None:
+        """Refuse those of the clips without a label that no rule allows.
+
+        Args:
+            unlabelled: Clips without a label.
+            expected: What their label should have been.
+
+        Raises:
+            RunError: Names the clips, their labels and the option.
+        """
+        wrong = [clip for clip in unlabelled if self.of(clip) == "error"]
+        if wrong:
+            named = [f"{c.id} ({'no label' if c.label_raw is None else repr(c.label_raw)})" for c in wrong]
+            raise RunError(
+                f"{counted(len(wrong), 'clip')}, label: expected {expected}; got {abbreviate(named)}; "
+                f"--opt unlabelled=omit leaves them out, unlabelled=LABEL gives them one, "
+                f"unlabelled={wrong[0].split or 'SPLIT'}:LABEL those of one split"
+            )
+
+    def number_of(self, clip: Clip) -> float:
+        """The number that a clip without a label gets.
+
+        Raises:
+            RunError: If the rule gives a word.
+        """
+        try:
+            return float(self.of(clip))
+        except ValueError as error:
+            raise RunError(f"option unlabelled: expected error, omit or a number, got {self.of(clip)!r}") from error
 
 
 class TargetOptions(Section):
@@ -92,33 +153,30 @@ def target_of(options: TargetOptions) -> Target | None:
     return Target("", options.label, numbers)
 
 
-def word_of(clip: Clip, words: Iterable[str]) -> str | None:
+def word_of(clip: Clip, words: Iterable[str], stated: Mapping[str, str] | None = None) -> str | None:
     """A clip's label in a consumer's words: merflow's own label or the corpus's; None if neither is one of them.
 
     Args:
         clip: The clip.
         words: The consumer's.
+        stated: Word for the corpus's own label, which then counts.
     """
     raw = (clip.label_raw or "").strip()
-    return next((word for word in (clip.label, raw, raw.lower()) if word in set(words)), None)
+    known = set(words)
+    return next((word for word in ((stated or {}).get(raw), clip.label, raw, raw.lower()) if word in known), None)
 
 
-def require_labels(store: FeatureStore, words: Sequence[str], hint: str) -> None:
-    """Check that every clip's label is one of a consumer's words.
+def check_label_map(option: Sequence[tuple[str, str]], words: Sequence[str]) -> dict[str, str]:
+    """The option `labels` of formats with words of their own.
 
     Args:
-        store: Where the clips are.
-        words: The consumer's.
-        hint: Which option says what else to do.
+        option: Its value.
+        words: The format's words.
 
     Raises:
-        RunError: Names the clips, their labels and the words.
+        RunError: If it maps to something else.
     """
-    unfit = [
-        f"{clip.id} ({'no label' if clip.label_raw is None else repr(clip.label_raw)})"
-        for clip in store.clips()
-        if word_of(clip, words) is None
-    ]
-    if unfit:
-        expected = f"expected one of {', '.join(words)}; got {abbreviate(unfit)}"
-        raise RunError(f"{counted(len(unfit), 'clip')}, label: {expected}; {hint}")
+    wrong = [f"{raw}:{word}" for raw, word in option if word not in words]
+    if wrong:
+        raise RunError(f"option labels: expected LABEL:WORD with a word of {', '.join(words)}; got {wrong[0]}")
+    return dict(option)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from configs.errors import RunError
 from configs.plugins import CommaList, Pairs, Section
 from storage.clip import CLIP_ID, Clip
 from storage.records import FeatureSpec
-from storage.timeline import latest_end
+from storage.store.clocks import has_clock
+from storage.timeline import clip_end, latest_end
 from storage.wording import counted, having
 
 if TYPE_CHECKING:
@@ -170,6 +171,67 @@ def seconds_of(store: FeatureStore, clip: Clip, features: Sequence[str]) -> floa
         features: Names of features.
     """
     return clip.duration or latest_end(store.get(clip.id, name) for name in features if store.has(clip.id, name))
+
+
+def audio_seconds(store: FeatureStore, clip: Clip) -> float:
+    """Length of a clip's audio: where its audio features end, or the clip's length where it has none.
+
+    Args:
+        store: Where the features are.
+        clip: The clip.
+    """
+    heard = {
+        name: store.get(clip.id, name)
+        for name, spec in store.specs.items()
+        if spec.modality == "audio" and store.has(clip.id, name)
+    }
+    return clip_end(clip, heard, store.specs) if heard else seconds_of(store, clip, list(store.specs))
+
+
+def require_clock(store: FeatureStore, spec: FeatureSpec, option: str) -> None:
+    """Refuse a feature as a clock if its rows have no times of their own.
+
+    Args:
+        store: Where it is.
+        spec: The feature.
+        option: The option that names it.
+
+    Raises:
+        RunError: Names the feature.
+    """
+    if not has_clock(store, spec.name):
+        raise RunError(
+            f"option {option}: feature {spec.name} has no clock: each of its rows has the time of the whole clip"
+        )
+
+
+def refuse_broadcast(store: FeatureStore, specs: Iterable[FeatureSpec], broadcast: Sequence[str]) -> None:
+    """Refuse to put rows without times on a clock: each interval would get the mean of all of them.
+
+    Args:
+        store: Where the features are.
+        specs: What is put on the clock.
+        broadcast: Features of which that is wanted.
+
+    Raises:
+        RunError: Names the feature and the option.
+    """
+    for spec in specs:
+        if spec.name not in broadcast and not has_clock(store, spec.name):
+            raise RunError(
+                f"feature {spec.name}: its rows have no times of their own, so every interval would get their mean; "
+                f"leave it out, or ask for that with --opt broadcast={spec.name}"
+            )
+
+
+class Broadcast(Section):
+    """Features without times of their own.
+
+    Attributes:
+        broadcast: Features, such as tokens, whose mean over the clip every interval gets; refused where not named.
+    """
+
+    broadcast: CommaList = ()
 
 
 def by_split(store: FeatureStore, default_split: str | None) -> dict[str, list[str]]:

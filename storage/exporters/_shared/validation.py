@@ -13,6 +13,13 @@ from storage.errors import StoreError
 from storage.wording import counted
 
 Shape = tuple[int | None, ...]
+# What pandas, with which loaders read transcripts, takes for no text: a prompt would say "nan".
+NOT_TEXT = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+        *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
 
 
 def array_problem(where: str, value: object, shape: Shape, dtype: npt.DTypeLike = np.float32) -> str | None:

@@ -31,10 +31,11 @@ import numpy.typing as npt
 from configs.errors import RunError
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_records
-from storage.exporters._shared.labels import Target, target_of
+from storage.exporters._shared.labels import Target, UnlabelledRule, target_of
 from storage.exporters._shared.selection import (
     abbreviate,
     clips_without,
+    refuse_broadcast,
     refuse_missing,
     seconds_of,
     selected_features,
@@ -85,10 +86,13 @@ class CsdExporter(Exporter[CsdOptions]):
             RunError: If an option is wrong, or a clip lacks a feature or a label and no option says what to do.
         """
         store, names, target = self.store, self.features(), target_of(self.options)
-        without = clips_without(store, names)
-        if target is not None:
-            without[LABELS] = [clip.id for clip in store.clips() if target.of(clip) is None]
+        refuse_broadcast(store, [store.specs[name] for name in names], self.options.broadcast)
+        without, rule = clips_without(store, names), UnlabelledRule(self.options)
         refuse_missing(without, self.options.missing, "leaves them out of that sequence")
+        if target is not None:
+            unlabelled = [clip for clip in store.clips() if target.of(clip) is None]
+            rule.refuse(unlabelled, target.dimension or target.label)
+            without[LABELS] = [clip.id for clip in unlabelled if rule.is_left_out(clip)]
         destination.mkdir()
         common, lines = _metadata(store, self.options, provenance), []
         for name in names:
@@ -97,7 +101,7 @@ class CsdExporter(Exporter[CsdOptions]):
         if target is not None:
             metadata = common | _about_labels(target)
             (destination / LABELS).mkdir()
-            lines.append(_write_sequence(destination / LABELS, LABELS, metadata, _labels(store, names, target)))
+            lines.append(_write_sequence(destination / LABELS, LABELS, metadata, _labels(store, names, target, rule)))
         else:
             lines.append("no labels: --opt dimension=NAME or --opt labels=word:number,... writes labels/labels.csd")
         remarks = _note_prefixes(clip.id for clip in store.clips())
@@ -119,9 +123,11 @@ def _entry(clip_id: str, features: Features) -> _Entry:
     return _Entry(clip_id, features.values[features.valid], features.times[features.valid])
 
 
-def _labels(store: FeatureStore, names: list[str], target: Target) -> Iterator[_Entry]:
+def _labels(store: FeatureStore, names: list[str], target: Target, rule: UnlabelledRule) -> Iterator[_Entry]:
     for clip in store.clips():
         number = target.of(clip)
+        if number is None and not rule.is_left_out(clip):
+            number = rule.number_of(clip)
         if number is not None:
             whole = np.array([[0.0, seconds_of(store, clip, names)]])
             yield _Entry(clip.id, np.array([[number]], np.float32), whole)
@@ -132,7 +138,7 @@ def _metadata(store: FeatureStore, options: CsdOptions, provenance: str) -> dict
     return {
         VERSION: "1",
         "alignment compatible": "seconds from each clip's start",
-        "dataset name": store.manifest.corpus,
+        "dataset name": options.dataset if options.dataset is not None else store.manifest.corpus,
         "dataset version": "",
         "creator": options.creator,
         "contact": options.contact,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from storage.exporters._shared.exporter import ExportOptions
-from storage.exporters._shared.labels import TargetOptions
-from storage.exporters._shared.selection import Missing, SelectedFeatures
+from storage.exporters._shared.labels import TargetOptions, Unlabelled
+from storage.exporters._shared.selection import Broadcast, Missing, SelectedFeatures
 
 
-class CsdOptions(TargetOptions, Missing, SelectedFeatures, ExportOptions):
+class CsdOptions(TargetOptions, Unlabelled, Missing, Broadcast, SelectedFeatures, ExportOptions):
     """Options of the format `csd`.
 
     Attributes:
+        dataset: Name of the data set, for the metadata; the corpus's where not given.
         creator: Who made the sequences, for their metadata.
         contact: How to reach them.
     """
 
+    dataset: str | None = None
     creator: str = ""
     contact: str = ""

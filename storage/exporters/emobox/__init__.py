@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,11 @@ from storage.clip import CLIP_ID, Clip
 from storage.exporters._shared.arrays import filled
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_npy, write_records
+from storage.exporters._shared.labels import UnlabelledRule
 from storage.exporters._shared.selection import (
+    audio_seconds,
     clips_without,
     refuse_missing,
-    seconds_of,
     selected_features,
     three_splits,
 )
@@ -71,12 +73,13 @@ class EmoboxExporter(Exporter[EmoboxOptions]):
                 says what to do.
         """
         store, names, dataset = self.store, self.features(), self._dataset()
-        without = clips_without(store, names) | {
-            "label": [clip.id for clip in store.clips() if clip.label_raw is None],
-            "media": [clip.id for clip in store.clips() if clip.audio is None and clip.video is None],
-        }
-        refuse_missing(without, self.options.missing, "leaves them out of the lists")
-        kept = _Kept(store, {clip_id for ids in without.values() for clip_id in ids})
+        without = clips_without(store, names)
+        mute = {"media": [clip.id for clip in store.clips() if clip.audio is None and clip.video is None]}
+        refuse_missing(without | mute, self.options.missing, "leaves them out of the lists")
+        unlabelled, rule = [clip for clip in store.clips() if clip.label_raw is None], UnlabelledRule(self.options)
+        rule.refuse(unlabelled, "one of the corpus's own")
+        without |= {"label": [clip.id for clip in unlabelled if rule.is_left_out(clip)]} | mute
+        kept = _Kept(store, {clip_id for ids in without.values() for clip_id in ids}, rule)
         folds, lines = self._folds(kept)
         label_map = _label_map(kept, dict(self.options.labels))
         root = destination / "data" / dataset
@@ -87,7 +90,7 @@ class EmoboxExporter(Exporter[EmoboxOptions]):
             lists = Lists(root, dataset, stack)
             for clip in kept:
                 if clip.id in folds:
-                    record = record_of(clip, dataset, seconds_of(store, clip, names), self.options.sample_rate)
+                    record = record_of(clip, dataset, audio_seconds(store, clip), self.options.sample_rate)
                     lists.add(record, folds[clip.id])
                     for name in names:
                         write_npy(
@@ -122,11 +125,15 @@ class EmoboxExporter(Exporter[EmoboxOptions]):
 class _Kept:
     """The clips that are exported, streamed as often as asked."""
 
-    def __init__(self, store: FeatureStore, left_out: set[str]) -> None:
-        self._store, self._left_out = store, left_out
+    def __init__(self, store: FeatureStore, left_out: set[str], rule: UnlabelledRule) -> None:
+        self._store, self._left_out, self._rule = store, left_out, rule
+        self._labels = {clip.label_raw: clip.label for clip in store.clips()}
 
     def __iter__(self) -> Iterator[Clip]:
-        return (clip for clip in self._store.clips() if clip.id not in self._left_out)
+        for clip in self._store.clips():
+            if clip.id not in self._left_out:
+                word = self._rule.of(clip) if clip.label_raw is None else clip.label_raw
+                yield clip if clip.label_raw else replace(clip, label_raw=word, label=self._labels.get(word))
 
 
 def _label_map(kept: Iterable[Clip], stated: Mapping[str, str]) -> dict[str, str]:

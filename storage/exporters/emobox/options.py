@@ -8,10 +8,11 @@ from pydantic import Field
 
 from configs.plugins import Pairs
 from storage.exporters._shared.exporter import ExportOptions
+from storage.exporters._shared.labels import Unlabelled
 from storage.exporters._shared.selection import Missing, SelectedFeatures, Splits
 
 
-class EmoboxOptions(Splits, Missing, SelectedFeatures, ExportOptions):
+class EmoboxOptions(Unlabelled, Splits, Missing, SelectedFeatures, ExportOptions):
     """Options of the format `emobox`.
 
     Attributes:

@@ -31,13 +31,13 @@ import numpy as np
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.exporters._shared.exporter import Exporter
-from storage.exporters._shared.selection import abbreviate, selected_features
+from storage.exporters._shared.selection import abbreviate, refuse_broadcast, selected_features
 from storage.exporters.hdf5.clock import Layout, read_clock, read_layout
 from storage.exporters.hdf5.intervals import Intervals
 from storage.exporters.hdf5.layout import FORMAT, INTERVAL_LABELS, MASK, RESERVED, TIMES
 from storage.exporters.hdf5.options import Hdf5Options
 from storage.exporters.hdf5.validate import validate_file
-from storage.records import Features
+from storage.records import Features, FeatureSpec
 from storage.store.files import create_hdf5
 from storage.wording import counted, having
 
@@ -76,6 +76,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
             RunError: If two clocks are given, or the clock does not fit the store.
         """
         layout, features = read_layout(self.options), self.features()
+        refuse_broadcast(self.store, [self.store.specs[name] for name in features], self.options.broadcast)
         clock = read_clock(self.store, self.options)
         missing: dict[str, list[str]] = {name: [] for name in (*features, TIMES)}
         clips = 0
@@ -84,7 +85,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
             group = file.create_group("clips", track_order=True)
             for clip, available in self.store.iterate(features):
                 intervals = clock(clip, available)
-                _write_clip(group.create_group(clip.id), clip, available, intervals, layout)
+                _write_clip(group.create_group(clip.id), clip, available, self.store.specs, intervals, layout)
                 absent = [name for name in features if name not in available]
                 for name in absent + ([] if len(intervals.times) else [TIMES]):
                     missing[name].append(clip.id)
@@ -119,7 +120,12 @@ def _remarks(missing: Mapping[str, list[str]]) -> list[str]:
 
 
 def _write_clip(
-    group: Any, clip: Clip, available: Mapping[str, Features], intervals: Intervals, layout: Layout
+    group: Any,
+    clip: Clip,
+    available: Mapping[str, Features],
+    specs: Mapping[str, FeatureSpec],
+    intervals: Intervals,
+    layout: Layout,
 ) -> None:
     fitted = layout.intervals(intervals)
     group.create_dataset(TIMES, data=fitted.times)
@@ -127,7 +133,7 @@ def _write_clip(
         _write_texts(group, {INTERVAL_LABELS: fitted.labels})
     masks = group.create_group(MASK)
     for name, features in available.items():
-        values, valid = layout.align(features, intervals.times)
+        values, valid = layout.align(features, intervals.times, specs[name].centre_offsets)
         group.create_dataset(name, data=values)
         masks.create_dataset(name, data=valid)
     texts = {name: text for name in _TEXTS if (text := getattr(clip, name)) is not None}

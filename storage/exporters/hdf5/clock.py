@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,11 @@ import numpy as np
 from configs.errors import RunError
 from storage import timeline
 from storage.clip import Clip
-from storage.exporters._shared.selection import abbreviate, spec_of
+from storage.exporters._shared.selection import abbreviate, require_clock, spec_of
 from storage.exporters.hdf5.intervals import Intervals, read_intervals
 from storage.exporters.hdf5.options import ClockOptions
 from storage.records import Features
-from storage.timeline import Aligned, Times, fit_length, fit_slices, latest_end, regular_grid
+from storage.timeline import Aligned, Times, clip_end, fit_length, fit_slices, regular_grid, within
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -40,15 +40,16 @@ class Layout:
     rate: float | None
     options: ClockOptions
 
-    def align(self, features: Features, grid: Times) -> Aligned:
+    def align(self, features: Features, grid: Times, offsets: Sequence[float]) -> Aligned:
         """A feature on a clip's clock, cut or padded.
 
         Args:
             features: The feature of one clip.
             grid: (N, 2) seconds, the clip's intervals.
+            offsets: Of its columns' centres, from its spec.
         """
         options = self.options
-        aligned = timeline.align(features, grid, options.method)
+        aligned = timeline.align(features, grid, options.method, offsets)
         if options.length is None and math.isnan(options.fill):
             return aligned
         return fit_length(*aligned, self._length(grid), options.side, options.fill, options.keep)
@@ -95,11 +96,18 @@ def read_clock(store: FeatureStore, options: ClockOptions) -> Clock:
         RunError: If the feature to follow is not in the store, or the file of intervals does not fit.
     """
     if (like := options.like) is not None:
-        spec_of(store, like)
-        return lambda clip, _: Intervals(store.get(clip.id, like).times, ()) if store.has(clip.id, like) else _NONE
+        require_clock(store, spec_of(store, like), "like")
+
+        def follow(clip: Clip, _: Mapping[str, Features]) -> Intervals:
+            if not store.has(clip.id, like):
+                return _NONE
+            rows = store.get(clip.id, like)
+            return Intervals(within(rows.times, clip_end(clip, {like: rows}, store.specs)), ())
+
+        return follow
     if options.intervals is not None:
         return _clock_of_file(store, options.intervals)
-    return lambda _, features: Intervals(regular_grid(latest_end(features.values()), options.rate), ())
+    return lambda clip, features: Intervals(regular_grid(clip_end(clip, features, store.specs), options.rate), ())
 
 
 def _clock_of_file(store: FeatureStore, path: Path) -> Clock:

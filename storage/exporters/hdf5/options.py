@@ -9,7 +9,7 @@ from pydantic import Field
 
 from configs.plugins import Section
 from storage.exporters._shared.exporter import ExportOptions
-from storage.exporters._shared.selection import SelectedFeatures
+from storage.exporters._shared.selection import Broadcast, SelectedFeatures
 from storage.timeline import Keep, Method, Side
 
 
@@ -37,5 +37,5 @@ class ClockOptions(Section):
     fill: float = math.nan
 
 
-class Hdf5Options(ClockOptions, SelectedFeatures, ExportOptions):
+class Hdf5Options(ClockOptions, Broadcast, SelectedFeatures, ExportOptions):
     """Options of the format `hdf5`."""

@@ -1,7 +1,8 @@
 """The tree that Emotion-LLaMA loads: one 1024-wide vector per clip of HuBERT, MAE and VideoMAE, and MERR's annotation.
 
 ```
-MERR_coarse_grained.txt                 <clip> <number of frames> <emotion>, single spaces, one of nine emotions
+MERR_coarse_grained.txt                 <clip> <number of frames> <emotion>, single spaces, one of nine emotions; with
+                                        several splits MERR_coarse_grained_<split>.txt, unless mix_splits=true
 HL-UTT/<clip>.npy                       HuBERT, (1024,) float32
 mae_340_UTT/<clip>.npy                  MAE
 maeV_399_UTT/<clip>.npy                 VideoMAE
@@ -28,10 +29,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.errors import RunError
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_records
 from storage.exporters._shared.frames import frames_at, require_reader, write_png
-from storage.exporters._shared.labels import require_labels
+from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
 from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
 from storage.exporters.merr.layout import FINE, JSON, LABELS, TRANSCRIPT
 from storage.exporters.merr.options import MerrOptions, Sources, find_sources
@@ -74,22 +76,25 @@ class MerrExporter(Exporter[MerrOptions]):
         """
         store, options = self.store, self.options
         refuse_missing(clips_without(store, self.features()), options.missing, "leaves them out")
-        if options.emotion == "label" and options.labels == "error":
-            require_labels(
-                store, LABELS, "--opt labels=omit leaves them out, emotion=pseudo names them by action units"
-            )
+        if options.emotion == "label":
+            stated = check_label_map(options.labels, LABELS)
+            unlabelled = [clip for clip in store.clips() if word_of(clip, LABELS, stated) is None]
+            UnlabelledRule(options).refuse(unlabelled, f"one of {', '.join(LABELS)}")
         destination.mkdir()
         tree = Tree(store, destination, options, self._sources)
         for clip in store.clips():
             tree.add(clip)
-        lines = "".join(f"{line}\n" for line in tree.lines)
-        (destination / options.annotation).write_text(lines, encoding="utf-8", newline="")
+        if not tree.lines:
+            raise RunError("no clip is left for the annotation, which the loader cannot open when it is empty")
+        annotations = self._annotations(tree)
+        for name, lines in annotations.items():
+            (destination / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
         write_json(destination / JSON, tree.entries)
         write_json(destination / FINE, {})
         with (destination / TRANSCRIPT).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("name", "sentence"), *tree.sentences])
         write_records(destination, {**tree.without, **tree.partial}, provenance)
-        return [*self._remarks(tree)]
+        return [*self._remarks(tree, annotations)]
 
     def write_frames(self, destination: Path, reader: FrameReader | None) -> list[str]:
         """Write the frames that the option `images` names: the first, number N // 2 of N (counted from 0), the peak.
@@ -105,7 +110,8 @@ class MerrExporter(Exporter[MerrOptions]):
             return []
         reader, root = require_reader(reader, "images"), self.store.manifest.root
         written = dict.fromkeys(self.options.frames, 0)
-        lines = (destination / self.options.annotation).read_text(encoding="utf-8").splitlines()
+        texts = (path.read_text(encoding="utf-8") for path in sorted(destination.glob("*.txt")))
+        lines = [line for text in texts for line in text.splitlines()]
         counts = {name: int(count) for name, count, _ in (line.split(" ") for line in lines)}
         entries = json.loads((destination / JSON).read_text(encoding="utf-8"))
         for clip in self.store.clips():
@@ -123,9 +129,21 @@ class MerrExporter(Exporter[MerrOptions]):
         """Re-read the tree; see `validate_tree`."""
         return validate_tree(path)
 
-    def _remarks(self, tree: Tree) -> Iterator[str]:
+    def _annotations(self, tree: Tree) -> dict[str, list[str]]:
+        """Lines by the name of their file: one for each split, so that nobody trains on the test."""
+        name = Path(self.options.annotation)
+        if len(tree.lines) == 1 or self.options.mix_splits:
+            in_order = dict.fromkeys(clip.split or "" for clip in self.store.clips())
+            return {name.name: [line for split in in_order for line in tree.lines.get(split, [])]}
+        names = {split: f"{name.stem}_{split or 'no_split'}{name.suffix}" for split in tree.lines}
+        return {names[split]: lines for split, lines in tree.lines.items()}
+
+    def _remarks(self, tree: Tree, annotations: Mapping[str, list[str]]) -> Iterator[str]:
         sources, rule = self._sources, self.options.rule
-        yield f"{self.options.annotation}: {counted(len(tree.lines), 'clip')}"
+        for name, lines in annotations.items():
+            yield f"{name}: {counted(len(lines), 'clip')}"
+        if len(tree.lines) > 1 and self.options.mix_splits:
+            yield f"note: one annotation holds all splits, as told: {', '.join(s or 'no split' for s in tree.lines)}"
         for slot, name in sources.slots.items():
             recipe = self.store.specs[name].recipe.get("recipe")
             # The published features were most likely made with the last layer; the same width hides another recipe.

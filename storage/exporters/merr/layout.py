@@ -28,10 +28,3 @@ SLOTS: dict[str, Slot] = {
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 JSON, FINE, TRANSCRIPT = "MERR_coarse_grained.json", "MERR_fine_grained.json", "transcription_en_all.csv"
 ENTRY_KEYS = ("AU_list", "peak_index", "peak_AU_list", "pseu_emotion", "text")
-# What pandas, with which the loader reads the transcripts, takes for no text: its prompt would say "nan".
-NOT_TEXT = frozenset(
-    (
-        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
-        *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-    )
-)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import field_validator
 
 from configs.errors import RunError
-from configs.plugins import CommaList
+from configs.plugins import CommaList, Flag, Pairs
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.files import file_name
+from storage.exporters._shared.labels import Unlabelled
 from storage.exporters._shared.selection import frame_feature, spec_of
 from storage.exporters.merr.layout import SLOTS, WIDTH
 from storage.records import FeatureSpec
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 FRAMES = ("first", "middle", "peak")
 
 
-class MerrOptions(ExportOptions):
+class MerrOptions(Unlabelled, ExportOptions):
     """Options of the format `merr`.
 
     Attributes:
@@ -34,10 +35,11 @@ class MerrOptions(ExportOptions):
         frames_feature: Feature with a row per frame; the one with action units, else faces, where not given.
         rule: Of the peak and of pseu_emotion.
         emotion: What the annotation holds: the corpus's label, or pseu_emotion.
-        labels: What becomes of clips without one of the nine emotions.
+        labels: What the corpus's own labels are among the nine emotions, such as marah:angry,senang:happy.
+        mix_splits: Whether one annotation holds the clips of all splits; each split has its own otherwise.
         text: What becomes of clips without a transcript; blank writes one space.
         missing: What becomes of clips that lack something.
-        annotation: Name of the annotation.
+        annotation: Name of the annotation; with several splits, `_<split>` is added before the suffix.
         images: Frames to write: none, or some of first, middle, peak, separated by commas.
     """
 
@@ -48,7 +50,8 @@ class MerrOptions(ExportOptions):
     frames_feature: str | None = None
     rule: Rule = "documented"
     emotion: Literal["label", "pseudo"] = "label"
-    labels: Literal["error", "omit"] = "error"
+    labels: Pairs = ()
+    mix_splits: Flag = False
     text: Literal["error", "omit", "blank"] = "error"
     missing: Literal["error", "omit"] = "error"
     annotation: Annotated[str, file_name(".txt")] = "MERR_coarse_grained.txt"

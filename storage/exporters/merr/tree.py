@@ -14,8 +14,9 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.exporters._shared.arrays import pooled
 from storage.exporters._shared.files import write_npy
-from storage.exporters._shared.labels import word_of
-from storage.exporters.merr.layout import LABELS, NOT_TEXT
+from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
+from storage.exporters._shared.validation import NOT_TEXT
+from storage.exporters.merr.layout import LABELS
 from storage.exporters.merr.options import MerrOptions, Sources
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.action_unit_rules import MERR_LABELS, Rule, clip_emotion, frequent_aus, peak_aus, peak_frame
@@ -42,7 +43,7 @@ class Tree:
         sources: The features that they mean.
 
     Attributes:
-        lines: Lines of the annotation, without their ends.
+        lines: Lines of the annotations, without their ends, by split.
         entries: The coarse JSON's.
         sentences: Rows of the transcripts.
         without: Ids of clips that were left out, by what they lack.
@@ -51,7 +52,9 @@ class Tree:
 
     def __init__(self, store: FeatureStore, folder: Path, options: MerrOptions, sources: Sources) -> None:
         self._store, self._folder, self._options, self._sources = store, folder, options, sources
-        self.lines: list[str] = []
+        self.lines: dict[str, list[str]] = defaultdict(list)
+        self._rule = UnlabelledRule(options)
+        self._map = check_label_map(options.labels, LABELS)
         self.entries: dict[str, dict[str, Any]] = {}
         self.sentences: list[tuple[str, str]] = []
         self.without: dict[str, list[str]] = defaultdict(list)
@@ -69,14 +72,16 @@ class Tree:
             entry = self._entry(clip)
             emotion = self._emotion(clip, entry)
         except _MissingError as missing:
-            if getattr(self._options, missing.option) == "error":
+            rule = self._rule.of(clip) if missing.option == "unlabelled" else getattr(self._options, missing.option)
+            if rule == "error":
                 hint = f"--opt {missing.option}=omit leaves such clips out"
+                hint += ", unlabelled=EMOTION gives them one" if missing.option == "unlabelled" else ""
                 raise RunError(f"clip {clip.id}, {missing}; {hint}") from None
             self.without[missing.what].append(clip.id)
             return
         for slot, vector in vectors.items():
             write_npy(self._folder / slot / f"{clip.id}.npy", vector)
-        self.lines.append(f"{clip.id} {frames} {emotion}")
+        self.lines[clip.split or ""].append(f"{clip.id} {frames} {emotion}")
         self.entries[clip.id] = entry
         self.sentences.append((clip.id, _sentence(entry["text"])))
         for key in ("peak_index", "pseu_emotion"):
@@ -109,10 +114,15 @@ class Tree:
         return face | {"text": clip.text or ""}
 
     def _emotion(self, clip: Clip, entry: dict[str, Any]) -> str:
-        word = word_of(clip, LABELS) if self._options.emotion == "label" else entry.get("pseu_emotion")
+        is_label = self._options.emotion == "label"
+        word = word_of(clip, LABELS, self._map) if is_label else entry.get("pseu_emotion")
+        if word is None and not self._rule.is_left_out(clip):
+            word = self._rule.of(clip)
+            if word not in LABELS:
+                raise RunError(f"option unlabelled: expected one of {', '.join(LABELS)}; got {word!r}")
         if word is None:
             got = repr(clip.label_raw) if self._options.emotion == "label" else f"none by rule {self._options.rule}"
-            raise _MissingError("label", "labels", f"emotion: expected one of {', '.join(LABELS)}; got {got}")
+            raise _MissingError("label", "unlabelled", f"emotion: expected one of {', '.join(LABELS)}; got {got}")
         return word
 
 

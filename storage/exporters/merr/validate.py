@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from storage.exporters._shared.validation import npy_problem, problems_in
-from storage.exporters.merr.layout import ENTRY_KEYS, FINE, JSON, LABELS, NOT_TEXT, SLOTS, TRANSCRIPT, WIDTH
+from storage.exporters._shared.validation import NOT_TEXT, npy_problem, problems_in
+from storage.exporters.merr.layout import ENTRY_KEYS, FINE, JSON, LABELS, SLOTS, TRANSCRIPT, WIDTH
 
 _AU = re.compile(r"AU\d\d")
 
@@ -22,21 +22,30 @@ def validate_tree(folder: Path) -> Iterator[str]:
         One line per problem: clip, field, expected, got.
     """
     annotations = sorted(folder.glob("*.txt"))
-    if len(annotations) != 1:
-        yield f"annotation: expected one .txt, got {len(annotations)}"
+    if not annotations:
+        yield "annotation: expected a .txt, got none"
         return
     counts: dict[str, int] = {}
-    for number, line in enumerate(annotations[0].read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
-        problem = _line_problem(f"{annotations[0].name}, line {number}", line)
+    for where, line in _lines(annotations):
+        problem = _line_problem(where, line)
         if problem is not None:
             yield problem
             continue
         name, count, _ = line.split(" ")
+        if name in counts:
+            yield f"{where}, clip {name}: expected each clip once, got it twice"
         counts[name] = int(count)
         paths = {slot: folder / slot / f"{name}.npy" for slot in SLOTS}
         yield from problems_in(npy_problem(path, f"clip {name}, {slot}", (WIDTH,)) for slot, path in paths.items())
     yield from _check_json(folder, counts)
     yield from _check_transcript(folder / TRANSCRIPT, counts)
+
+
+def _lines(annotations: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Every line with its place."""
+    for path in annotations:
+        for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
+            yield f"{path.name}, line {number}", line
 
 
 def _line_problem(where: str, line: str) -> str | None:

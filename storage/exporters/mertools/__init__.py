@@ -6,7 +6,7 @@ features/<NAME>-FRA/<clip>.npy     (T, D) float32: zeros in rows that are not va
 label.npz                          train_corpus, val_corpus, test_corpus (or test1_corpus, ..., or whole_corpus):
                                    {clip: {"emo": word or number, "val": number}} in an array of one object
 classes.json                       what the numbers of `emo` mean, with emo=index
-transcription.csv                  name,chinese,english; name,sentence where a text is in neither or nobody knows
+transcription.csv                  name,chinese,english; in both columns where a text is in neither or nobody knows
 openface_face/<clip>/<clip>.npy    (N, 112, 112, 3) uint8 BGR, with faces=true
 missing.json, provenance.json      clips that were left out; where the numbers come from
 ```
@@ -34,10 +34,11 @@ from storage.exporters._shared.arrays import filled, pooled
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_npy, write_records
 from storage.exporters._shared.frames import frames_at, require_reader
-from storage.exporters._shared.labels import require_labels, word_of
+from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
 from storage.exporters._shared.legacy_pickle import dump_npz
 from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
-from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, NO_VALENCE, TRANSCRIPT
+from storage.exporters._shared.validation import NOT_TEXT
+from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, NO_LABELS, NO_VALENCE, TRANSCRIPT
 from storage.exporters.mertools.options import MertoolsOptions, Sources, corpora_of, find_sources
 from storage.exporters.mertools.validate import validate_tree
 from storage.vocabulary.face_columns import BOX
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from storage.clip import Clip
     from storage.exporters._shared.frames import FrameReader
     from storage.records import Features
+    from storage.store.store import FeatureStore
 
 
 class MertoolsExporter(Exporter[MertoolsOptions]):
@@ -81,15 +83,16 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
         corpora = corpora_of(store, options)
         if options.missing == "error":
             refuse_missing(clips_without(store, sources.features), options.missing, "leaves them out")
-        if options.labels == "error" and options.emo != "zero":
-            require_labels(store, options.classes, "--opt labels=omit leaves them out of the npz")
+        labels = _Labels(store, options)
+        if options.labels_file != NO_LABELS:
+            labels.check()
         destination.mkdir()
         without: dict[str, list[str]] = defaultdict(list)
         kept = {clip.id: clip for clip in store.clips() if self._write_clip(destination, clip, without)}
         folders = ", ".join(sources.folders.values())
         lines = [f"{counted(len(kept), 'clip')}, {' and '.join(options.written_levels)}: {folders}"]
-        if options.labels != "none":
-            lines += _write_labels(destination, options, corpora, kept, without)
+        if options.labels_file != NO_LABELS:
+            lines += _write_labels(destination, labels, corpora, kept, without)
         lines += [*_write_transcript(destination, kept.values()), *sources.remarks]
         write_records(destination, without, provenance)
         absent = (f"{what}: {having(len(ids), 'clip')} none: {abbreviate(ids)}" for what, ids in without.items())
@@ -160,50 +163,100 @@ def _rows(features: Features | None, width: int, level: str) -> npt.NDArray[np.f
     return np.zeros(width, np.float32) if vector is None else vector
 
 
+class _Labels:
+    """What the label npz says of each clip."""
+
+    def __init__(self, store: FeatureStore, options: MertoolsOptions) -> None:
+        self.options, self._store = options, store
+        self._rule = UnlabelledRule(options)
+        self._map = check_label_map(options.labels, options.classes)
+        names = sorted({name for clip in store.clips() for name in clip.dimensions})
+        self.has_val = options.val in names
+        if "val" in options.model_fields_set and not self.has_val:
+            available = ", ".join(names) or "none"
+            raise RunError(f"option val: no clip has the dimension {options.val!r}; dimensions: {available}")
+
+    def check(self) -> None:
+        """Refuse clips without a label, or without a number where others have one, that no option allows."""
+        unlabelled = [clip for clip in self._store.clips() if self._own(clip) is None]
+        number = f" and a number of {self.options.val}" if self.has_val else ""
+        self._rule.refuse(unlabelled, f"one of {', '.join(self.options.classes)}{number}")
+
+    def of(self, clip: Clip) -> dict[str, object] | None:
+        """Its entry; None if it is left out."""
+        own = self._own(clip)
+        if own is None and not self._rule.is_left_out(clip):
+            word = self._rule.of(clip)
+            if self.options.emo != "zero" and word not in self.options.classes:
+                raise RunError(f"option unlabelled: expected one of {', '.join(self.options.classes)}; got {word!r}")
+            return {"emo": self._coded(word), "val": float(clip.dimensions.get(self.options.val, NO_VALENCE))}
+        return own
+
+    def _own(self, clip: Clip) -> dict[str, object] | None:
+        options = self.options
+        word = word_of(clip, options.classes, self._map)
+        if (word is None and options.emo != "zero") or (self.has_val and options.val not in clip.dimensions):
+            return None
+        return {"emo": self._coded(word or ""), "val": float(clip.dimensions.get(options.val, NO_VALENCE))}
+
+    def _coded(self, word: str) -> str | int:
+        if self.options.emo == "zero":
+            return 0
+        return self.options.classes.index(word) if self.options.emo == "index" else word
+
+
 def _write_labels(
     folder: Path,
-    options: MertoolsOptions,
+    labels: _Labels,
     corpora: Mapping[str, Sequence[str]],
     kept: Mapping[str, Clip],
     without: dict[str, list[str]],
 ) -> list[str]:
-    labels: dict[str, dict[str, dict[str, object]]] = {}
+    options = labels.options
+    members: dict[str, dict[str, dict[str, object]]] = {}
     for corpus, ids in corpora.items():
-        labels[corpus] = {}
+        members[corpus] = {}
         for clip_id in ids:
-            emotion = _emotion(kept[clip_id], options) if clip_id in kept else None
-            if emotion is not None:
-                valence = kept[clip_id].dimensions.get(options.val, NO_VALENCE)
-                labels[corpus][clip_id] = {"emo": emotion, "val": float(valence)}
+            entry = labels.of(kept[clip_id]) if clip_id in kept else None
+            if entry is not None:
+                members[corpus][clip_id] = entry
             elif clip_id in kept:
                 without["label"].append(clip_id)
+        if not members[corpus]:
+            raise RunError(
+                f"{corpus}: no clip is left, and MERTools' loader stops at an empty corpus; "
+                f"--opt unlabelled=LABEL keeps clips without a label, splits= says what each split is"
+            )
     with (folder / options.labels_file).open("wb") as file:
-        dump_npz(labels, file)
+        dump_npz(members, file)
     if options.emo == "index":
         write_json(folder / "classes.json", {"emo": list(options.classes)})
-    return [f"{options.labels_file}: " + ", ".join(f"{corpus} {len(members)}" for corpus, members in labels.items())]
-
-
-def _emotion(clip: Clip, options: MertoolsOptions) -> str | int | None:
-    if options.emo == "zero":
-        return 0
-    word = word_of(clip, options.classes)
-    return options.classes.index(word) if word is not None and options.emo == "index" else word
+    lines = [f"{options.labels_file}: " + ", ".join(f"{corpus} {len(found)}" for corpus, found in members.items())]
+    if not labels.has_val:
+        lines.append(
+            f"{options.labels_file}: no clip has the dimension {options.val}, so val is {NO_VALENCE:g} throughout"
+        )
+    return lines
 
 
 def _write_transcript(folder: Path, clips: Collection[Clip]) -> list[str]:
-    """Texts in the column of their language if that is Chinese or English for all of them, else in `sentence`."""
+    """Texts in the column of their language; in both columns where it is neither, or nobody knows."""
     texts = {clip.id: clip.text or "" for clip in clips}
     if not any(texts.values()):
         return [f"{TRANSCRIPT}: not written, no clip has a text"]
-    languages = {clip.id: (clip.language or "").split("-")[0].lower() for clip in clips if clip.text}
-    header, rows = ["name", "sentence"], [[name, text] for name, text in texts.items()]
-    if set(languages.values()) <= {"zh", "en"}:
-        header = ["name", "chinese", "english"]
-        rows = [[name, *(text if languages.get(name) == code else "" for code in ("zh", "en"))] for name, text in rows]
+    codes = {clip.id: (clip.language or "").split("-")[0].lower() for clip in clips}
+    rows = [[name, *(_text(text, codes[name], code) for code in ("zh", "en"))] for name, text in texts.items()]
     with (folder / TRANSCRIPT).open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    return [f"{TRANSCRIPT}: {sum(map(bool, texts.values()))} texts in {', '.join(header[1:])}"]
+        csv.writer(file, lineterminator="\n").writerows([["name", "chinese", "english"], *rows])
+    unknown = [name for name, text in texts.items() if text and codes[name] not in {"zh", "en"}]
+    note = f"; {counted(len(unknown), 'clip')} in another or no known language, in both columns" if unknown else ""
+    return [f"{TRANSCRIPT}: {sum(map(bool, texts.values()))} texts{note}"]
+
+
+def _text(text: str, language: str, column: str) -> str:
+    """A text in one column, as pandas will read it: a word that it takes for no text gets a space."""
+    shown = text if language == column or language not in {"zh", "en"} else ""
+    return f"{shown} " if shown and shown in NOT_TEXT else shown
 
 
 def _kept(folder: Path) -> set[str]:

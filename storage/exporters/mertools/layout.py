@@ -7,4 +7,5 @@ LEVELS = ("UTT", "FRA")
 # MER2023 to MER2026's words, whose place in this order is their number.
 WORDS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 NO_VALENCE = -10.0
+NO_LABELS = "none"
 FACE_SIDE = 112

@@ -14,6 +14,7 @@ from configs.plugins import CommaList, Flag, Pairs
 from storage.clip import CLIP_ID
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.files import file_name
+from storage.exporters._shared.labels import Unlabelled
 from storage.exporters._shared.selection import (
     DefaultSplit,
     SelectedFeatures,
@@ -22,7 +23,7 @@ from storage.exporters._shared.selection import (
     selected_features,
     spec_of,
 )
-from storage.exporters.mertools.layout import LEVELS, WORDS
+from storage.exporters.mertools.layout import LEVELS, NO_LABELS, WORDS
 from storage.exporters.mertools.validate import prefix_problems
 from storage.records import FeatureSpec
 from storage.vocabulary.face_columns import BOX
@@ -36,7 +37,7 @@ _CORPORA = {"train": "train", "val": "val", "valid": "val", "validation": "val",
 _CORPUS = re.compile(r"train|val|test\d*|whole")
 
 
-class MertoolsOptions(DefaultSplit, SelectedFeatures, ExportOptions):
+class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, ExportOptions):
     """Options of the format `mertools`.
 
     Attributes:
@@ -44,9 +45,9 @@ class MertoolsOptions(DefaultSplit, SelectedFeatures, ExportOptions):
         levels: utt, fra or both, separated by a comma.
         emo: What `emo` holds: one of the six words of MER2023, the place in `classes`, or zero.
         classes: Labels in order, for emo=index; the six of MER2023 by default.
-        val: Continuous label that `val` holds, -10 where a clip has none.
-        labels: Clips without a label that fits: an error, left out of the npz, or no npz at all.
-        labels_file: Name of the label npz.
+        val: Continuous label that `val` holds; -10, as in MERTools' own files, where no clip has one.
+        labels: What the corpus's own labels are among `classes`, such as marah:angry,senang:happy.
+        labels_file: Name of the label npz, or none for no npz.
         splits: Which corpus each split is, such as val:test1; by their names, whole_corpus without any, by default.
         missing: Clips that lack a feature: an error, left out, or zeros (MERTools' own sign of failure).
         reader: mer2023 refuses names that its loader confuses; later only tells of them.
@@ -59,8 +60,8 @@ class MertoolsOptions(DefaultSplit, SelectedFeatures, ExportOptions):
     emo: Literal["word", "index", "zero"] = "word"
     classes: CommaList = WORDS
     val: str = "valence"
-    labels: Literal["error", "omit", "none"] = "error"
-    labels_file: Annotated[str, file_name(".npz")] = "label.npz"
+    labels: Pairs = ()
+    labels_file: Annotated[str, file_name(".npz", NO_LABELS)] = "label.npz"
     splits: Pairs = ()
     missing: Literal["error", "omit", "zeros"] = "error"
     reader: Literal["later", "mer2023"] = "later"

@@ -112,8 +112,8 @@ def _check_faces(folder: Path) -> Iterator[str]:
 def _check_transcript(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    if header not in (["name", "chinese", "english"], ["name", "sentence"]):
-        yield f"{path.name}: expected columns name,chinese,english or name,sentence, got {','.join(header)}"
+    if header != ["name", "chinese", "english"]:
+        yield f"{path.name}: expected columns name,chinese,english, got {','.join(header)}"
     seen: dict[str, list[str]] = {}
     for name, *texts in rows:
         if name in seen:

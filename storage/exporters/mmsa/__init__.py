@@ -14,8 +14,10 @@ missing.json, provenance.json      clips that were left out; where the numbers c
 ```
 
 `id` is `<group>$_$<clip id>`; a clip without a group is its own. Splits named `val`, `validation` and `dev` become
-`valid`. Rows that are not valid are zeros. The pickle loads with NumPy 1.24 and newer. MMSA opens it as
-`custom_feature` under the name of one of its own corpora: `sims` wants the labels of each modality, `mosi` does not.
+`valid`. Rows that are not valid are zeros. Without a text feature, `text` and `text_bert` are zeros: MMSA looks for
+them even where it takes the text from another file (its `feature_T`). The pickle loads with NumPy 1.24 and newer. MMSA
+opens it as `custom_feature` under the name of one of its own corpora: `sims` wants the labels of each modality, `mosi`
+does not.
 One array of one split is in memory at a time, twice while it is written.
 """
 
@@ -31,9 +33,17 @@ from configs.errors import RunError
 from storage.clip import Clip
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_records
-from storage.exporters._shared.labels import Target, target_of
+from storage.exporters._shared.labels import Target, UnlabelledRule, target_of
 from storage.exporters._shared.legacy_pickle import dump
-from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing, spec_of, three_splits
+from storage.exporters._shared.selection import (
+    abbreviate,
+    clips_without,
+    refuse_broadcast,
+    refuse_missing,
+    require_clock,
+    spec_of,
+    three_splits,
+)
 from storage.exporters.mmsa.arrays import Contents, Source, extent_of
 from storage.exporters.mmsa.layout import PARTS, TOKENS
 from storage.exporters.mmsa.options import MmsaOptions
@@ -53,7 +63,17 @@ class MmsaExporter(Exporter[MmsaOptions]):
 
     @cached_property
     def _source(self) -> Source:
-        return Source(self.store, self._specs(), self._clock(), self.options.method)
+        source = Source(
+            self.store,
+            self._specs(),
+            self._clock(),
+            self.options.method,
+            {clip.id: clip for clip in self.store.clips()},
+        )
+        if source.clock is not None:
+            on_clock = [spec for key, spec in source.specs.items() if key != "text_bert"]
+            refuse_broadcast(self.store, on_clock, self.options.broadcast)
+        return source
 
     def features(self) -> list[str]:
         """The features of all arrays, and the one whose steps are the clock.
@@ -78,12 +98,11 @@ class MmsaExporter(Exporter[MmsaOptions]):
         source, target = self._source, self._target()
         three, lines = three_splits(self.store, self.options)
         without = self._without({i for ids in three.values() for i in ids}, target)
-        refuse_missing(without, self.options.missing, "leaves them out of the pickle")
         splits = _splits(self.store, three, {i for ids in without.values() for i in ids})
         clips = {clip.id: clip for of_split in splits.values() for clip in of_split}
         extents = {key: extent_of(source, key, list(clips), self.options.length) for key in source.specs}
         parts = [p for p, part in PARTS.items() if all(target.of(clip, part) is not None for clip in clips.values())]
-        contents = Contents(source, extents, target, parts)
+        contents = Contents(source, extents, target, UnlabelledRule(self.options), parts)
         destination.mkdir()
         with (destination / f"{'unaligned' if source.clock is None else 'aligned'}.pkl").open("wb") as file:
             dump({name: contents.items(name, of_split) for name, of_split in splits.items()}, file)
@@ -115,6 +134,8 @@ class MmsaExporter(Exporter[MmsaOptions]):
     def _clock(self) -> float | str | None:
         clock, specs = self.options.align, self.store.specs
         if clock == "none" or clock in specs:
+            if clock in specs:
+                require_clock(self.store, specs[clock], "align")
             return None if clock == "none" else clock
         try:
             rate = float(clock)
@@ -135,11 +156,14 @@ class MmsaExporter(Exporter[MmsaOptions]):
         return target
 
     def _without(self, wanted: set[str], target: Target) -> dict[str, list[str]]:
-        """Ids of the wanted clips that lack each feature, or the label."""
+        """Ids of the wanted clips that lack each feature, or the label; refused where no option says what to do."""
         lacking = clips_without(self.store, self.features())
         without = {name: [i for i in ids if i in wanted] for name, ids in lacking.items()}
-        unlabelled = [clip.id for clip in self.store.clips() if clip.id in wanted and target.of(clip) is None]
-        return without | {"label": unlabelled}
+        refuse_missing(without, self.options.missing, "leaves them out of the pickle")
+        rule = UnlabelledRule(self.options)
+        unlabelled = [clip for clip in self.store.clips() if clip.id in wanted and target.of(clip) is None]
+        rule.refuse(unlabelled, f"{target.dimension or target.label}")
+        return without | {"label": [clip.id for clip in unlabelled if rule.is_left_out(clip)]}
 
 
 def _splits(store: FeatureStore, three: Mapping[str, list[str]], left_out: set[str]) -> dict[str, list[Clip]]:

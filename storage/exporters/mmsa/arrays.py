@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from storage.clip import Clip
-from storage.exporters._shared.labels import Target
+from storage.exporters._shared.labels import Target, UnlabelledRule
 from storage.exporters._shared.legacy_pickle import Later
 from storage.exporters._shared.selection import abbreviate
 from storage.exporters._shared.validation import refuse_invalid
 from storage.exporters.mmsa.layout import PARTS, SEPARATOR, TOKENS
 from storage.exporters.mmsa.validate import split_problems
 from storage.records import Features, FeatureSpec
-from storage.timeline import Mask, Method, Times, align, fit_length, latest_end, regular_grid
+from storage.timeline import Mask, Method, Times, align, clip_end, fit_length, regular_grid, within
 from storage.wording import counted, having
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class Source:
         specs: Feature of each array: `audio`, `vision`, and `text` or `text_bert`.
         clock: Steps per second of the one clock, or the feature whose steps it is; None for each feature's own.
         method: How rows are put on the one clock.
+        clips: The clips by id.
     """
 
     store: FeatureStore
     specs: Mapping[str, FeatureSpec]
     clock: float | str | None
     method: Method
+    clips: Mapping[str, Clip]
 
     def read(self, clip_id: str, key: str) -> Features:
         """One clip's rows for one array. Tokens are never aligned.
@@ -53,7 +55,7 @@ class Source:
         if self.clock is None or key == "text_bert":
             return features
         grid = self._grid(clip_id, self.clock)
-        values, valid = align(features, grid, self.method)
+        values, valid = align(features, grid, self.method, self.specs[key].centre_offsets)
         return Features(values, grid, valid)
 
     def mask(self, clip_id: str, key: str) -> Mask:
@@ -66,13 +68,16 @@ class Source:
         features = self.store.get(clip_id, self.specs[key].name)
         if self.clock is None or key == "text_bert":
             return features.valid
-        narrow = Features(features.values[:, :1], features.times, features.valid)
-        return align(narrow, self._grid(clip_id, self.clock), self.method).valid
+        offsets = self.specs[key].centre_offsets or (0.0,)
+        first = [offsets.index(offset) for offset in dict.fromkeys(offsets)]  # a column of each offset is enough
+        narrow = Features(np.ascontiguousarray(features.values[:, first]), features.times, features.valid)
+        return align(narrow, self._grid(clip_id, self.clock), self.method, [offsets[i] for i in first]).valid
 
     def _grid(self, clip_id: str, clock: float | str) -> Times:
-        if isinstance(clock, str):
-            return self.store.get(clip_id, clock).times
-        return regular_grid(latest_end(self.store.get(clip_id, spec.name) for spec in self.specs.values()), clock)
+        names = [clock] if isinstance(clock, str) else [spec.name for spec in self.specs.values()]
+        rows = {name: self.store.get(clip_id, name) for name in names}
+        end = clip_end(self.clips[clip_id], rows, self.store.specs)
+        return within(rows[clock].times, end) if isinstance(clock, str) else regular_grid(end, clock)
 
     def array(self, key: str, clips: Sequence[str], length: int) -> npt.NDArray[Any]:
         """(N, length, D) float32 rows of all clips, zeros at the end and where not valid; of tokens (N, 3, length).
@@ -146,13 +151,20 @@ class Contents:
         source: Where the rows come from.
         extents: How many rows each array has.
         target: Where the labels come from.
+        unlabelled: What number clips without one get.
         parts: Letters of the modalities whose labels every clip has.
     """
 
     source: Source
     extents: Mapping[str, Extent]
     target: Target
+    unlabelled: UnlabelledRule
     parts: list[str]
+
+    @property
+    def has_placeholders(self) -> bool:
+        """Whether texts are zeros, for none are stored: MMSA looks for them even where `feature_T` replaces them."""
+        return not {"text", "text_bert"} & self.source.specs.keys()
 
     def items(self, split: str, clips: list[Clip]) -> dict[str, object]:
         """One split's part of the pickle; its arrays are made and checked when it is their turn.
@@ -161,7 +173,9 @@ class Contents:
             split: Name of the split.
             clips: Its clips.
         """
-        numbers = np.array([self.target.of(clip) for clip in clips], np.float32)
+        own = [self.target.of(clip) for clip in clips]
+        given = [self.unlabelled.number_of(c) if n is None else n for c, n in zip(clips, own, strict=True)]
+        numbers = np.array(given, np.float32)
         plain: dict[str, Any] = {
             "id": [f"{clip.group or clip.id}{SEPARATOR}{clip.id}" for clip in clips],
             "raw_text": [clip.text or "" for clip in clips],
@@ -173,6 +187,10 @@ class Contents:
         if self.source.clock is None:
             plain |= {f"{key}_lengths": self._lengths(key, clips) for key in ("audio", "vision")}
         refuse_invalid(split_problems(split, plain), "mmsa")
+        if self.has_placeholders:
+            shapes: dict[str, Any] = {"text": ((1, 1), np.float32), "text_bert": ((3, 1), np.int64)}
+            for key in shapes.keys() - self.source.specs.keys():
+                plain[key] = np.zeros((len(clips), *shapes[key][0]), shapes[key][1])
         arrays = {key: Later(partial(self._array, split, key, clips, plain)) for key in self.source.specs}
         return plain | arrays
 
@@ -202,8 +220,10 @@ class Contents:
             extent = self.extents[key]
             lines += [f"{key}: {spec.name}, {extent.padded} rows x {len(spec.columns)} columns", *extent.remarks(key)]
         for key, models in (("text", "models without BERT"), ("text_bert", "models with BERT")):
-            if key not in self.source.specs:
-                lines.append(f"no {key}: MMSA's {models} need it from another file (feature_T)")
+            if key not in self.source.specs and self.has_placeholders:
+                lines.append(f"{key}: zeros in its place, so that MMSA can take it from another file (feature_T)")
+            elif key not in self.source.specs:
+                lines.append(f"no {key}: MMSA's {models} do not open this pickle")
         if len(self.parts) < len(PARTS):
             lines.append("no labels of each modality: not to be opened as sims or simsv2")
         silent = [clip.id for clip in clips if not clip.text]

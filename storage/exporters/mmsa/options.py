@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from storage.exporters._shared.exporter import ExportOptions
-from storage.exporters._shared.labels import TargetOptions
-from storage.exporters._shared.selection import Missing, Splits
+from storage.exporters._shared.labels import TargetOptions, Unlabelled
+from storage.exporters._shared.selection import Broadcast, Missing, Splits
 from storage.timeline import Method
 
 
-class MmsaOptions(TargetOptions, Splits, Missing, ExportOptions):
+class MmsaOptions(TargetOptions, Unlabelled, Splits, Missing, Broadcast, ExportOptions):
     """Options of the format `mmsa`.
 
     Attributes:
         audio_feature: Feature of `audio`.
         vision_feature: Feature of `vision`.
-        text_feature: Feature of `text`, or `text_bert` if it is token ids; or none; the only text feature by default.
+        text_feature: Feature of `text`, or of `text_bert` if it is token ids; none for none; the only one by default.
         align: none, or a clock for all: steps per second, or the feature whose steps it is.
         method: How rows are put on that clock.
         length: max (the longest clip), or mean+3std as MMSA-FET: longer clips lose their end.

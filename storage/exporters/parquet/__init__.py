@@ -3,6 +3,7 @@
 ```
 <feature>.parquet    clip_id, row (from 0), start, end (seconds from the clip's start), valid, and
                      wide: one float column per column of the feature; list: `values`, one list of D floats
+README.md            a data set card, so that `datasets.load_dataset(folder, "gemaps")` reads one table
 clips.parquet        one row per clip: clip_id, split, text, labels, `labels.<name>`, `dimensions.<name>`, ...
 missing.json, provenance.json   clips that a feature's table lacks; where the numbers come from
 ```
@@ -28,7 +29,7 @@ from storage.clip import Clip
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_records
 from storage.exporters._shared.selection import ABOUT, abbreviate, clips_without, refuse_missing, selected_features
-from storage.exporters.parquet.layout import CLIPS_FILE, INDEX, LIST
+from storage.exporters.parquet.layout import CARD, CLIPS_FILE, INDEX, LIST
 from storage.exporters.parquet.options import ParquetOptions
 from storage.exporters.parquet.validate import validate_folder
 from storage.records import Features, FeatureSpec
@@ -79,6 +80,7 @@ class ParquetExporter(Exporter[ParquetOptions]):
         destination.mkdir()
         lines = [_write_feature(self.store, destination, name, schema) for name, schema in schemas.items()]
         lines.append(_write_clips(self.store, destination / CLIPS_FILE, provenance))
+        (destination / CARD).write_text(_card([*names, Path(CLIPS_FILE).stem]), encoding="utf-8", newline="")
         return [*lines, *write_records(destination, without, provenance)]
 
     @staticmethod
@@ -90,7 +92,9 @@ class ParquetExporter(Exporter[ParquetOptions]):
 def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
     import pyarrow as pa
 
-    wide = layout == "wide" or (layout == "auto" and len(spec.columns) <= _WIDEST)
+    # Columns with names of their own are what people select by; those of networks are only numbered.
+    is_named = len({name.rstrip("0123456789") for name in spec.columns}) > 1
+    wide = layout == "wide" or (layout == "auto" and (is_named or len(spec.columns) <= _WIDEST))
     taken = [name for name in spec.columns if name in INDEX or spec.columns.count(name) > 1]
     if wide and taken:
         raise RunError(
@@ -100,6 +104,12 @@ def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
     fields = [*INDEX.items(), *(values if wide else [(LIST, pa.list_(pa.float32(), len(spec.columns)))])]
     metadata = {"spec": spec.to_dict(), "digest": spec.digest, "provenance": json.loads(provenance)}
     return pa.schema(fields, metadata={"merflow": json.dumps(metadata, ensure_ascii=False)})
+
+
+def _card(tables: Sequence[str]) -> str:
+    """A data set card whose configurations are the tables: each has its own columns."""
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}.parquet\n" for name in tables)
+    return f"---\nconfigs:\n{configs}---\n\nFeatures made with merflow; `provenance.json` says how.\n"
 
 
 def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema) -> str:

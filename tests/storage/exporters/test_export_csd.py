@@ -402,7 +402,10 @@ def test_refusals(tmp_path):
     store = toy.make_store(tmp_path / "s")
     for options, message in [
         ({"features": "x"}, "no feature 'x'"),
-        ({"dimension": "joy"}, "7 clips have no labels: a.1, a.2"),
+        (
+            {"dimension": "joy"},
+            r"7 clips, label: expected joy; got a.1 \('hap'\), a.2.*--opt unlabelled=omit leaves them out",
+        ),
         ({"missing": "yes"}, "option missing: expected error or omit, got 'yes'"),
     ]:
         with pytest.raises(RunError, match=message):

@@ -210,7 +210,13 @@ def test_clips_that_lack_something(tmp_path):
     store = toy.make_store(tmp_path / "s", ("gemaps", "voice"), clips, without={("c1", "voice")})
     with pytest.raises(RunError, match=r"1 clip has no voice: c1; --opt missing=omit leaves them out of the lists"):
         export("emobox", store, tmp_path / "out", {"by": "speaker", "folds": "3"})
-    export("emobox", store, tmp_path / "out", {"by": "speaker", "folds": "3", "missing": "omit"})
+    with pytest.raises(RunError, match=r"1 clip, label: expected one of the corpus's own; got b1 \(no label\)"):
+        export("emobox", store, tmp_path / "out", {"by": "speaker", "folds": "3", "missing": "omit"})
+    options = {"by": "speaker", "folds": "3", "missing": "omit"}
+    export("emobox", store, tmp_path / "given", options | {"unlabelled": "train:sad"})
+    given = {line["key"]: line["emo"] for line in lines(tmp_path / "given/data/toy/toy.jsonl")}
+    assert given["toy-b1"] == "sad"
+    export("emobox", store, tmp_path / "out", options | {"unlabelled": "omit"})
     missing = json.loads((tmp_path / "out/missing.json").read_text())
     assert missing == {"gemaps": [], "voice": ["c1"], "label": ["b1"], "media": ["b2"]}
     kept = sorted(f"toy-{i}" for i in toy.SECONDS if i not in {"b1", "b2", "c1"})

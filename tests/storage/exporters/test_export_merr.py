@@ -30,6 +30,7 @@ from tests.exports import (
 )
 
 SPECS = (HUBERT, MAE, VIDEOMAE, ACTION_UNITS, FACES)
+MIXED = {"mix_splits": "true"}  # all four clips in one annotation
 SLOTS = {"mae_340_UTT": MAE, "maeV_399_UTT": VIDEOMAE, "HL-UTT": HUBERT}
 
 
@@ -41,7 +42,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(store, tmp_path_factory):
     path = tmp_path_factory.mktemp("merr") / "out"
-    export("merr", store, path, {})
+    export("merr", store, path, MIXED)
     return path
 
 
@@ -69,7 +70,7 @@ def test_a_utterance_row_is_taken_as_it_is_and_invalid_rows_are_left_out(tmp_pat
     times = np.stack([np.arange(3), np.arange(3) + 1], axis=1).astype(float)
     gaps = Features(values, times, np.array([True, False, True]))
     store = make_store(tmp_path / "store", CLIPS[:1], SPECS, replaced={(CLIPS[0].id, "mae"): gaps})
-    export("merr", store, tmp_path / "out", {})
+    export("merr", store, tmp_path / "out", MIXED)
     assert set(np.load(tmp_path / f"out/mae_340_UTT/{CLIPS[0].id}.npy").tolist()) == {3.0}
     given = store.get(CLIPS[0].id, "videomae").values[0]
     assert np.load(tmp_path / f"out/maeV_399_UTT/{CLIPS[0].id}.npy").tobytes() == given.tobytes()
@@ -81,7 +82,7 @@ def test_the_loader_s_order_is_mae_videomae_hubert(tmp_path):
 
     by_slot = {(CLIPS[0].id, name): constant(value) for name, value in (("mae", 1), ("videomae", 2), ("hubert", 3))}
     store = make_store(tmp_path / "store", CLIPS[:1], SPECS, replaced=by_slot)
-    export("merr", store, tmp_path / "out", {})
+    export("merr", store, tmp_path / "out", MIXED)
     stack, _, _ = load_item(tmp_path / "out/MERR_coarse_grained.txt", f"{CLIPS[0].id} 10 sad")
     assert stack[:, 0].tolist() == [1, 2, 3]
     # A leading axis changes nothing for the loader.
@@ -97,7 +98,7 @@ def test_the_loader_s_order_is_mae_videomae_hubert(tmp_path):
 
 @pytest.mark.parametrize("rule", ["documented", "mer_factory"])
 def test_the_coarse_json_has_the_keys_that_come_from_the_features(store, tmp_path, rule):
-    export("merr", store, tmp_path / "out", {"rule": rule})
+    export("merr", store, tmp_path / "out", MIXED | {"rule": rule})
     entries = json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())
     assert json.loads((tmp_path / "out/MERR_fine_grained.json").read_text()) == {}
     assert list(entries) == [clip.id for clip in CLIPS]
@@ -120,12 +121,34 @@ def test_the_coarse_json_has_the_keys_that_come_from_the_features(store, tmp_pat
         assert 0 <= int(entry["peak_index"]) < FRAMES[clip.id]
 
 
+def test_each_split_has_an_annotation_of_its_own_unless_mixing_is_asked_for(store, tmp_path):
+    lines = export("merr", store, tmp_path / "out", {})
+    names = {path.name: [line.split()[0] for line in lines_of(path)] for path in (tmp_path / "out").glob("*.txt")}
+    by_split = {}
+    for clip in CLIPS:
+        by_split.setdefault(f"MERR_coarse_grained_{clip.split}.txt", []).append(clip.id)
+    assert names == by_split
+    assert len(names) > 1
+    assert all(f"{name}: {len(ids)} clip{'s' * (len(ids) > 1)}" in lines for name, ids in names.items())
+    mixed = export("merr", store, tmp_path / "mixed", MIXED)
+    assert "note: one annotation holds all splits, as told: train, val, test" in mixed
+
+
+def test_unlabelled_clips_of_a_test_get_the_word_that_is_asked_for(tmp_path):
+    clips = [CLIPS[0], replace(CLIPS[3], label=None, label_raw=None)]
+    store = make_store(tmp_path / "store", clips, SPECS)
+    export("merr", store, tmp_path / "out", {"unlabelled": f"{clips[1].split}:neutral", "labels": "x:angry"})
+    assert lines_of(tmp_path / f"out/MERR_coarse_grained_{clips[1].split}.txt") == [f"{clips[1].id} 40 neutral"]
+    with pytest.raises(RunError, match=r"option unlabelled: expected one of neutral, .*; got 'bored'"):
+        export("merr", store, tmp_path / "two", {"unlabelled": "bored"})
+
+
 def test_a_clip_without_a_face_keeps_its_place_without_action_units(tmp_path):
     rows = FRAMES[CLIPS[0].id]
     seen = features(ACTION_UNITS, CLIPS[0].id, rows)
     none = Features(np.full_like(seen.values, np.nan), seen.times, np.zeros(rows, np.bool_))
     store = make_store(tmp_path / "store", specs=SPECS, replaced={(CLIPS[0].id, "action_units"): none})
-    lines = export("merr", store, tmp_path / "out", {})
+    lines = export("merr", store, tmp_path / "out", MIXED)
     assert json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())[CLIPS[0].id] == {"text": CLIPS[0].text}
     assert "MERR_coarse_grained.json, peak_index: 1 clip has none: clip_2_Cooking_1" in lines
     missing = json.loads((tmp_path / "out/missing.json").read_text())
@@ -134,22 +157,22 @@ def test_a_clip_without_a_face_keeps_its_place_without_action_units(tmp_path):
     with pytest.raises(
         RunError, match=r"clip clip_2_Cooking_1, emotion: expected one of neutral, .*; got none by rule"
     ):
-        export("merr", store, tmp_path / "two", {"emotion": "pseudo"})
+        export("merr", store, tmp_path / "two", MIXED | {"emotion": "pseudo"})
 
 
 def test_without_action_units_frames_are_counted_by_the_faces(tmp_path):
     store = make_store(tmp_path / "store", specs=(HUBERT, MAE, VIDEOMAE, FACES))
-    lines = export("merr", store, tmp_path / "out", {})
+    lines = export("merr", store, tmp_path / "out", MIXED)
     assert lines_of(tmp_path / "out/MERR_coarse_grained.txt")[1] == "clip_1_Test_2 25 neutral"
     assert "MERR_coarse_grained.json: no action units, so only text" in lines
     entries = json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())
     assert entries["clip_1_Test_2"] == {"text": "Tidak?"}
     store = make_store(tmp_path / "other", specs=(HUBERT, MAE, VIDEOMAE))
     with pytest.raises(RunError, match=r"no feature with a row per frame.*extract faces.*frames_feature=NAME"):
-        export("merr", store, tmp_path / "two", {})
+        export("merr", store, tmp_path / "two", MIXED)
     with pytest.raises(RunError, match="no action units, which emotion=pseudo and images=peak need"):
-        export("merr", store, tmp_path / "two", {"emotion": "pseudo", "frames_feature": "mae"})
-    export("merr", store, tmp_path / "two", {"frames_feature": "mae"})
+        export("merr", store, tmp_path / "two", MIXED | {"emotion": "pseudo", "frames_feature": "mae"})
+    export("merr", store, tmp_path / "two", MIXED | {"frames_feature": "mae"})
 
 
 @pytest.mark.parametrize(
@@ -170,7 +193,7 @@ def test_another_width_is_refused_with_the_model_that_fits(tmp_path, spec, model
     specs = [spec if spec.name == other.name else other for other in SPECS]
     store = make_store(tmp_path / "store", specs=specs)
     with pytest.raises(RunError, match=model):
-        export("merr", store, tmp_path / "out", {})
+        export("merr", store, tmp_path / "out", MIXED)
 
 
 def test_labels_outside_the_nine_are_refused_omitted_or_named_by_action_units(tmp_path):
@@ -180,15 +203,17 @@ def test_labels_outside_the_nine_are_refused_omitted_or_named_by_action_units(tm
         CLIPS[2],
     ]
     store = make_store(tmp_path / "store", clips, SPECS)
-    expected = r"1 clip, label: expected one of neutral, .*doubt; got clip_2_Cooking_1 \('jijik'\); --opt labels=omit"
+    expected = (
+        r"1 clip, label: expected one of neutral, .*doubt; got clip_2_Cooking_1 \('jijik'\); --opt unlabelled=omit"
+    )
     with pytest.raises(RunError, match=expected):
-        export("merr", store, tmp_path / "out", {})
-    lines = export("merr", store, tmp_path / "out", {"labels": "omit"})
+        export("merr", store, tmp_path / "out", MIXED)
+    lines = export("merr", store, tmp_path / "out", MIXED | {"unlabelled": "omit"})
     assert lines_of(tmp_path / "out/MERR_coarse_grained.txt") == ["clip_1_Test_2 25 doubt", "clip_1_Test_1 31 happy"]
     assert "label: 1 clip left out: clip_2_Cooking_1" in lines
     assert json.loads((tmp_path / "out/missing.json").read_text())["label"] == ["clip_2_Cooking_1"]
     assert not (tmp_path / "out/HL-UTT/clip_2_Cooking_1.npy").exists()
-    export("merr", store, tmp_path / "two", {"emotion": "pseudo", "labels": "omit"})
+    export("merr", store, tmp_path / "two", MIXED | {"emotion": "pseudo", "unlabelled": "omit"})
     entries = json.loads((tmp_path / "two/MERR_coarse_grained.json").read_text())
     found = [line.split(" ") for line in lines_of(tmp_path / "two/MERR_coarse_grained.txt")]
     assert found
@@ -204,12 +229,12 @@ def test_clips_that_lack_a_feature_or_a_valid_row(tmp_path):
         replaced={(CLIPS[2].id, "videomae"): none},
     )
     with pytest.raises(RunError, match=r"1 clip has no hubert: clip_2_Cooking_1; --opt missing=omit leaves them out"):
-        export("merr", store, tmp_path / "out", {})
+        export("merr", store, tmp_path / "out", MIXED)
     whole = make_store(tmp_path / "whole", specs=SPECS, replaced={(CLIPS[2].id, "videomae"): none})
     with pytest.raises(RunError, match=r"clip clip_1_Test_1, feature videomae: expected a valid row, got none"):
-        export("merr", whole, tmp_path / "out", {})
+        export("merr", whole, tmp_path / "out", MIXED)
     assert not (tmp_path / "out").exists()
-    export("merr", store, tmp_path / "out", {"missing": "omit"})
+    export("merr", store, tmp_path / "out", MIXED | {"missing": "omit"})
     missing = json.loads((tmp_path / "out/missing.json").read_text())
     assert (missing["hubert"], missing["videomae"]) == ([CLIPS[0].id], [CLIPS[2].id])
     assert [line.split(" ")[0] for line in lines_of(tmp_path / "out/MERR_coarse_grained.txt")] == [
@@ -222,19 +247,19 @@ def test_a_transcript_never_becomes_the_word_nan(tmp_path):
     clips = [replace(CLIPS[0], text="None"), replace(CLIPS[1], text=None), replace(CLIPS[2], text='a, "b"\nc')]
     store = make_store(tmp_path / "store", clips, SPECS)
     with pytest.raises(RunError, match=r"clip clip_1_Test_2, text: expected a transcript, got none; --opt text=omit"):
-        export("merr", store, tmp_path / "out", {})
-    export("merr", store, tmp_path / "out", {"text": "blank"})
+        export("merr", store, tmp_path / "out", MIXED)
+    export("merr", store, tmp_path / "out", MIXED | {"text": "blank"})
     annotation = tmp_path / "out/MERR_coarse_grained.txt"
     assert [load_item(annotation, line)[2] for line in lines_of(annotation)] == ["None ", " ", 'a, "b"\nc']
-    export("merr", store, tmp_path / "two", {"text": "omit"})
+    export("merr", store, tmp_path / "two", MIXED | {"text": "omit"})
     assert len(lines_of(tmp_path / "two/MERR_coarse_grained.txt")) == 2
 
 
 def test_the_recipe_of_hubert_is_said(store, out, tmp_path):
     assert json.loads((out / "provenance.json").read_text())["features"]["hubert"]["recipe"] == {"recipe": "mer2023"}
-    assert "HL-UTT: hubert, recipe mer2023" in export("merr", store, tmp_path / "out", {})
+    assert "HL-UTT: hubert, recipe mer2023" in export("merr", store, tmp_path / "out", MIXED)
     summed = [replace(HUBERT, recipe={"recipe": "merbench"}), *SPECS[1:]]
-    lines = export("merr", make_store(tmp_path / "store", specs=summed), tmp_path / "two", {})
+    lines = export("merr", make_store(tmp_path / "store", specs=summed), tmp_path / "two", MIXED)
     assert "HL-UTT: hubert, recipe merbench, unlike the published features, most likely" in lines
 
 
@@ -242,7 +267,7 @@ def test_names_that_pandas_reads_as_numbers_are_refused(tmp_path):
     clips = [replace(clip, id=f"00{i}") for i, clip in enumerate(CLIPS)]
     store = make_store(tmp_path / "store", clips, SPECS)
     with pytest.raises(RunError, match="name: expected some that are not a number, which pandas would read as one"):
-        export("merr", store, tmp_path / "out", {})
+        export("merr", store, tmp_path / "out", MIXED)
 
 
 def test_an_export_holds_one_clip_at_a_time(tmp_path):
@@ -251,5 +276,5 @@ def test_an_export_holds_one_clip_at_a_time(tmp_path):
     long = {(clip.id, spec.name): features(spec, clip.id, 500) for clip in clips for spec in (HUBERT, MAE)}
     store = make_store(tmp_path / "store", clips, specs, replaced=long)
     clip_bytes = sum(long["c0", name].values.nbytes for name in ("hubert", "mae"))
-    export("merr", store, tmp_path / "warm", {})
-    assert peak_of(lambda: export("merr", store, tmp_path / "out", {})) < 2 * clip_bytes
+    export("merr", store, tmp_path / "warm", MIXED)
+    assert peak_of(lambda: export("merr", store, tmp_path / "out", MIXED)) < 2 * clip_bytes

@@ -164,14 +164,26 @@ def test_labels_outside_the_words_are_refused_or_left_out_of_the_npz(tmp_path):
     )
     with pytest.raises(RunError, match=expected):
         export("mertools", store, tmp_path / "out", {})
-    lines = export("mertools", store, tmp_path / "out", {"labels": "omit"})
-    assert labels_of(tmp_path / "out/label.npz") == {
-        "train_corpus": {},
-        "val_corpus": {"clip_1_Test_1": {"emo": "happy", "val": 2.0}},
+    with pytest.raises(RunError, match="train_corpus: no clip is left, and MERTools' loader stops at an empty corpus"):
+        export("mertools", store, tmp_path / "out", {"unlabelled": "omit"})
+    with pytest.raises(RunError, match=r"option unlabelled: expected one of neutral, .*; got 'bored'"):
+        export("mertools", store, tmp_path / "out", {"unlabelled": "bored"})
+    export("mertools", store, tmp_path / "given", {"unlabelled": "train:neutral"})
+    assert labels_of(tmp_path / "given/label.npz")["train_corpus"] == {
+        "clip_2_Cooking_1": {"emo": "neutral", "val": -1.5},
+        "clip_1_Test_2": {"emo": "neutral", "val": 0.25},
     }
+    export("mertools", store, tmp_path / "mapped", {"unlabelled": "train:sad", "labels": "contempt:angry"})
+    assert labels_of(tmp_path / "mapped/label.npz")["train_corpus"]["clip_2_Cooking_1"]["emo"] == "angry"
+    with pytest.raises(
+        RunError, match=r"option labels: expected LABEL:WORD with a word of neutral, .*; got contempt:mad"
+    ):
+        export("mertools", store, tmp_path / "out", {"labels": "contempt:mad"})
+    lines = export("mertools", store, tmp_path / "out", {"unlabelled": "omit", "splits": "train:val"})
+    assert labels_of(tmp_path / "out/label.npz") == {"val_corpus": {"clip_1_Test_1": {"emo": "happy", "val": 2.0}}}
     assert "label: 2 clips have none: clip_2_Cooking_1, clip_1_Test_2" in lines
     assert len(list((tmp_path / "out/features/videomae-UTT").iterdir())) == 3
-    export("mertools", store, tmp_path / "none", {"labels": "none"})
+    export("mertools", store, tmp_path / "none", {"labels_file": "none"})
     assert not list((tmp_path / "none").glob("*.npz"))
 
 
@@ -192,7 +204,10 @@ def test_transcripts_go_to_the_column_of_their_language(tmp_path):
         ["clip_1_Test_2", "", "Tidak?"],
         ["clip_1_Test_1", "", ""],
     ]
-    assert rows(CLIPS[:1], "unknown") == [["name", "sentence"], ["clip_2_Cooking_1", "dua, «tiga»"]]
+    unknown = rows(CLIPS[:1], "unknown")  # Indonesian: readers of either column find it
+    assert unknown == [["name", "chinese", "english"], ["clip_2_Cooking_1", "dua, «tiga»", "dua, «tiga»"]]
+    words = [replace(CLIPS[0], text="None", language="en"), replace(CLIPS[1], text="nan", language="zh")]
+    assert rows(words, "words")[1:] == [["clip_2_Cooking_1", "", "None "], ["clip_1_Test_2", "nan ", ""]]
     assert rows([replace(CLIPS[0], text=None)], "none") is None
 
 
@@ -213,11 +228,11 @@ def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
         RunError, match=r"clip clip_1_Test_2, feature mae: expected a valid row, got none.*missing=zeros"
     ):
         export("mertools", store, tmp_path / "out", {"features": "mae"})
-    export("mertools", store, tmp_path / "out", {"missing": "omit"})
+    export("mertools", store, tmp_path / "out", {"missing": "omit", "splits": "train:val"})
     lacking = {"hubert": ["clip_2_Cooking_1"], "mae": ["clip_1_Test_2"]}
     assert json.loads((tmp_path / "out/missing.json").read_text()) == lacking
     assert {p.stem for p in (tmp_path / "out/features").glob("*/*.npy")} == {"clip_1_Test_1", "clip_3_News_1"}
-    assert labels_of(tmp_path / "out/label.npz")["train_corpus"] == {}
+    assert list(labels_of(tmp_path / "out/label.npz")["val_corpus"]) == ["clip_1_Test_1"]
     export("mertools", store, tmp_path / "zeros", {"missing": "zeros"})
     assert json.loads((tmp_path / "zeros/missing.json").read_text()) == lacking
     stem = tmp_path / "zeros/features"
@@ -225,6 +240,21 @@ def test_clips_that_lack_a_feature_are_refused_left_out_or_zeros(tmp_path):
     assert np.load(stem / "chinese-hubert-large-FRA/clip_2_Cooking_1.npy").tolist() == [[0.0] * 1024]
     assert np.load(stem / "mae-FRA/clip_1_Test_2.npy").shape == (1, 1024)
     assert len(labels_of(tmp_path / "zeros/label.npz")["train_corpus"]) == 2
+
+
+def test_a_missing_number_is_an_error_or_told_never_minus_ten_unasked(tmp_path):
+    store = make_store(tmp_path / "store", [replace(CLIPS[0], dimensions={}), *CLIPS[1:]], [VIDEOMAE])
+    with pytest.raises(RunError, match=r"option val: no clip has the dimension 'valance'; dimensions: valence"):
+        export("mertools", store, tmp_path / "out", {"val": "valance"})
+    with pytest.raises(
+        RunError, match=r"1 clip, label: expected one of .* and a number of valence; got clip_2_Cooking_1"
+    ):
+        export("mertools", store, tmp_path / "out", {})
+    export("mertools", store, tmp_path / "out", {"unlabelled": "omit"})
+    assert "clip_2_Cooking_1" not in labels_of(tmp_path / "out/label.npz")["train_corpus"]
+    none = make_store(tmp_path / "none", [replace(clip, dimensions={}) for clip in CLIPS], [VIDEOMAE])
+    lines = export("mertools", none, tmp_path / "none-out", {})
+    assert "label.npz: no clip has the dimension valence, so val is -10 throughout" in lines
 
 
 @pytest.mark.parametrize(

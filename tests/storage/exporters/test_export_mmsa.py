@@ -190,9 +190,10 @@ def test_labels_of_each_modality_from_dimensions(tmp_path):
     data = load(tmp_path / "out/unaligned.pkl")["test"]
     parts = [data[f"regression_labels_{p}"].tolist() for p in "TAV"]
     assert parts == [pytest.approx([x, x]) for x in (0.1, 0.2, 0.3)]
-    assert "no text: MMSA's models without BERT need it from another file (feature_T)" in lines
+    for key, shape in (("text", (2, 1, 1)), ("text_bert", (2, 3, 1))):
+        assert f"{key}: zeros in its place, so that MMSA can take it from another file (feature_T)" in lines
+        assert (data[key].shape, data[key].any()) == (shape, False)
     assert not [line for line in lines if "sims" in line]
-    assert "text" not in data
 
 
 def test_token_ids_become_rows_of_ids_mask_and_segments(exports):
@@ -252,7 +253,7 @@ def test_what_a_person_is_told(exports, tmp_path):
         "vision: action_units, 30 rows x 3 columns",
         "vision: 1 clip of zeros only: d1",
         "text: words, 5 rows x 2 columns",
-        "no text_bert: MMSA's models with BERT need it from another file (feature_T)",
+        "no text_bert: MMSA's models with BERT do not open this pickle",
         "no labels of each modality: not to be opened as sims or simsv2",
     ]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
@@ -284,7 +285,13 @@ def test_clips_that_lack_something(tmp_path):
     with pytest.raises(RunError, match=r"1 clip has no gemaps: a.1; --opt missing=omit leaves them out of the pickle"):
         export("mmsa", store, tmp_path / "out", SENTIMENT)
     assert not (tmp_path / "out").exists()
-    lines = export("mmsa", store, tmp_path / "out", {**SENTIMENT, "missing": "omit"})
+    with pytest.raises(RunError, match=r"1 clip, label: expected sentiment; got c2 .*--opt unlabelled=omit"):
+        export("mmsa", store, tmp_path / "out", {**SENTIMENT, "missing": "omit"})
+    with pytest.raises(RunError, match="option unlabelled: expected error, omit or a number, got 'sad'"):
+        export("mmsa", store, tmp_path / "out", {**SENTIMENT, "missing": "omit", "unlabelled": "sad"})
+    export("mmsa", store, tmp_path / "zero", {**SENTIMENT, "missing": "omit", "unlabelled": "val:0.5"})
+    assert load(tmp_path / "zero/unaligned.pkl")["valid"]["regression_labels"].tolist()[-1] == 0.5
+    lines = export("mmsa", store, tmp_path / "out", {**SENTIMENT, "missing": "omit", "unlabelled": "omit"})
     missing = json.loads((tmp_path / "out/missing.json").read_text())
     assert missing == {"gemaps": ["a.1"], "action_units": [], "words": [], "label": ["c2"]}
     assert [len(s["id"]) for s in load(tmp_path / "out/unaligned.pkl").values()] == [2, 1, 2]
@@ -332,7 +339,7 @@ def test_several_text_features_need_a_choice(tmp_path):
     with pytest.raises(RunError, match=r"text features tokens, words: choose with --opt text_feature=NAME or none"):
         export("mmsa", store, tmp_path / "out", SENTIMENT)
     export("mmsa", store, tmp_path / "out", {**SENTIMENT, "text_feature": "none"})
-    assert not {"text", "text_bert"} & set(load(tmp_path / "out/unaligned.pkl")["train"])
+    assert not load(tmp_path / "out/unaligned.pkl")["train"]["text"].any()
 
 
 def good(split="train"):

@@ -91,13 +91,19 @@ def test_the_table_of_clips_has_labels_by_name(folder):
     assert json.loads(pq.read_schema(folder / "clips.parquet").metadata[b"merflow"])["corpus"] == "toy"
     assert {p.name for p in folder.iterdir()} == {
         *(f"{name}.parquet" for name in FEATURES),
+        "README.md",
         "clips.parquet",
         "missing.json",
         "provenance.json",
     }
 
 
-def test_wide_up_to_1000_columns(tmp_path, monkeypatch):
+def test_numbered_columns_are_wide_up_to_1000_and_named_ones_always(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "_WIDEST", 2)
+    store = toy.make_store(tmp_path / "named", ("action_units",))
+    export("parquet", store, tmp_path / "named-out", {})
+    named = pd.read_parquet(tmp_path / "named-out/action_units.parquet", columns=["AU01_r"])
+    assert named["AU01_r"].to_numpy(np.float32).size == 130
     monkeypatch.setattr(parquet, "_WIDEST", 5)
     lines = export("parquet", toy.make_store(tmp_path / "s", ("gemaps", "voice")), tmp_path / "out", {})
     assert lines == [

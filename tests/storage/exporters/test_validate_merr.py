@@ -52,7 +52,7 @@ def _nan(array: np.ndarray) -> np.ndarray:
     return array
 
 
-TXT, JSON, CSV = "MERR_coarse_grained.txt", "MERR_coarse_grained.json", "transcription_en_all.csv"
+TXT, JSON, CSV = "MERR_coarse_grained_train.txt", "MERR_coarse_grained.json", "transcription_en_all.csv"
 HL = "clip clip_1_Test_2, HL-UTT"
 LINE = f"{TXT}, line 2"
 FAULTS = {
@@ -79,7 +79,14 @@ FAULTS = {
     "two spaces": (_text(TXT, " 25 ", "  25 "), f"{LINE}: expected a name, a number of frames and an emotion"),
     "tabs": (_text(TXT, " 25 neutral", "\t25\tneutral"), f"{LINE}: expected a name, a number of frames"),
     "blank line": (_text(TXT, "sad\n", "sad\n\n"), f"{LINE}: expected a name, a number of frames"),
-    "two annotations": (lambda out: (out / "x.txt").write_text(""), "annotation: expected one .txt, got 2"),
+    "twice": (
+        lambda out: (out / "x.txt").write_text("clip_1_Test_2 25 neutral\n"),
+        "x.txt, line 1, clip clip_1_Test_2: expected each clip once, got it twice",
+    ),
+    "no annotation": (
+        lambda out: [path.unlink() for path in out.glob("*.txt")],
+        "annotation: expected a .txt, got none",
+    ),
     "no fine JSON": (lambda out: (out / "MERR_fine_grained.json").unlink(), "MERR_fine_grained.json: expected a file"),
     "no entry": (_text(JSON, '"clip_1_Test_2"', '"x"'), f"{JSON}, clip clip_1_Test_2: expected an entry, got none"),
     "number": (_entry(peak_index=3), f"{JSON}, clip clip_1_Test_2, peak_index: expected text of a whole number below"),

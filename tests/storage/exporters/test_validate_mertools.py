@@ -110,10 +110,10 @@ FAULTS = {
     ),
     "transcript": (
         lambda out: (out / "transcription.csv").write_text("name,text\n"),
-        "transcription.csv: expected columns name,chinese,english or name,sentence, got name,text",
+        "transcription.csv: expected columns name,chinese,english, got name,text",
     ),
     "transcript twice": (
-        lambda out: (out / "transcription.csv").write_text("name,sentence\na,b\na,c\n"),
+        lambda out: (out / "transcription.csv").write_text("name,chinese,english\na,b,\na,c,\n"),
         "transcription.csv, clip a: expected one row, got two",
     ),
 }
