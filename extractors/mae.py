@@ -16,8 +16,9 @@ from pydantic import Field
 
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.frame_network import IMAGENET, FrameNetwork, FrameOptions, Pixels
+from extractors.core.networks.frame_network import FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array
+from extractors.core.networks.scaling import IMAGENET, Pixels
 from storage.records import Features, FeatureSpec
 
 FULL: dict[str, Any] = {

@@ -17,8 +17,9 @@ from pydantic import Field, model_validator
 from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.frame_network import IMAGENET, FrameNetwork, FrameOptions, Pixels
+from extractors.core.networks.frame_network import FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array
+from extractors.core.networks.scaling import IMAGENET, Pixels
 from storage.records import Features, FeatureSpec
 
 FRAMES = 16  # one pass of the model
@@ -98,7 +99,10 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
             modality="video",
             level=options.level,
             columns=tuple(f"videomae_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=self.frame_recipe() | {"sampling": options.sampling, "last_norm": options.last_norm} | stride,
+            recipe=self.frame_recipe()
+            | {"sampling": options.sampling, "last_norm": options.last_norm}
+            | stride
+            | ({"script_order": "window by window"} if options.sampling == "two_segment" else {}),
             source="VideoMAE (transformers)",
         )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from extractors.core.media.opening import probe
-
+from extractors.core.media.streams import probe
 from storage.corpora._shared.report import IngestReport
 from storage.ingest import ingest
 

@@ -12,6 +12,7 @@ from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, 
 from configs.schema import Faces
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import crop_face
+from extractors.core.networks.scaling import IMAGENET, plain_scaling
 from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
 from tests.extractors.core.networks.test_pth import WIDTH, mae, mae_state, saved
@@ -84,6 +85,30 @@ def test_preprocessing_moves_the_numbers(tmp_path: Path) -> None:
     found = [run("mae", media_of(tmp_path, 1), preprocessing=p).values for p in ("checkpoint", "imagenet", "merr")]
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)  # a crop has its size: only the scale is left
     assert np.abs(found[0] - found[2]).max() > 0.1
+
+
+def test_mae_preprocessing_is_that_of_its_own_evaluation_code() -> None:
+    from PIL import Image
+    from torchvision import transforms
+
+    rgb = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    own = [transforms.Resize(256, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
+    normal = [transforms.ToTensor(), transforms.Normalize(*IMAGENET)]
+    expected = transforms.Compose([*own, *normal])(Image.fromarray(rgb))
+    for pixels in (rgb, rgb.transpose(1, 0, 2).copy()):
+        expected = transforms.Compose([*own, *normal])(Image.fromarray(pixels))
+        scaling = plain_scaling("mae", 224)
+        found = scaling(torch.from_numpy(scaling.fit(pixels)))
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_the_old_name_of_a_preprocessing_has_the_new_ones_digest() -> None:
+    weights = {"random": {"seed": 0, "size": "tiny"}}
+    specs = [
+        build_alone("mae", "mae", {"weights": weights, "input": "frame", "preprocessing": name}).spec
+        for name in ("imagenet", "resize224_imagenet")
+    ]
+    assert specs[0].digest == specs[1].digest
 
 
 def test_every_third_frame(folder: Path, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_unusual_media_are_told_and_kept_with_the_values(merflow, status, config
     [
         (
             "extractors: [{name: gemaps}]\nextrators: 1\n",
-            "unknown key 'extrators'; valid keys here: cluster, extractors",
+            "unknown key 'extrators'; valid keys here: cluster, deinterlace, extractors",
         ),
         (
             "extractors: [{name: hubret}]\n",

@@ -62,16 +62,3 @@ def undecodable(path: Path, error: Exception, what: str = "") -> ClipError:
     if isinstance(error, av.error.ArgumentError) and not what:
         reason = "not a media file"  # its demuxer is not one of those that may open files
     return ClipError("undecodable", f"{path.name}: {what}{reason}", stage="decode")
-
-
-def probe(path: Path) -> float | None:
-    """Seconds of media that a file declares, or that FFmpeg estimates; None if it cannot be opened or does not say."""
-    try:
-        with open_media(path) as container:
-            if container.duration is not None:
-                return container.duration / 1e6
-            streams = [*container.streams.audio, *container.streams.video]
-            ends = [s.duration * s.time_base for s in streams if s.duration and s.time_base]
-            return float(max(ends)) if ends else None
-    except ClipError:
-        return None

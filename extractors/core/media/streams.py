@@ -11,12 +11,36 @@ import av
 from av.container import InputContainer
 
 from extractors.core.media.formats import states_tracks, states_whole
+from extractors.core.media.opening import open_media
 from storage.clip import Clip
 from storage.errors import ClipError
 
 Stream = av.AudioStream | av.VideoStream
 StreamT = TypeVar("StreamT", av.AudioStream, av.VideoStream)
 MICROSECOND = Fraction(1, 1_000_000)
+
+
+def probe(path: Path) -> float | None:
+    """Seconds of media: as stored in the file, else to the end of its last packet; None if it cannot be read.
+
+    Args:
+        path: The file.
+    """
+    try:
+        with open_media(path) as container:
+            zero = file_zero(container)
+            if container.duration and states_whole(container):
+                return container.duration / 1e6 - max(0.0, float(zero))
+            if container.duration and states_tracks(container, path):
+                return container.duration / 1e6
+            ends = [
+                (packet.pts + (packet.duration or 0)) * packet.time_base
+                for packet in container.demux(*tracks(container))
+                if packet.pts is not None and packet.time_base is not None
+            ]
+            return float(max(ends) - zero) if ends else None
+    except ClipError:
+        return None
 
 
 def choose_audio(container: InputContainer, clip: Clip) -> av.AudioStream | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import field_validator
 
 from configs.errors import RunError
 from extractors.core.media.clip_media import Media
@@ -18,6 +19,7 @@ from extractors.core.media.frames import Frame
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.pth import PthCheckpoint, build_pth, read_pth
 from extractors.core.networks.runtime import torch_dtype
+from extractors.core.networks.scaling import Pixels, Preprocessing, Scaling, plain_scaling, processor_scaling
 from extractors.core.networks.weights import ResolvedWeights, load_model, load_scaler, resolve
 from storage.records import Features
 from storage.vocabulary.face_columns import FACES, main_face_boxes
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     import torch
 
 GPU_FRAMES = 512  # most in one batch: more fill a GPU no better and only take memory
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-Pixels = npt.NDArray[np.uint8]
-Preprocessing = Literal["checkpoint", "merr", "imagenet"]
 
 
 class FrameOptions(NetworkOptions):
@@ -38,7 +37,8 @@ class FrameOptions(NetworkOptions):
         input: `main_face` looks at crops of the clip's main face, `frame` at whole frames.
         preprocessing: How pixels are sized and scaled. `checkpoint`: as the weights' own `preprocessor_config.json`
             says; a `.pth` file, which has none, is taken for one of MERR's. `merr`: 224 x 224 (aspect not kept), 0..1.
-            `imagenet`: the same, then ImageNet's mean and deviation, as MAE's and VideoMAE's own code does.
+            `resize224_imagenet` (once called `imagenet`): the same, then ImageNet's mean and deviation. `mae`: MAE's
+            own, short side to 256, bicubic, the central 224 x 224 cut out, then ImageNet's mean and deviation.
         level: `frame` gives the network's rows, `utterance` their mean. Two features that differ in nothing else share
             one pass of the network.
     """
@@ -47,65 +47,10 @@ class FrameOptions(NetworkOptions):
     preprocessing: Preprocessing = "checkpoint"
     level: Literal["frame", "utterance"] = "frame"
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scaling:
-    """From pixels to a network's input: `fit` here, the rest on the network's device.
-
-    Attributes:
-        fit: From (H, W, 3) RGB to (3, side, side), both uint8.
-        factor: What 0..255 is multiplied with.
-        mean: What is then subtracted, one number for each of R, G and B.
-        deviation: What is then divided by, likewise.
-    """
-
-    fit: Callable[[Pixels], Pixels]
-    factor: float
-    mean: Sequence[float]
-    deviation: Sequence[float]
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(..., 3, H, W) float32 of the same shape in uint8."""
-        scaled = pixels.float() * self.factor
-        mean, deviation = (scaled.new_tensor(list(v)).view(3, 1, 1) for v in (self.mean, self.deviation))
-        return (scaled - mean) / deviation
-
-
-def resized(rgb: Pixels, side: int, *, bicubic: bool = False) -> Pixels:
-    """(3, side, side) of (H, W, 3), as Pillow resizes (smoothed first); the aspect is not kept.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        side: Side of the result in pixels.
-        bicubic: Bicubic instead of bilinear.
-    """
-    from PIL import Image
-
-    how = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
-    return np.ascontiguousarray(np.asarray(Image.fromarray(rgb).resize((side, side), how)).transpose(2, 0, 1))
-
-
-def plain_scaling(name: Preprocessing, side: int) -> Scaling:
-    """The scaling `merr` or `imagenet`.
-
-    Args:
-        name: Which of them.
-        side: Side of the network's input in pixels.
-    """
-    mean, deviation = IMAGENET if name == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
-    return Scaling(lambda rgb: resized(rgb, side), 1 / 255, mean, deviation)
-
-
-def processor_scaling(processor: Any) -> Scaling:
-    """The scaling of one of transformers' image processors."""
-
-    def fit(rgb: Pixels) -> Pixels:
-        fitted = processor([rgb], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
-        return np.asarray(fitted, dtype=np.uint8).reshape(3, *fitted.shape[-2:])
-
-    normal = processor.do_normalize
-    mean, deviation = (processor.image_mean, processor.image_std) if normal else ((0.0,) * 3, (1.0,) * 3)
-    return Scaling(fit, processor.rescale_factor if processor.do_rescale else 1.0, mean, deviation)
+    @field_validator("preprocessing", mode="before")
+    @classmethod
+    def _once_called(cls, name: object) -> object:
+        return "resize224_imagenet" if name == "imagenet" else name
 
 
 FrameT = TypeVar("FrameT", bound=FrameOptions)

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from storage.exporters._shared.arrays import filled, pooled
+from storage.exporters._shared.arrays import filled, pooled, window_order
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_npy, write_records
 from storage.exporters._shared.frames import frames_at, require_reader
@@ -47,7 +47,7 @@ from storage.wording import counted, having
 if TYPE_CHECKING:
     from storage.clip import Clip
     from storage.exporters._shared.frames import FrameReader
-    from storage.records import Features
+    from storage.records import Features, FeatureSpec
     from storage.store.store import FeatureStore
 
 
@@ -151,15 +151,18 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
             for level in self.options.written_levels:
                 if level == "UTT" or spec.level == "frame":
                     path = folder / FEATURES / f"{stem}{level}" / f"{clip.id}.npy"
-                    write_npy(path, _rows(features, len(spec.columns), level))
+                    write_npy(path, _rows(features, spec, level))
         return True
 
 
-def _rows(features: Features | None, width: int, level: str) -> npt.NDArray[np.float32]:
-    """(D,) or (T, D) values; zeros, (D,) or (1, D), where there are none."""
+def _rows(features: Features | None, spec: FeatureSpec, level: str) -> npt.NDArray[np.float32]:
+    """(D,) or (T, D) values, in the order of the script that is re-enacted; zeros, (D,) or (1, D), without any."""
+    width = len(spec.columns)
     if features is None:
         return np.zeros(width if level == "UTT" else (1, width), np.float32)
     vector = pooled(features) if level == "UTT" else filled(features)
+    if level == "FRA" and "script_order" in spec.recipe and vector is not None:
+        return vector[window_order(features.times)]
     return np.zeros(width, np.float32) if vector is None else vector
 
 

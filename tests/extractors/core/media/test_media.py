@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from extractors.core.media.opening import probe
 
 from extractors.core.media.clip_media import Media
+from extractors.core.media.streams import probe
 from storage.clip import Clip
 from storage.errors import ClipError
 from tests.media import square, tone, write_clip

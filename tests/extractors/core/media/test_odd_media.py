@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from extractors.core.media.clip_media import Media
+from extractors.core.media.streams import probe
 from storage.clip import Clip
 from storage.errors import ClipError
 from tests.odd_media import damage, encode, noise, quadrants, ramp, remux, samples_of, trimmed, with_matrix
@@ -65,6 +66,7 @@ def test_every_sample_that_ffmpeg_decodes_is_there(tmp_path, name):
     assert expected.size > 95_000
     np.testing.assert_array_equal(samples(media), expected)
     assert "holes" not in media.flags("audio")
+    assert probe(path) == pytest.approx(6.0, abs=0.06)
     assert media.audio().start == pytest.approx(0, abs=1e-9)
 
 
