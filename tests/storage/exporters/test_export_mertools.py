@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
+from extractors.videomae import row_times
 from storage.clip import Clip
 from storage.exporters import export
+from storage.exporters._shared.arrays import window_order
 from storage.exporters.mertools.validate import prefix_problems
 from storage.records import Features
 from tests.consumers import Array, labels_of, mapped, read_2023, read_later
@@ -320,3 +322,14 @@ def test_an_export_holds_one_clip_at_a_time(tmp_path):
     clip_bytes = sum(long["c0", name].values.nbytes for name in ("hubert", "mae"))
     export("mertools", store, tmp_path / "warm", {})
     assert peak_of(lambda: export("mertools", store, tmp_path / "out", {})) < 2 * clip_bytes
+
+
+@pytest.mark.parametrize("picked", [16, 18, 19, 24, 31, 40])
+def test_rows_of_two_segments_come_in_the_scripts_order(picked):
+    """All rows of the first segment, then all of the second, however they overlap in time."""
+    stamps = np.stack([np.arange(picked) * 0.16, np.arange(picked) * 0.16 + 0.04], axis=1)
+    places = [*range(16), *range(picked - 16, picked)]
+    times = np.concatenate([row_times(stamps[places[:16]]), row_times(stamps[places[16:]])])
+    order = np.argsort(times[:, 0], kind="stable")
+    stored = np.arange(16)[order]
+    assert stored[window_order(times[order])].tolist() == list(range(16))
