@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import h5py
 import pytest
 
 from configs.errors import RunError
@@ -14,6 +15,7 @@ from storage.errors import StoreError
 from storage.exporters import EXPORTERS, Exporter, export
 from storage.store.store import FeatureStore
 from tests.exports import CLIPS, SPECS, contents, make_store, synthetic
+from tests.storage import toy
 
 # What each format must be told about the store of `tests.exports`; a format that is not here is told nothing.
 OPTIONS: dict[str, dict[str, str]] = {
@@ -156,3 +158,19 @@ def test_what_its_own_validator_refuses_is_not_published(name, store, tmp_path, 
 @pytest.mark.parametrize("name", FORMATS)
 def test_its_own_validator_finds_nothing_in_an_export(name, exported):
     assert list(EXPORTERS.load(name).validate(exported(name))) == []
+
+
+@pytest.mark.parametrize("name", ["hdf5", "csd"])
+def test_hdf5_files_are_made_and_read_without_locks(name, tmp_path, monkeypatch):
+    """Some network file systems have none, and the HDF5 library then refuses to open."""
+    store = toy.make_store(tmp_path / "store")
+    real, locked = h5py.File, []
+
+    def open_file(*args, **kwargs):
+        locked.append(kwargs.get("locking", True))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(h5py, "File", open_file)
+    export(name, store, tmp_path / "out", {})
+    assert locked
+    assert not any(locked)

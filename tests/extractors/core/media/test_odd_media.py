@@ -403,3 +403,24 @@ def test_an_empty_data_chunk_is_not_a_missing_stream(tmp_path):
     path.write_bytes(data[:end])
     with pytest.raises(ClipError, match=r"a.wav: its audio stream holds no audio"):
         decoded(path, video=False).audio()
+
+
+def test_the_default_video_track_is_used_and_another_one_can_be_asked_for(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        streams = []
+        for width, disposition in ((96, 0), (64, av.stream.Disposition.default)):
+            stream = out.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
+            stream.disposition = av.stream.Disposition(disposition)
+            streams.append((stream, width))
+        for stream, width in streams:
+            for i, pixels in enumerate(ramp(10, width=width)):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    found = decoded(path, audio=False)
+    assert (next(found.frames()).size, len(found.frame_times())) == ((64, 48), 10)
+    assert next(decoded(path, audio=False, video_track=0).frames()).size == (96, 48)
+    assert reason(decoded(path, audio=False, video_track=2).frame_times) == "no_track"
