@@ -108,7 +108,10 @@ def _schema(spec: FeatureSpec, layout: str, provenance: str) -> pa.Schema:
 
 def _card(tables: Sequence[str]) -> str:
     """A data set card whose configurations are the tables: each has its own columns."""
-    configs = "".join(f"- config_name: {name}\n  data_files: {name}.parquet\n" for name in tables)
+    configs = "".join(
+        f"- config_name: {name}\n  data_files: {name}.parquet\n" + ("  default: true\n" if name == tables[0] else "")
+        for name in tables
+    )
     return f"---\nconfigs:\n{configs}---\n\nFeatures made with merflow; `provenance.json` says how.\n"
 
 
