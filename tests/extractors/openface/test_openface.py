@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-import struct
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from storage.errors import ClipError
 from storage.records import Failure, Features
 from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 from tests.media import square, write_clip
+from tests.odd_media import with_matrix
 from tests.openface import INTENSITIES, command, write_csv
 
 AUS = OPENFACE_COLUMNS[-35:]
@@ -201,27 +201,20 @@ def test_a_program_sees_the_clips_own_frames(clip):
         np.testing.assert_allclose(found.values[seen][:, at], _colours(media)[seen], atol=1e-3)
 
 
-def _turn(path: Path) -> None:
-    """Make an MP4 say that it is shown turned by a quarter."""
-    data = bytearray(path.read_bytes())
-    matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
-    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, *matrix)
-    path.write_bytes(data)
-
-
 @pytest.mark.parametrize(
     ("part", "size"),
     [
         ({"start": 0.4, "end": 0.8}, (160, 120)),
         ({"crop": (0.1, 0.0, 0.6, 0.9)}, (80, 108)),
-        ({"turned": True}, (120, 160)),
+        ({"matrix": (0, 1, -1, 0)}, (120, 160)),
+        ({"matrix": (-1, 0, 0, 1)}, (160, 120)),  # mirrored
     ],
 )
 def test_what_is_not_the_file_as_it_is_is_written_losslessly(clip, tmp_path, part, size):
     source = Path(shutil.copy(clip, tmp_path / "source.mp4"))
-    if part.pop("turned", False):
-        _turn(source)
-    media = _media(source, **part)
+    if "matrix" in part:
+        with_matrix(source, source, part["matrix"])
+    media = _media(source, **{name: value for name, value in part.items() if name != "matrix"})
     (tmp_path / "scratch").mkdir()
     with av.open(str(clip_file(media, tmp_path / "scratch"))) as container:
         found = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
