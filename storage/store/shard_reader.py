@@ -54,7 +54,8 @@ class ShardContents:
         rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
         failures: Clips without values, with their fingerprints.
         flags: What is unusual about the media of a clip, for those of which something is.
-        versions: Of the libraries that made the values and are not in the digest; files of merflow 0.1 have none.
+        versions: Of the libraries that made the values and are not in the digest, and the `device`; files of merflow
+            0.1 have none.
     """
 
     path: Path
@@ -122,7 +123,8 @@ def read_contents(path: Path) -> ShardContents:
         spec = _spec(texts(file, "spec")[0])
         locations = {name: _location(path, file, name) for name in ARRAYS}
         _check_locations(path, locations, offsets[-1], len(spec.columns))
-        versions = _versions(file.attrs.get("libraries", "{}"))
+        device = {"device": str(file.attrs["device"])} if "device" in file.attrs else {}
+        versions = _versions(file.attrs.get("libraries", "{}")) | device
         return ShardContents(path, spec, locations, rows, _failures(file), _flags(file, list(rows)), versions)
 
 

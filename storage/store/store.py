@@ -178,7 +178,7 @@ class FeatureStore:
         return self._index.flags(feature, clip_id)
 
     def versions(self, feature: str) -> list[Mapping[str, str]]:
-        """Each set of library versions that stored values of a feature were made with; more than one is mixed."""
+        """Each set of library versions, and `device`, that stored values of a feature were made with."""
         return self._index.versions(feature)
 
     def length(self, clip_id: str, feature: str) -> int:

@@ -29,6 +29,11 @@ from storage.store.store import FeatureStore
 AUDIO = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("loudness", "pitch"), hop=0.01)
 FACE = FeatureSpec("action_units", "action_units", "video", "frame", ("AU01_r", "AU01_c"), hop=0.04)
 SPECS = (AUDIO, FACE)
+FACES = FeatureSpec("faces", "faces", "video", "frame", ("x1", "y1"), hop=0.04)
+MERR = [
+    FeatureSpec(name, name, modality, "utterance", tuple(f"{name}_{i}" for i in range(1024)))
+    for name, modality in (("hubert", "audio"), ("mae", "video"), ("videomae", "video"))
+]
 SPLITS = ("train", "val", "test")
 
 
@@ -54,15 +59,16 @@ def corpora(draw):
 
 def features_of(clip: dict, spec: FeatureSpec) -> Features:
     rng = np.random.default_rng([clip["seed"], len(spec.name)])
-    values = rng.normal(size=(clip["rows"], 2)).astype(np.float32)
-    valid = rng.random(clip["rows"]) < 0.7
+    rows, hop = (1, 1.0) if spec.level == "utterance" else (clip["rows"], spec.hop)
+    values = rng.normal(size=(rows, len(spec.columns))).astype(np.float32)
+    valid = rng.random(rows) < 0.7
     valid[0] = True
     values[~valid] = np.nan
-    start = np.arange(clip["rows"]) * spec.hop
-    return Features(values, np.stack([start, start + spec.hop], axis=1), valid)
+    start = np.arange(rows) * hop
+    return Features(values, np.stack([start, start + hop], axis=1), valid)
 
 
-def store_of(folder: Path, corpus: list[dict]) -> FeatureStore:
+def store_of(folder: Path, corpus: list[dict], specs=SPECS) -> FeatureStore:
     store = FeatureStore.create(folder / "store")
     clips = [
         Clip(
@@ -79,7 +85,7 @@ def store_of(folder: Path, corpus: list[dict]) -> FeatureStore:
         for c in corpus
     ]
     write_manifest(store.path / "manifest.parquet", clips, root=folder, corpus="t")
-    for spec in SPECS:
+    for spec in specs:
         entries = [
             Entry(c["id"], "f", Failure(c["id"], spec.name, "no_audio", "none"))
             if spec.name in c["missing"]
@@ -181,7 +187,22 @@ def check_webdataset(out: Path, corpus: list[dict]) -> None:
             np.testing.assert_array_equal(np.load(io.BytesIO(member)), zeroed(features_of(clip, spec)))
 
 
+def check_merr(out: Path, corpus: list[dict]) -> None:
+    kept = {c["id"]: c for c in corpus if c["label"]}
+    found = {}
+    for path in out.glob("*.txt"):
+        for line in path.read_text().splitlines():
+            name, frames, emotion = line.split(" ")
+            assert path.stem.endswith(f"_{kept[name]['split']}") or len(list(out.glob("*.txt"))) == 1
+            found[name] = (int(frames), emotion)
+    assert found == {i: (c["rows"], c["label"]) for i, c in kept.items()}
+    for spec, folder in zip(MERR, ("HL-UTT", "mae_340_UTT", "maeV_399_UTT"), strict=True):
+        for i, clip in kept.items():
+            np.testing.assert_array_equal(np.load(out / folder / f"{i}.npy"), features_of(clip, spec).values[0])
+
+
 CHECKS = {
+    "merr": (check_merr, {"unlabelled": "omit"}),
     "csd": (check_csd, {"dimension": "valence", "missing": "omit", "unlabelled": "omit"}),
     "hdf5": (check_hdf5, {"like": "gemaps"}),
     "parquet": (check_parquet, {"missing": "omit"}),
@@ -199,5 +220,6 @@ def test_a_consumer_gets_what_the_store_holds(name, corpus):
     check, options = CHECKS[name]
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        export(name, store_of(Path(folder), corpus), out, options)
+        specs = (*MERR, FACES) if name == "merr" else SPECS
+        export(name, store_of(Path(folder), corpus, specs), out, options)
         check(out, corpus)

@@ -29,14 +29,14 @@ def clip(clip_id: str, **more) -> Clip:
 
 def make(
     path: Path, ids: str, *, failed: str = "", spec=SPEC, root: Path | None = None, seed=0,
-    libraries=None, flags=None, **more
+    libraries=None, flags=None, device="cpu", **more
 ) -> FeatureStore:  # fmt: skip
     store = FeatureStore.create(path)
     clips = [clip(i, **more) for i in ids]
     write_manifest(path / "manifest.parquet", clips, root=root or path.parent / "media", corpus="test")
     failure = {i: Failure(i, spec.name, "no_audio", f"from {path.name}") for i in failed}
     outcomes = {i: failure.get(i) or features(3 + ord(i) % 5, seed + ord(i)) for i in ids}
-    attributes = {"run": "run", "versions": {"av": "16"}, "libraries": libraries or {}}
+    attributes = {"run": "run", "versions": {"av": "16"}, "libraries": libraries or {}, "device": device}
     store.put("run-0", spec, [Entry(i, f"f{i}", outcomes[i], (flags or {}).get(i, {})) for i in ids], attributes)
     store.write_run("run", {"run": "run", "features": [spec.name], "store": path.name})
     return store
@@ -102,6 +102,12 @@ def test_different_versions_are_told(tmp_path):
     assert lines[-1] == "gemaps: made with several versions: torch 2.14.1 and 2.15.0"
     assert "gemaps: made with several versions: torch 2.14.1 and 2.15.0" in list(notes(open_store(tmp_path / "all")))
     assert read_status(open_store(tmp_path / "all")).mixed == {"gemaps": "torch 2.14.1 and 2.15.0"}
+
+
+def test_several_devices_are_shown(tmp_path):
+    stores = [make(tmp_path / d, i, device=d) for d, i in (("cpu", "a"), ("gpu", "b"))]
+    merge([store.path for store in stores], tmp_path / "all")
+    assert read_status(open_store(tmp_path / "all")).mixed == {"gemaps": "device cpu and gpu"}
 
 
 def test_flags_of_unusual_media_go_with_the_values(tmp_path):
