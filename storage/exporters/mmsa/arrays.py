@@ -189,8 +189,8 @@ class Contents:
         refuse_invalid(split_problems(split, plain), "mmsa")
         if self.has_placeholders:
             shapes: dict[str, Any] = {"text": ((1, 1), np.float32), "text_bert": ((3, 1), np.int64)}
-            for key in shapes.keys() - self.source.specs.keys():
-                plain[key] = np.zeros((len(clips), *shapes[key][0]), shapes[key][1])
+            for key, (shape, dtype) in shapes.items():
+                plain[key] = np.zeros((len(clips), *shape), dtype)
         arrays = {key: Later(partial(self._array, split, key, clips, plain)) for key in self.source.specs}
         return plain | arrays
 
