@@ -107,7 +107,11 @@ class _Extraction:
             unfinished = self._run_all(engine, self.plan.jobs(self.store.clips(), self.context, size))
             self._retry_clips_individually(engine, unfinished)
         counted = {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds)}
-        return counted | {"flags": dict(sorted(self.flags.items())), "decoded_again": self.decoded_again, "errors": self.errors}
+        return counted | {
+            "flags": dict(sorted(self.flags.items())),
+            "decoded_again": self.decoded_again,
+            "errors": self.errors,
+        }
 
     def _run_all(self, engine: Engine, jobs: Iterator[Job]) -> list[tuple[Job, BaseException]]:
         """Run jobs through a bounded window; return those that could not be finished."""
