@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -104,17 +107,28 @@ def test_an_export_has_the_bytes_it_always_had(number, tmp_path):
     assert checksums(tmp_path, number) == expected["sha256"]
 
 
+@pytest.mark.slow
+def test_bytes_do_not_depend_on_pythons_hash_seed(tmp_path):
+    """The order of a set differs from process to process; none may reach a file."""
+    code = "import json, sys, tests.golden.test_export_bytes as t; t.write(t.Path(sys.argv[1]))"
+    for seed in ("1", "2"):
+        written = tmp_path / f"{seed}.json"
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, written], check=True, env=environment, cwd=FILE.parents[2])
+        assert written.read_bytes() == FILE.read_bytes(), f"PYTHONHASHSEED={seed}"
+
+
 def test_every_format_is_held_fixed():
     assert {name for name, _, _ in CASES} == set(EXPORTERS.names())
 
 
-def write() -> None:
+def write(path: Path = FILE) -> None:
     """Write the checksums of what the code gives now."""
     found = []
     for number, case in enumerate(CASES):
         with tempfile.TemporaryDirectory() as folder:
             found.append({"case": list(case), "sha256": checksums(Path(folder), number)})
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
