@@ -9,6 +9,7 @@ import io
 import json
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,11 +26,21 @@ from storage.manifest import write_manifest
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
+from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
 
 AUDIO = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("loudness", "pitch"), hop=0.01)
 FACE = FeatureSpec("action_units", "action_units", "video", "frame", ("AU01_r", "AU01_c"), hop=0.04)
 SPECS = (AUDIO, FACE)
 FACES = FeatureSpec("faces", "faces", "video", "frame", ("x1", "y1"), hop=0.04)
+GEMAPS = replace(AUDIO, columns=tuple(f"g{i}" for i in range(18)))
+OPENFACE = replace(FACE, columns=OPENFACE_COLUMNS)
+MADE_UP = {
+    "frame",
+    "face_id",
+    "timestamp",
+    "confidence",
+    "success",
+}  # OpenFace's leading columns, made of rows and masks
 MERR = [
     FeatureSpec(name, name, modality, "utterance", tuple(f"{name}_{i}" for i in range(1024)))
     for name, modality in (("hubert", "audio"), ("mae", "video"), ("videomae", "video"))
@@ -60,7 +71,9 @@ def corpora(draw):
 def features_of(clip: dict, spec: FeatureSpec) -> Features:
     rng = np.random.default_rng([clip["seed"], len(spec.name)])
     rows, hop = (1, 1.0) if spec.level == "utterance" else (clip["rows"], spec.hop)
-    values = rng.normal(size=(rows, len(spec.columns))).astype(np.float32)
+    values = rng.random((rows, len(spec.columns)), np.float32)
+    binary = [place for place, name in enumerate(spec.columns) if name.endswith("_c")]
+    values[:, binary] = values[:, binary].round()
     valid = rng.random(rows) < 0.7
     valid[0] = True
     values[~valid] = np.nan
@@ -201,7 +214,27 @@ def check_merr(out: Path, corpus: list[dict]) -> None:
             np.testing.assert_array_equal(np.load(out / folder / f"{i}.npy"), features_of(clip, spec).values[0])
 
 
+def check_indomer(out: Path, corpus: list[dict]) -> None:
+    names = [column["name"] for column in json.loads((out / "video_feature/columns.json").read_text())["columns"]]
+    shared = [name for name in names if name in OPENFACE.columns and name not in MADE_UP]
+    assert len(shared) > 600
+    for split in SPLITS:
+        for kind, spec in (("audio", GEMAPS), ("video", OPENFACE)):
+            clips = [c for c in corpus if c["split"] == split and spec.name not in c["missing"]]
+            with (out / f"{kind}_feature/{split}_{kind}_features.pkl").open("rb") as file:
+                items = pickle.load(file)
+            assert [Path(item[f"{kind}_name"]).stem for item in items] == [c["id"] for c in clips]
+            for item, clip in zip(items, clips, strict=True):
+                own, array = features_of(clip, spec), item[f"{kind}_feature"]
+                columns = range(18) if kind == "audio" else [names.index(name) for name in shared]
+                stored = range(18) if kind == "audio" else [spec.columns.index(name) for name in shared]
+                found = array[: clip["rows"], list(columns)]
+                np.testing.assert_array_equal(found, zeroed(own)[:, list(stored)])
+                assert not array[clip["rows"] :].any()
+
+
 CHECKS = {
+    "indomer": (check_indomer, {"missing": "omit"}),
     "merr": (check_merr, {"unlabelled": "omit"}),
     "csd": (check_csd, {"dimension": "valence", "missing": "omit", "unlabelled": "omit"}),
     "hdf5": (check_hdf5, {"like": "gemaps"}),
@@ -220,6 +253,6 @@ def test_a_consumer_gets_what_the_store_holds(name, corpus):
     check, options = CHECKS[name]
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        specs = (*MERR, FACES) if name == "merr" else SPECS
+        specs = {"merr": (*MERR, FACES), "indomer": (GEMAPS, OPENFACE)}.get(name, SPECS)
         export(name, store_of(Path(folder), corpus, specs), out, options)
         check(out, corpus)
