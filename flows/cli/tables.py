@@ -65,7 +65,7 @@ def show_status(console: Console, status: Status, store: Path, *, brief: bool) -
     _show_failures(console, status.failures, store, brief=brief)
     if status.flags:
         flagged = ", ".join(f"{name} in {counted(n, 'clip')}" for name, n in sorted(status.flags.items()))
-        console.print(f"unusual media: {flagged} (docs/media.md; `merflow inspect` names them per clip)")
+        console.print(f"unusual media: {flagged} (docs/media.md; `store.flags(clip, feature)` names them per clip)")
     for name, versions in status.mixed.items():
         console.print(f"[yellow]mixed versions[/] {name}: {versions}", highlight=False)
     if status.synthetic:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from configs.errors import RunError
 from configs.plugins import CommaList, Pairs, Section
 from storage.clip import Clip
 from storage.exporters._shared.selection import abbreviate
 from storage.wording import counted
-
-if TYPE_CHECKING:
-    pass
 
 
 class Unlabelled(Section):

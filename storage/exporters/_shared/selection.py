@@ -180,12 +180,12 @@ def audio_seconds(store: FeatureStore, clip: Clip) -> float:
         store: Where the features are.
         clip: The clip.
     """
-    heard = {
+    audio = {
         name: store.get(clip.id, name)
         for name, spec in store.specs.items()
         if spec.modality == "audio" and store.has(clip.id, name)
     }
-    return clip_end(clip, heard, store.specs) if heard else seconds_of(store, clip, list(store.specs))
+    return clip_end(clip, audio, store.specs) if audio else seconds_of(store, clip, list(store.specs))
 
 
 def require_clock(store: FeatureStore, spec: FeatureSpec, option: str) -> None:
