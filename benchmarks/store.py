@@ -114,7 +114,7 @@ def write_store(path: Path, clips: int, spec: FeatureSpec) -> None:
     times, valid = np.stack([start, start + HOP], axis=1), np.ones(ROWS, np.bool_)
     for first in range(0, clips, PER_SHARD):
         places = range(first, min(first + PER_SHARD, clips))
-        entries = [Entry(f"clip_{i:05d}", "f", Features(values(i), times, valid)) for i in places]
+        entries = [Entry(f"clip_{i:05d}", Features(values(i), times, valid)) for i in places]
         store.put(f"run-{first:05d}", spec, entries, {})
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 from configs.plugins import Section
 from storage.clip import Clip
-from storage.records import FeatureSpec, Shard
+from storage.records import Failure, FeatureSpec, Shard
+from storage.store.index import Location
 
 VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "pillow", "scipy", "h5py")
 
@@ -39,26 +42,32 @@ class RunContext:
 
     Attributes:
         run: Id of the run.
-        root: Folder that the clips' media paths start from, absolute.
+        roots: Media folders by the name that clips have in `root`, absolute; the first is that of clips without.
         store: The store's folder, absolute.
         features: The features, each after those it needs.
         threads: Threads of each worker's model arithmetic.
         deinterlace: Whether interlaced frames are made whole.
         skipped_reasons: Reasons that count as skipped by rule, not as failed.
+        generation: Of the run's results; of two results the one of the higher generation counts.
     """
 
     run: str
-    root: str
+    roots: Mapping[str, str]
     store: str
     features: tuple[FeaturePlan, ...]
     threads: int = 1
     deinterlace: bool = False
     skipped_reasons: frozenset[str] = frozenset()
+    generation: int = 0
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
         """What each feature's numbers are."""
         return {plan.feature: plan.spec for plan in self.features}
+
+    def root_of(self, clip: Clip) -> Path:
+        """Folder that a clip's paths are relative to."""
+        return Path(next(iter(self.roots.values())) if clip.root is None else self.roots[clip.root])
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,14 @@ class Job:
         shard: The clips.
         todo: The features that each clip still misses, with the number of the attempt: `{clip id: {feature: 1}}`.
         context: What it has in common with the run's other shards.
+        stored: Features that these are computed from and that are stored already, by clip and feature: where their
+            values lie, or why there are none.
     """
 
     shard: Shard
     todo: Mapping[str, Mapping[str, int]]
     context: RunContext
+    stored: Mapping[str, Mapping[str, Location | Failure]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -103,9 +115,14 @@ OnClip = Callable[[Clip, bool], None]
 
 
 def versions(names: Sequence[str] = VERSIONS) -> dict[str, str]:
-    """Versions of libraries, for the shard file.
+    """Versions of libraries, for the shard file; each is looked up once.
 
     Args:
         names: Names of packages; default all that can change a number.
     """
-    return {name: version(name) for name in names}
+    return {name: _version(name) for name in names}
+
+
+@cache
+def _version(name: str) -> str:
+    return version(name)

@@ -1,25 +1,27 @@
-"""What a run will do: its extractors in order, and the clips that still miss something.
+"""What a run will do: its extractors in order, and which clips still miss what.
 
-Everything that can be wrong with a run is found here, before any work and before anything is written.
+Everything that can be wrong with a run is found here, before any work. Which clips miss something is one join of the
+manifest's columns with the store's index; clips become objects only when their shard is made (`shards.py`).
 """
 
 from __future__ import annotations
 
 import secrets
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from configs.errors import RunError
 from configs.schema import ExtractorEntry, RunConfig
 from extractors.core.extractor import EXTRACTORS, Extractor, build_extractor, resolve_dependencies
-from flows.job import FeaturePlan, Job, RunContext
-from storage.clip import Clip
-from storage.manifest import Manifest
-from storage.records import Shard
+from flows.job import FeaturePlan, RunContext
+from storage.store.states import State
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey, restricted, stale_lines
 
 
 def new_run_id() -> str:
@@ -80,184 +82,105 @@ def _build(config: RunConfig, entry: ExtractorEntry) -> Extractor[Any]:
     return build_extractor(entry.name, entry.feature_name, options | entry.options)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
-    """What a run will do, clip by clip; built in one pass over the clips.
+    """What a run will do.
 
     Attributes:
         features: Names of the features, in the order in which they are extracted.
-        clips: Clips in the manifest.
-        todo: Clips that miss at least one feature.
-        seconds: Media seconds of the clips in `todo`, as far as they could be probed.
+        clips: Clips that the run was asked for.
+        rows: (n,) places in the manifest of the clips that miss something, ascending.
+        missing: (n, features) bool, what each of them misses.
+        attempts: (n, features) the number of the attempt.
+        seconds: Media seconds of these clips, as far as they could be probed.
+        stale: A line for each feature with stale values that stay as they are.
+        replaces: Whether values that are stored are computed anew.
     """
 
     features: tuple[str, ...]
     clips: int = 0
-    todo: int = 0
+    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    missing: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_), repr=False)
+    attempts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64), repr=False)
     seconds: float = 0.0
-    _rows: array[int] = field(default_factory=lambda: array("q"), repr=False)  # places of the clips in the manifest
-    _masks: bytearray = field(default_factory=bytearray, repr=False)  # one byte per such clip and feature
-    _attempts: dict[tuple[int, str], int] = field(default_factory=dict, repr=False)
+    stale: Sequence[str] = ()
+    replaces: bool = False
 
-    def add(self, store: FeatureStore, clip: Clip) -> None:
-        """Take in the next clip of the manifest.
-
-        Args:
-            store: What is stored already.
-            clip: The clip.
-
-        Raises:
-            RunError: If values are stored that were made from other media of the same clip id.
-        """
-        missing = missing_features(store, clip, self.features)
-        if missing:
-            self._attempts |= {(self.clips, name): attempt for name, attempt in missing.items() if attempt > 1}
-            self._rows.append(self.clips)
-            self._masks.extend(name in missing for name in self.features)
-            self.todo += 1
-            self.seconds += clip.duration or 0.0
-        self.clips += 1
-
-    def follow(self, store: FeatureStore, clips: Iterable[Clip]) -> Iterator[Clip]:
-        """Pass clips on, and take each of them in.
-
-        Args:
-            store: What is stored already.
-            clips: The clips of the manifest, in order.
-
-        Raises:
-            RunError: If values are stored that were made from other media of the same clip id.
-        """
-        for clip in clips:
-            self.add(store, clip)
-            yield clip
-
-    def jobs(self, clips: Iterable[Clip], context: RunContext, most_seconds: float) -> Iterator[Job]:
-        """The work as shards in order, each of about equal media seconds.
-
-        Clips whose length is unknown count one second.
-
-        Args:
-            clips: The clips of the manifest, in the order in which they were taken in.
-            context: What the shards have in common.
-            most_seconds: Media seconds at which a shard is full.
-        """
-        batch: dict[str, dict[str, int]] = {}
-        of_batch: list[Clip] = []
-        seconds, number = 0.0, 0
-        for clip, missing in self._missing(clips):
-            of_batch.append(clip)
-            batch[clip.id] = missing
-            seconds += clip.duration or 1.0
-            if seconds >= most_seconds:
-                yield Job(Shard(f"{context.run}-{number:05d}", tuple(of_batch)), batch, context)
-                batch, of_batch, seconds, number = {}, [], 0.0, number + 1
-        if of_batch:
-            yield Job(Shard(f"{context.run}-{number:05d}", tuple(of_batch)), batch, context)
-
-    def _missing(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, dict[str, int]]]:
-        """Each clip with something to do, and its features with the number of the attempt."""
-        place, width = 0, len(self.features)
-        for row, clip in enumerate(clips):
-            if place == len(self._rows):
-                return
-            if row == self._rows[place]:
-                mask = self._masks[place * width : (place + 1) * width]
-                names = [name for name, is_missing in zip(self.features, mask, strict=True) if is_missing]
-                yield clip, {name: self._attempts.get((row, name), 1) for name in names}
-                place += 1
+    @property
+    def todo(self) -> int:
+        """Clips that miss at least one feature."""
+        return len(self.rows)
 
 
-def missing_features(store: FeatureStore, clip: Clip, features: Iterable[str]) -> dict[str, int]:
-    """Features that a clip still has to get, with the number of the attempt.
+def make_plan(
+    survey: Survey,
+    extractors: Sequence[Extractor[Any]],
+    asked: npt.NDArray[np.bool_],
+    *,
+    replace_stale: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """Find what the clips of a store's manifest still miss.
 
-    A failure counts as done while the media is the same; with other media the clip is tried again, and so is a clip
-    whose file was not there.
+    A failure counts as done while the clip's inputs are the same, unless its reason lies outside of the clip; a stale
+    value counts as done unless stale ones are to be replaced, or something that misses is computed from it.
 
     Args:
-        store: What is stored already.
-        clip: The clip.
-        features: Names of features.
-
-    Raises:
-        RunError: If values are stored that were made from other media of the same clip id.
+        survey: Of the store.
+        extractors: What `build_extractors` gave.
+        asked: (n,) bool, the clips that the run is asked for.
+        replace_stale: Whether stale values are computed anew.
+        limit: Most clips to do.
     """
-    missing = {}
-    for feature in features:
-        outcome = store.outcome_of(clip.id, feature)
-        if outcome is None:
-            missing[feature] = 1
-        elif outcome.reason == "missing_file" or (
-            outcome.state != "stored" and outcome.fingerprint != clip.fingerprint
-        ):
-            missing[feature] = outcome.attempt + 1
-        elif outcome.state == "stored" and outcome.fingerprint != clip.fingerprint:
-            raise RunError(
-                f"clip {clip.id}: its media, segment or text changed since {feature} was stored "
-                f"(fingerprint {outcome.fingerprint}, now {clip.fingerprint}); use a new store, or the old media"
-            )
-    return missing
+    states = {e.feature: survey.states(e.feature, e.spec.digest) for e in extractors}
+    missing = {name: asked & ((s.state == State.MISSING) | s.again) for name, s in states.items()}
+    stale = {name: asked & (s.state == State.STALE) for name, s in states.items()}
+    if replace_stale:
+        missing = {name: mask | stale[name] for name, mask in missing.items()}
+    for extractor in reversed(extractors):  # what is computed from stale values would be stale itself
+        for need in extractor.needs:
+            missing[need] = missing[need] | (missing[extractor.feature] & stale[need])
+    columns = np.column_stack([missing[e.feature] for e in extractors])
+    rows = np.flatnonzero(columns.any(axis=1))[:limit]
+    attempts = np.column_stack([states[e.feature].attempt[rows] for e in extractors]) + 1
+    left = {name: restricted(s, asked & ~missing[name]) for name, s in states.items()}
+    return Plan(
+        features=tuple(states),
+        clips=int(asked.sum()),
+        rows=rows,
+        missing=columns[rows],
+        attempts=attempts,
+        seconds=float(np.nansum(survey.columns.seconds[rows])),
+        stale=stale_lines(survey, left.items()),
+        replaces=any(bool((mask & missing[name])[rows].any()) for name, mask in stale.items()),
+    )
 
 
 def make_context(
-    run: str, config: RunConfig, store: FeatureStore, root: str, extractors: Iterable[Extractor[Any]]
+    run: str, config: RunConfig, store: FeatureStore, extractors: Iterable[Extractor[Any]], plan: Plan
 ) -> RunContext:
     """What a run's shards have in common.
 
     Args:
         run: Id of the run.
         config: The run configuration.
-        store: The store.
-        root: Folder that media paths start from, absolute.
+        store: The store, with its manifest.
         extractors: What `build_extractors` gave.
+        plan: What the run will do.
     """
     rules = {"no_audio": config.no_audio, "no_channel": config.no_audio}
     rules |= {"no_video": config.no_video, "no_text": config.no_text}
     return RunContext(
         run=run,
-        root=root,
+        # Absolute: workers of another scheduler have another current folder.
+        roots={name: str(folder.absolute()) for name, folder in store.manifest.roots.items()},
         store=str(store.path.absolute()),
         features=tuple(FeaturePlan(e.name, e.feature, e.options, e.spec, dict(e.inputs)) for e in extractors),
         threads=config.cluster.threads,
         deinterlace=config.deinterlace == "auto",
         skipped_reasons=frozenset(reason for reason, rule in rules.items() if rule == "skip"),
+        generation=store.generation + plan.replaces,
     )
-
-
-def shard_seconds(plan: Plan, workers: int, most: float) -> float:
-    """Media seconds per shard: at least four shards per worker, so that no worker waits long for the last one.
-
-    Args:
-        plan: The plan.
-        workers: Shards that run at the same time.
-        most: Most seconds of media in one shard.
-    """
-    return max(1.0, min(most, plan.seconds / (4 * workers)))
-
-
-def adopt_manifest(store: FeatureStore, manifest: Manifest) -> Iterator[Clip]:
-    """Clips of the store's manifest after a run with `manifest`: known ones updated in place, new ones at the end.
-
-    Args:
-        store: The store.
-        manifest: The run's manifest.
-
-    Raises:
-        RunError: If the store also holds clips from another media folder: their media could not be found again.
-    """
-    if not store.has_manifest:
-        yield from manifest
-        return
-    incoming = {clip.id: clip for clip in manifest}
-    moved = store.manifest.root.resolve() != manifest.root.resolve()
-    for clip in store.clips():
-        if moved and clip.id not in incoming:
-            raise RunError(
-                f"{store.path} holds clip {clip.id} from {store.manifest.root}, this manifest's media are in "
-                f"{manifest.root}; use one manifest with one media folder, or another store"
-            )
-        yield incoming.pop(clip.id, clip)
-    yield from incoming.values()
 
 
 def with_engine(config: RunConfig, engine: str | None, workers: int | None) -> RunConfig:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import islice
+from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow, task
@@ -25,15 +26,21 @@ from configs.errors import RunError
 from configs.schema import Cluster
 from flows.engine import Engine, StoppedError, WorkerLostError, open_engine
 from flows.job import Job, RunContext, ShardReport, versions
-from flows.plan import Plan, missing_features, shard_seconds
+from flows.plan import Plan
 from flows.progress import current_progress
-from storage.clip import Clip
-from storage.records import Failure, Shard
+from flows.shards import bounds, make_jobs, singles
+from storage.identity import input_digests
+from storage.manifest import Manifest
+from storage.records import Failure, FeatureSpec
+from storage.store.index import Index, Location
+from storage.store.layout import shard_path
+from storage.store.publication import ShardFeature, is_published, publish_shard
+from storage.store.shard_reader import read_contents
 from storage.store.shard_writer import Entry
-from storage.store.store import FeatureStore
 
 RETRY_SECONDS = (2.0, 10.0)
 Pending = dict[PrefectConcurrentFuture[Any], Job]
+Published = dict[str, dict[str, Location | Failure]]
 
 
 def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
@@ -60,14 +67,15 @@ def shard_task(engine: Engine, job: Job) -> ShardReport:
     return engine.run(job)
 
 
-def run_shards(config: Cluster, plan: Plan, context: RunContext, store: FeatureStore) -> dict[str, Any]:
-    """Extract what the clips of a store's manifest still miss, as one Prefect flow run.
+def run_shards(config: Cluster, plan: Plan, context: RunContext, manifest: Manifest, index: Index) -> dict[str, Any]:
+    """Extract what the clips of a manifest still miss, as one Prefect flow run.
 
     Args:
         config: Where shards run.
         plan: What each clip misses.
         context: What the shards have in common.
-        store: The store; its manifest says which clips there are.
+        manifest: The clips.
+        index: Where stored features lie that others are computed from.
 
     Returns:
         `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
@@ -84,15 +92,16 @@ def run_shards(config: Cluster, plan: Plan, context: RunContext, store: FeatureS
     def extract(run: str, store: str, features: list[str]) -> dict[str, Any]:  # noqa: ARG001  # shown in Prefect
         return extraction.go()
 
-    extraction = _Extraction(config, plan, context, store)
+    extraction = _Extraction(config, plan, context, manifest, index)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         result: dict[str, Any] = extract(context.run, context.store, list(plan.features))
     return result
 
 
 class _Extraction:
-    def __init__(self, config: Cluster, plan: Plan, context: RunContext, store: FeatureStore) -> None:
-        self.config, self.plan, self.context, self.store = config, plan, context, store
+    def __init__(self, config: Cluster, plan: Plan, context: RunContext, manifest: Manifest, index: Index) -> None:
+        self.config, self.plan, self.context, self.manifest, self.index = config, plan, context, manifest, index
+        self.store = Path(context.store)
         self.progress = current_progress()
         self.outcomes: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
@@ -103,8 +112,8 @@ class _Extraction:
     def go(self) -> dict[str, Any]:
         with open_engine(self.config, self.plan.todo, self.progress.clip_done) as engine:
             self.progress.begin(self.plan, engine.name)
-            size = shard_seconds(self.plan, engine.workers, self.config.shard_seconds)
-            unfinished = self._run_all(engine, self.plan.jobs(self.store.clips(), self.context, size))
+            full = bounds(self.plan, engine.workers, self.config.shard_seconds)
+            unfinished = self._run_all(engine, make_jobs(self.plan, self.manifest, self.index, self.context, full))
             self._retry_clips_individually(engine, unfinished)
         counted = {"outcomes": dict(self.outcomes), "seconds": dict(self.seconds)}
         return counted | {
@@ -144,32 +153,39 @@ class _Extraction:
 
     def _retry_clips_individually(self, engine: Engine, unfinished: list[tuple[Job, BaseException]]) -> None:
         """Run the clips of unfinished shards one by one, so that one bad clip cannot hold back its neighbours."""
-        self.store.refresh()
-        singles = (
-            Job(Shard(f"{job.shard.id}-{number:03d}", (clip,)), {clip.id: todo}, self.context)
-            for job, _ in unfinished
-            for number, clip in enumerate(job.shard.clips)
-            if (todo := self._still_missing(clip, job))
-        )
-        for job, error in self._run_all(engine, singles):
+        alone = (single for job, _ in unfinished for single in singles(job, *self._progress_of(job)))
+        for job, error in self._run_all(engine, alone):
             if isinstance(error, WorkerLostError):
                 self._record_crash(job)
             else:
                 self.errors.append(f"clip {job.shard.clips[0].id}: {type(error).__name__}: {error}")
 
-    def _still_missing(self, clip: Clip, job: Job) -> dict[str, int]:
-        """What a shard's files that were published before it broke off do not hold of a clip."""
-        missing = missing_features(self.store, clip, job.todo[clip.id])
-        return {name: job.todo[clip.id][name] for name in missing}
+    def _progress_of(self, job: Job) -> tuple[dict[str, dict[str, int]], Published]:
+        """What the clips of a shard that broke off still miss, and what it published before that."""
+        specs = self.context.specs
+        done = [read_contents(shard_path(self.store, s, job.shard.id)) for s in specs.values() if self._has(job, s)]
+        names = {contents.spec.name for contents in done}
+        todo = {i: {n: attempt for n, attempt in missing.items() if n not in names} for i, missing in job.todo.items()}
+        published: Published = {clip.id: {} for clip in job.shard.clips}
+        for contents in done:
+            for clip_id, row in contents.rows.items():
+                published[clip_id][contents.spec.name] = Location(contents.path, row.start, row.stop, contents.arrays)
+            for failed in contents.failures:
+                published[failed.failure.clip_id][contents.spec.name] = failed.failure
+        return todo, published
+
+    def _has(self, job: Job, spec: FeatureSpec) -> bool:
+        return is_published(self.store, spec, job.shard.id)
 
     def _record_crash(self, job: Job) -> None:
         (clip,) = job.shard.clips
-        self.store.refresh()
         message = "its worker process died twice with other clips around it, and twice alone"
         attributes = {"run": self.context.run, "versions": versions()}
-        for feature, attempt in self._still_missing(clip, job).items():
+        inputs, features = input_digests(clip), []
+        for feature, attempt in self._progress_of(job)[0][clip.id].items():
             failure = Failure(clip.id, feature, "crash", message, attempt=attempt)
-            entry = Entry(clip.id, clip.fingerprint, failure)
-            self.store.put(f"{job.shard.id}-crash", self.context.specs[feature], [entry], attributes)
+            entry = Entry(clip.id, failure, inputs, generation=self.context.generation)
+            features.append(ShardFeature(self.context.specs[feature], [entry], attributes))
             self.outcomes["failed"] += 1
+        publish_shard(self.store, f"{job.shard.id}-crash", features)
         self.progress.shard_done(ShardReport(job.shard.id, 1, failed_clips=1))

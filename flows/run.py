@@ -8,33 +8,67 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from configs.errors import RunError
 from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
+from flows.chosen import asked_clips, prune
 from flows.engine import check_engine
 from flows.job import versions
-from flows.plan import Plan, adopt_manifest, build_extractors, make_context, new_run_id
+from flows.plan import Plan, build_extractors, make_context, make_plan, new_run_id
 from flows.prefect_server import prefect_server
-from storage.manifest import Manifest, write_manifest
+from storage.manifest import Manifest
+from storage.manifest_edits import adopt
+from storage.store.compact import compact_if_many
 from storage.store.files import exists
 from storage.store.layout import manifest_path, marker_path
+from storage.store.runs import RUNNING, owner, wanted_digests
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey
 
 SPARE_BYTES = 200 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for beside its configuration.
+
+    Attributes:
+        features: Names of the features to extract; all of the configuration if None.
+        clips: A file with one id a line, or a glob over ids; all of the manifest if None.
+        limit: Most clips to do.
+        replace_stale: Whether stale values are computed anew.
+        prune: Whether clips of the manifest's media folders that it no longer has are taken out of the store.
+        mixed_versions: Whether features may be completed with other library versions than they were begun with.
+    """
+
+    features: Sequence[str] | None = None
+    clips: str | None = None
+    limit: int | None = None
+    replace_stale: bool = False
+    prune: bool = False
+    mixed_versions: bool = False
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run did.
 
     Attributes:
         run: The run's id; empty if there was nothing to do.
         todo: Clips that missed something when it started.
+        features: The features that it was asked for.
+        asked: (n,) bool over the store's manifest, the clips that it was asked for.
+        stale: A line for each feature with stale values that stay as they are.
+        pruned: Ids of clips that were taken out of the store.
         outcomes: How many (clip, feature) pairs it `stored`, `failed` or `skipped`.
         seconds: Wall seconds by stage, summed over workers.
         errors: One line per clip that is still missing because its shard could not be finished.
@@ -42,59 +76,104 @@ class RunResult:
 
     run: str
     todo: int
+    features: Sequence[str]
+    asked: npt.NDArray[np.bool_]
+    stale: Sequence[str] = ()
+    pruned: Sequence[str] = ()
     outcomes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     errors: Sequence[str] = ()
 
 
 def run_extraction(
-    config: RunConfig,
-    manifest: Manifest,
-    store_path: Path,
-    features: Sequence[str] | None = None,
-    *,
-    mixed_versions: bool = False,
+    config: RunConfig, manifest: Manifest | None, store_path: Path, request: Request = Request()
 ) -> RunResult:
     """Extract what the clips of a manifest still miss into a store.
 
     Args:
         config: What to extract.
-        manifest: The clips.
+        manifest: The clips; None for those that the store has.
         store_path: Folder of the store; made if it does not exist.
-        features: Names of the features to extract; all of the configuration if None.
-        mixed_versions: Whether features may be completed with other library versions than they were begun with.
+        request: Which of the features and clips, and what becomes of stale ones.
 
     Raises:
         RunError: Before any work: bad configuration, missing weights, a store that does not fit, no space.
     """
     check_engine(config.cluster)
-    extractors = build_extractors(config, features)
-    _check_root(manifest)
+    extractors = build_extractors(config, request.features)
     _check_space(store_path)
     store = _open_store(store_path, extractors, manifest)
-    plan = Plan(tuple(e.feature for e in extractors))
-    clips = plan.follow(store, adopt_manifest(store, manifest))
-    write_manifest(manifest_path(store.path), clips, root=manifest.root, corpus=manifest.corpus)
+    changed = manifest is not None and adopt(manifest_path(store.path), manifest)
+    pruned = prune(store, manifest) if request.prune and manifest is not None else []
+    survey = Survey(store)
+    asked = asked_clips(survey, manifest, request.clips)
+    plan = make_plan(survey, extractors, asked, replace_stale=request.replace_stale, limit=request.limit)
+    asked = _of_plan(asked, plan) if request.limit is not None else asked
+    features = [e.feature for e in extractors]
     if not plan.todo:
-        return RunResult("", 0)
-    if not mixed_versions:
+        _record_wanted(store, config, extractors, plan, changed=changed)
+        return RunResult("", 0, features, asked, plan.stale, pruned)
+    _check_roots(survey, plan)
+    if not request.mixed_versions:
         _refuse_other_versions(store, extractors)
+    result = _work(config, extractors, store, survey, plan)
+    return RunResult(
+        str(result["run"]), plan.todo, features, asked, plan.stale, pruned,
+        result["outcomes"], result["seconds"], result["errors"],
+    )  # fmt: skip
+
+
+def _work(
+    config: RunConfig, extractors: Sequence[Extractor[Any]], store: FeatureStore, survey: Survey, plan: Plan
+) -> dict[str, Any]:
+    """Do what was planned, under a record that says how far it came."""
     run = new_run_id()
-    # Absolute: workers of another scheduler have another current folder.
-    context = make_context(run, config, store, str(manifest.root.absolute()), extractors)
-    record = _record(run, config, extractors, plan.clips, manifest)
+    context = make_context(run, config, store, extractors, plan)
+    record = _record(run, config, extractors, plan, survey.manifest)
     store.write_run(run, record)
-    with prefect_server():
-        from flows.prefect_flow import run_shards
+    state = "failed"
+    try:
+        with prefect_server():
+            from flows.prefect_flow import run_shards
 
-        result = run_shards(config.cluster, plan, context, store)
-    store.write_run(run, record | {"finished": _now(), "state": "finished"} | result)
-    return RunResult(run, plan.todo, result["outcomes"], result["seconds"], result["errors"])
+            result = run_shards(config.cluster, plan, context, survey.manifest, store.index)
+        state = "finished"
+        record |= result
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
+    finally:
+        with suppress(OSError):  # what went wrong before is what a person should see
+            store.write_run(run, record | {"finished": _now(), "state": state})
+    store.refresh()
+    with suppress(OSError):  # derived: the shard files say the same
+        store.save_index()
+        compact_if_many(store)
+    return record
 
 
-def _check_root(manifest: Manifest) -> None:
-    if not manifest.root.is_dir():
-        raise RunError(f"{manifest.root}: the manifest's media folder does not exist; move it back, or give --root")
+def _of_plan(asked: npt.NDArray[np.bool_], plan: Plan) -> npt.NDArray[np.bool_]:
+    chosen = np.zeros_like(asked)
+    chosen[plan.rows] = True
+    return chosen
+
+
+def _check_roots(survey: Survey, plan: Plan) -> None:
+    """Refuse to work without the media: recording every clip as failed would be wrong."""
+    seen = set()
+    for clip in survey.manifest.take(plan.rows):
+        root = survey.manifest.root_of(clip)
+        if root in seen:
+            continue
+        seen.add(root)
+        if not root.is_dir():
+            name = clip.root or next(iter(survey.manifest.roots))
+            raise RunError(
+                f"{root}: the media folder {name!r} does not exist; move it back, give --root {name}=PATH, "
+                f"or say where it is now: merflow relocate {survey.manifest.path.parent} {name}=PATH"
+            )
+        if len(seen) == len(survey.manifest.roots):
+            return
 
 
 def _check_space(store_path: Path) -> None:
@@ -104,11 +183,16 @@ def _check_space(store_path: Path) -> None:
         raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {SPARE_BYTES >> 20} MiB")
 
 
-def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest) -> FeatureStore:
+def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest | None) -> FeatureStore:
     """Open a store into which these features may go; make one if there is none."""
     if not exists(marker_path(path)):
+        if manifest is None:
+            raise RunError(f"{path}: not a feature store")
         if not len(manifest):
             raise RunError("the manifest holds no clips")
+        missing = [folder for folder in manifest.roots.values() if not folder.is_dir()]
+        if missing:
+            raise RunError(f"{missing[0]}: the manifest's media folder does not exist; move it back, or give --root")
         return FeatureStore.create(path)
     store = FeatureStore(path)
     for extractor in extractors:
@@ -129,18 +213,31 @@ def _refuse_other_versions(store: FeatureStore, extractors: Sequence[Extractor[A
                     )
 
 
+def _record_wanted(
+    store: FeatureStore, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, *, changed: bool
+) -> None:
+    """Note what was asked for where it is news: which recipe counts decides what is stale."""
+    digests = {e.feature: e.spec.digest for e in extractors}
+    known = wanted_digests(store.runs())
+    if changed or any(known.get(name) != digest for name, digest in digests.items()):
+        run = new_run_id()
+        record = _record(run, config, extractors, plan, store.manifest)
+        store.write_run(run, record | {"finished": _now(), "state": "finished"})
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _record(
-    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], clips: int, manifest: Manifest
+    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, manifest: Manifest
 ) -> dict[str, Any]:
     return {
         "run": run,
         "started": _now(),
-        "state": "running",
-        "clips": clips,
+        "state": RUNNING,
+        "owner": owner(),
+        "clips": plan.clips,
         "corpus": manifest.corpus,
         "features": {e.feature: e.spec.digest for e in extractors},
         "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),

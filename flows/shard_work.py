@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
 from extractors.core.extractor import Extractor, timed
 from extractors.core.media.clip_media import Media
-from flows.job import ShardReport
+from flows.job import Job, ShardReport
 from storage.clip import Clip
 from storage.records import Failure, Features
-from storage.store.store import FeatureStore
+from storage.store.shard_reader import ShardReader
 
 GROUP_BYTES = 1 << 30
 
@@ -33,26 +33,21 @@ class ShardWork:
     """The clips of one shard on their way through decoding and extractors.
 
     Args:
-        root: Folder that the clips' media paths start from.
-        store: Where features lie that others are computed from.
+        job: The shard, and where stored features lie that others are computed from.
         extractors: The run's extractors by feature, each after those it needs.
         todo: The features to extract from each clip.
         report: Seconds by stage are added to it.
-        deinterlace: Whether interlaced frames are made whole.
     """
 
     def __init__(
         self,
-        root: Path,
-        store: FeatureStore,
+        job: Job,
         extractors: Mapping[str, Extractor[Any]],
         todo: Mapping[str, Sequence[str]],
         report: ShardReport,
-        *,
-        deinterlace: bool = False,
     ) -> None:
-        self._root, self._store, self._extractors = root, store, extractors
-        self._todo, self._report, self._deinterlace = todo, report, deinterlace
+        self._context, self._stored, self._extractors = job.context, job.stored, extractors
+        self._todo, self._report = todo, report
 
     def run(self, clips: Sequence[Clip]) -> Iterator[ReadyClip]:
         """Every clip with its outcomes, in order.
@@ -60,8 +55,9 @@ class ShardWork:
         Raises:
             RunError: If the media folder is gone.
         """
-        if not self._root.is_dir():
-            raise RunError(f"{self._root}: the media folder is not there")
+        for root in {self._context.root_of(clip) for clip in clips}:
+            if not root.is_dir():
+                raise RunError(f"{root}: the media folder is not there")
         wanted = {name for clip in clips for name in self._todo[clip.id]}
         networks = [e for name, e in self._extractors.items() if name in wanted and not e.releases_gil]
         for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
@@ -95,7 +91,8 @@ class ShardWork:
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
         modalities = {e.modality for e in chosen}
         audio, video = "audio" in modalities, "video" in modalities
-        media = Media(clip, self._root, audio=audio, video=video, deinterlace=self._deinterlace)
+        root, deinterlace = self._context.root_of(clip), self._context.deinterlace
+        media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace)
         with timed(self._report.seconds, "decode"):
             media.decode()
         self._restore_inputs(clip, media, chosen)
@@ -109,13 +106,14 @@ class ShardWork:
         return ready
 
     def _restore_inputs(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:
-        """Set the features that the chosen ones are computed from and that the store already holds."""
+        """Set the features that the chosen ones are computed from and that are stored already."""
         for name in {need for e in chosen for need in e.needs} - {e.feature for e in chosen}:
-            outcome = self._store.outcome_of(clip.id, name)
-            if outcome is not None and outcome.state != "stored":
-                media.set_feature(name, Failure(clip.id, name, outcome.reason, "failed in an earlier run"))
-            elif outcome is not None:
-                media.set_feature(name, self._store.get(clip.id, name))
+            stored = self._stored.get(clip.id, {}).get(name)
+            if isinstance(stored, Failure):
+                media.set_feature(name, Failure(clip.id, name, stored.reason, "failed in an earlier run"))
+            elif stored is not None:
+                with closing(ShardReader(stored.path, stored.arrays)) as reader:
+                    media.set_feature(name, reader.rows(stored.start, stored.stop))
 
     def _extract(self, extractor: Extractor[Any], group: Sequence[ReadyClip]) -> None:
         batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
+from storage.store.states import State, States
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey, restricted, stale_lines
 from storage.store.versions import mixed_versions
 
 
@@ -23,12 +26,18 @@ class Counts:
     stored: int = 0
     failed: int = 0
     skipped: int = 0
+    stale: int = 0
     missing: int = 0
 
-    def add(self, state: str) -> None:
-        """Count one item."""
-        self.planned += 1
-        setattr(self, state, getattr(self, state) + 1)
+    @classmethod
+    def of(cls, states: npt.NDArray[np.uint8]) -> Counts:
+        """Count states.
+
+        Args:
+            states: Any shape of `State`.
+        """
+        numbers = {state.name.lower(): int((states == state).sum()) for state in State}
+        return cls(planned=states.size, **numbers)
 
 
 @dataclass(slots=True)
@@ -37,12 +46,16 @@ class Status:
 
     Attributes:
         pairs: Every planned (clip, feature) has exactly one state.
-        clips: A clip is stored when all its features are stored or skipped, failed when one failed, else missing.
+        clips: A clip is stored when all its features are stored or skipped, failed when one failed, else missing when
+            one is missing, else stale.
         features: The same as `pairs`, per feature.
         failures: Every pair that failed or was skipped by rule, and why.
         synthetic: Features made with random weights.
         flags: How many clips have what unusual media, by the flags' names.
         mixed: Features whose values were made with several versions of a library, and which versions.
+        stale: A line for each feature with stale values: which clips first, and what changed.
+        unreadable: Shard files that cannot be read, and why.
+        last_run: State of the last run: `running`, `finished`, `interrupted`, `failed` or `crashed`.
     """
 
     pairs: Counts = field(default_factory=Counts)
@@ -52,6 +65,9 @@ class Status:
     synthetic: list[str] = field(default_factory=list)
     flags: Counter[str] = field(default_factory=Counter)
     mixed: dict[str, str] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    last_run: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -69,6 +85,8 @@ class Status:
             "synthetic": self.synthetic,
             "flags": dict(sorted(self.flags.items())),
             "mixed_versions": self.mixed,
+            "unreadable": self.unreadable,
+            "last_run": self.last_run,
         }
 
 
@@ -77,27 +95,68 @@ def planned_features(store: FeatureStore) -> list[str]:
     return list(dict.fromkeys(name for run in store.runs() for name in run["features"]))
 
 
-def read_status(store: FeatureStore) -> Status:
+def read_status(
+    store: FeatureStore,
+    features: Sequence[str] | None = None,
+    asked: npt.NDArray[np.bool_] | None = None,
+) -> Status:
     """Count every planned (clip, feature).
+
+    Args:
+        store: The store.
+        features: Names of features; those that any run planned by default.
+        asked: (n,) bool over the store's manifest, the clips to count; all by default.
 
     Raises:
         StoreError: If nothing was run into this store yet.
     """
-    names = planned_features(store)
-    status = Status(features={name: Counts() for name in names}, failures=store.failures)
-    status.synthetic = [name for name, spec in store.specs.items() if spec.synthetic]
-    status.mixed = {name: text for name in store.specs if (text := mixed_versions(store.versions(name)))}
-    for clip in store.clips():
-        states = set()
-        status.flags.update({flag for name in names for flag in store.flags(clip.id, name)})
-        for name in names:
-            outcome = store.outcome_of(clip.id, name)
-            state = outcome.state if outcome is not None else "missing"
-            status.features[name].add(state)
-            status.pairs.add(state)
-            states.add(state)
-        status.clips.add(next((s for s in ("failed", "missing", "stored") if s in states), "skipped"))
-    return status
+    names = planned_features(store) if features is None else list(features)
+    survey = Survey(store)
+    chosen = np.ones(len(survey.columns), np.bool_) if asked is None else asked
+    found = {name: survey.states(name) for name in names}
+    states = np.column_stack([s.state[chosen] for s in found.values()] or [np.zeros((int(chosen.sum()), 0), np.uint8)])
+    runs = store.runs()
+    return Status(
+        pairs=Counts.of(states),
+        clips=Counts.of(_of_clips(states)),
+        features={name: Counts.of(s.state[chosen]) for name, s in found.items()},
+        failures=_failures(store, survey, names, chosen, is_all=asked is None),
+        synthetic=[name for name, spec in store.specs.items() if spec.synthetic],
+        flags=_flags(store, found, chosen),
+        mixed={name: text for name in store.specs if (text := mixed_versions(store.versions(name)))},
+        stale=stale_lines(survey, [(name, restricted(s, chosen)) for name, s in found.items()]),
+        unreadable={path.name: why for path, why in store.unreadable.items()},
+        last_run=str(runs[-1].get("state", "")) if runs else "",
+    )
+
+
+def _of_clips(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """One state for each clip, of those of its features."""
+    clips = np.full(len(states), State.SKIPPED, np.uint8)
+    for state in (State.STORED, State.STALE, State.MISSING, State.FAILED):
+        clips[(states == state).any(axis=1)] = state
+    return clips
+
+
+def _failures(
+    store: FeatureStore, survey: Survey, names: Sequence[str], chosen: npt.NDArray[np.bool_], *, is_all: bool
+) -> list[Failure]:
+    if is_all:
+        return store.failures
+    ids, features = set(survey.ids(chosen)), set(names)
+    return [f for f in store.failures if f.clip_id in ids and f.feature in features]
+
+
+def _flags(store: FeatureStore, found: Mapping[str, States], chosen: npt.NDArray[np.bool_]) -> Counter[str]:
+    """How many clips have what unusual media."""
+    clips: dict[str, set[int]] = {}
+    for name, states in found.items():
+        flags = store.index.flags.get(name, {})
+        if flags:
+            for number in set(states.number[chosen].tolist()) & flags.keys():
+                for flag in flags[number]:
+                    clips.setdefault(flag, set()).add(number)
+    return Counter({flag: len(numbers) for flag, numbers in clips.items()})
 
 
 def by_clip(failures: list[Failure]) -> Iterator[tuple[str, str, str, list[str]]]:
@@ -145,10 +204,11 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], l
     Raises:
         StoreError: If the store does not know the clip.
     """
-    if not any(clip.id == clip_id for clip in store.clips()):
+    if clip_id not in store.manifest.columns().ids.to_pylist():
         raise StoreError(f"{store.path}: no clip {clip_id!r}; `merflow status` lists what failed")
     rows = [_summary(spec, store.get(clip_id, name)) for name, spec in store.specs.items() if store.has(clip_id, name)]
-    return rows, [f for f in store.failures if f.clip_id == clip_id]
+    failures = [store.index.failure(name, clip_id) for name in store.specs]
+    return rows, [failure for failure in failures if failure is not None]
 
 
 def _summary(spec: FeatureSpec, features: Features) -> Inspection:

@@ -17,11 +17,10 @@ from configs.errors import RunError
 from extractors.core.extractor import EXTRACTORS, Extractor, timed
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, versions
 from flows.shard_work import ReadyClip, ShardWork
+from storage.identity import input_digests
 from storage.records import Failure
-from storage.store.files import exists
-from storage.store.layout import shard_path
+from storage.store.publication import ShardFeature, is_published, publish_shard
 from storage.store.shard_writer import Entry
-from storage.store.store import FeatureStore
 
 
 class Worker:
@@ -37,7 +36,6 @@ class Worker:
 
     def __init__(self, context: RunContext, previous: Worker | None = None) -> None:
         self.context = context
-        self._store = FeatureStore(context.store)
         kept: dict[str, Extractor[Any]] = {} if previous is None else dict(previous._extractors)
         self._extractors: dict[str, Extractor[Any]] = {
             plan.feature: _take_over(plan, kept, deinterlace=context.deinterlace) for plan in context.features
@@ -60,7 +58,8 @@ class Worker:
         """
         report = ShardReport(job.shard.id, len(job.shard.clips))
         specs = self.context.specs
-        published = {n for n, s in specs.items() if exists(shard_path(self._store.path, s, job.shard.id))}
+        store = Path(self.context.store)
+        published = {name for name, spec in specs.items() if is_published(store, spec, job.shard.id)}
         todo = {clip.id: [n for n in specs if n in job.todo[clip.id]] for clip in job.shard.clips}
         report.outcomes["already"] = sum(n in published for names in todo.values() for n in names)
         todo = {clip_id: [n for n in names if n not in published] for clip_id, names in todo.items()}
@@ -68,21 +67,15 @@ class Worker:
         extractors = {name: e for name, e in self._extractors.items() if name in wanted}
         self._load(list(extractors.values()))
         entries: dict[str, list[Entry]] = {name: [] for name in extractors}
-        if self._needs_stored(todo):
-            self._store.refresh()
-        work = ShardWork(
-            Path(self.context.root), self._store, self._extractors, todo, report, deinterlace=self.context.deinterlace
-        )
+        work = ShardWork(job, self._extractors, todo, report)
         for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
             failed = self._record(ready, job.todo[ready.clip.id], entries, report)
             report.failed_clips += failed
             if on_clip is not None:
                 on_clip(ready.clip, failed)
         with timed(report.seconds, "write"):
-            attributes = {"run": self.context.run, "versions": versions()}
-            for name, extractor in extractors.items():
-                made_by = {"libraries": versions(extractor.libraries), "device": self._device_of(extractor)}
-                self._store.put(job.shard.id, specs[name], entries[name], attributes | made_by)
+            features = [ShardFeature(specs[n], entries[n], self._attributes(e)) for n, e in extractors.items()]
+            publish_shard(store, job.shard.id, features)
         return report
 
     def close(self) -> None:
@@ -103,6 +96,10 @@ class Worker:
             extractor.loaded = True
             self._devices[extractor.feature] = device
 
+    def _attributes(self, extractor: Extractor[Any]) -> dict[str, Any]:
+        made_by = {"libraries": versions(extractor.libraries), "device": self._device_of(extractor)}
+        return {"run": self.context.run, "versions": versions(), **made_by}
+
     def _device_of(self, extractor: Extractor[Any]) -> str:
         """What the numbers are computed on, such as `cpu` or `NVIDIA H100, TF32`."""
         if extractor.releases_gil:
@@ -111,20 +108,15 @@ class Worker:
 
         return describe_device(self._devices.get(extractor.feature, "cpu"))
 
-    def _needs_stored(self, todo: Mapping[str, Sequence[str]]) -> bool:
-        """Whether some clip's features are computed from one that is not extracted with them, but stored."""
-        return any(
-            need not in names for names in todo.values() for name in names for need in self._extractors[name].needs
-        )
-
     def _record(
         self, ready: ReadyClip, attempts: Mapping[str, int], entries: dict[str, list[Entry]], report: ShardReport
     ) -> bool:
         """Keep a clip's outcomes for the shard files; give whether it failed."""
         has_failed = False
+        inputs = input_digests(ready.clip)
         for name, outcome in ready.outcomes.items():
             kept = self._judged(outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
-            entries[name].append(Entry(ready.clip.id, ready.clip.fingerprint, kept, ready.flags[name]))
+            entries[name].append(Entry(ready.clip.id, kept, inputs, ready.flags[name], self.context.generation))
             state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
             has_failed = has_failed or state == "failed"

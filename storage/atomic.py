@@ -29,7 +29,7 @@ def publish(path: Path) -> Iterator[Path]:
         A path in the same folder that does not exist yet. The block may create a file or a folder there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = path.parent / temporary_name()
     try:
         yield temporary
         for file in [temporary] if temporary.is_file() else sorted(temporary.rglob("*")):
@@ -39,6 +39,11 @@ def publish(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         _remove(temporary)
+
+
+def temporary_name() -> str:
+    """A new name for a file that is being written; `sweep` knows from it whose it is."""
+    return f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-
-from storage.digests import digest_of
+from dataclasses import dataclass, field
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -17,7 +15,7 @@ class Clip:
 
     Attributes:
         id: Unique over the corpus, characters `A-Za-z0-9_.-`.
-        video: Path of the video, relative to the manifest's root, or a URL; None if the clip has none.
+        video: Path of the video, relative to the clip's media folder, or a URL; None if the clip has none.
         audio: Path of the audio; often the same file as `video`.
         start: Seconds into the media where the clip starts; None means from the beginning.
         end: Seconds into the media where the clip ends; None means to the end.
@@ -39,7 +37,9 @@ class Clip:
         source_id: The corpus's own name for the clip.
         files: By `video` and `audio`: SHA-256, size, modification time and inode of the file when it was ingested.
         duration: Probed seconds; None if the media could not be probed.
-        fingerprint: Digest of media, segment and text; labels are not in it.
+        root: Name of the media folder among those of the manifest; None where it has only one.
+        fingerprint: Digest of media, segment and text in manifests of merflow 0.1; later ones have a digest for each
+            input (`storage.identity`).
     """
 
     id: str
@@ -63,6 +63,7 @@ class Clip:
     source_id: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     duration: float | None = None
+    root: str | None = None
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -73,14 +74,3 @@ class Clip:
             raise ValueError(f"clip {self.id}: start is {self.start}, expected 0 or more seconds")
         if self.end is not None and self.end <= (self.start or 0.0):
             raise ValueError(f"clip {self.id}: end {self.end} is not after start {self.start or 0.0}")
-
-    def with_fingerprint(self, media: Mapping[str, str]) -> Clip:
-        """Return this clip with its fingerprint set.
-
-        Args:
-            media: SHA-256 of every media file's bytes by `video` and `audio`.
-        """
-        parts = [dict(media), self.start, self.end, self.audio_channel, self.crop, self.text]
-        tracks = [self.audio_track, self.video_track]
-        # Fingerprints of clips without chosen tracks stay what they were.
-        return replace(self, fingerprint=digest_of(parts if tracks == [None, None] else [*parts, tracks]))

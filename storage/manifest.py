@@ -1,33 +1,41 @@
-"""A manifest: the ordered clips of a corpus on disk, as Parquet or JSONL.
+"""A manifest: the ordered clips of a corpus on disk, as Parquet or JSONL, and the folders where their media lie.
 
-Parquet has one column per field of `Clip`; `labels`, `dimensions` and `files` are JSON text. JSONL has one clip per
-line and leaves out fields that have their default. What else is known (format, corpus, media root) is in the Parquet
-schema's metadata under `merflow`, or in the first line of the JSONL. Clips stream: a million rows never sit in memory.
+What is known beside the clips (format, corpus, media folders) is in the Parquet schema's metadata under `merflow`, or
+in the first line of the JSONL. Clips stream: a million rows never sit in memory. The files themselves: see
+`manifest_files.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from storage.atomic import publish
 from storage.clip import Clip
 from storage.errors import StoreError
+from storage.manifest_files import (
+    ManifestColumns,
+    clip_from,
+    columns_of,
+    jsonl_header,
+    jsonl_rows,
+    parquet_columns,
+    parquet_header,
+    parquet_rows,
+    write_jsonl,
+    write_parquet,
+)
 
-FORMAT = 1
-_KEY = "merflow"
-_BATCH = 4096
-_FIELDS = tuple(f.name for f in fields(Clip))
-_NUMBERS = ("start", "end", "duration")
-_JSON = ("labels", "dimensions", "files")
-_DEFAULTS = {name: getattr(Clip("any"), name) for name in _FIELDS if name != "id"}
+FORMAT = 2
+_READABLE = (1, FORMAT)
 
 
 @dataclass(frozen=True)
@@ -36,35 +44,59 @@ class Manifest:
 
     Attributes:
         path: The file.
-        root: Folder that the clips' media paths are relative to.
+        roots: Folder that paths of clips are relative to, by the name that clips have in `root`; the first one is that
+            of clips without.
         corpus: Name of the corpus.
+        adopted: In a store's manifest: digests of the manifests that went into it, see `flows.adopt`.
     """
 
     path: Path
-    root: Path
+    roots: Mapping[str, Path]
     corpus: str
+    adopted: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def open(cls, path: str | Path, root: str | Path | None = None) -> Manifest:
+    def open(cls, path: str | Path, roots: Mapping[str, Path] | None = None) -> Manifest:
         """Open a manifest.
 
         Args:
             path: File made by `write_manifest`.
-            root: Media folder to use instead of the recorded one, where the media have moved.
+            roots: Media folders to use instead of the recorded ones, by name; an empty name is that of the only one.
 
         Raises:
-            StoreError: If the file is missing, is not a manifest, is damaged, or has a format this version does not
-                know.
+            StoreError: If the file is missing, is not a manifest, is damaged, has a format this version does not
+                know, or no media folder of a given name.
         """
         file = Path(path)
         is_parquet = _is_parquet(file)
         if not file.is_file():
             raise StoreError(f"{file}: no such manifest; make one with `merflow ingest`")
         with _readable(file):
-            header = _parquet_header(file) if is_parquet else _jsonl_header(file)
-        if header.get("format") != FORMAT:
-            raise StoreError(f"{file}: expected manifest format {FORMAT}, got {header.get('format')}")
-        return cls(file, Path(root) if root is not None else file.parent / str(header["root"]), str(header["corpus"]))
+            header = parquet_header(file) if is_parquet else jsonl_header(file)
+            version = header.get("format")
+        if version not in _READABLE:
+            raise StoreError(f"{file}: expected manifest format {' or '.join(map(str, _READABLE))}, got {version}")
+        with _readable(file):
+            corpus = str(header["corpus"])
+            recorded = header["roots"] if version == FORMAT else {corpus: header["root"]}
+            found = {name: file.parent / root for name, root in recorded.items()}
+            adopted = tuple(header.get("adopted", ()))
+        return cls(file, _replaced(file, found, roots or {}), corpus, adopted)
+
+    def root_of(self, clip: Clip) -> Path:
+        """Folder that a clip's paths are relative to.
+
+        Args:
+            clip: A clip of this manifest.
+
+        Raises:
+            StoreError: If the manifest has no media folder of the clip's name for it.
+        """
+        if clip.root is None:
+            return next(iter(self.roots.values()))
+        if clip.root not in self.roots:
+            raise StoreError(f"{self.path}: clip {clip.id} lies in the media folder {clip.root!r}, which it lacks")
+        return self.roots[clip.root]
 
     def __len__(self) -> int:
         return self._length
@@ -85,21 +117,59 @@ class Manifest:
         Raises:
             StoreError: If the file turns out to be damaged.
         """
-        rows = _parquet_rows(self.path) if _is_parquet(self.path) else _jsonl_rows(self.path)
+        rows = parquet_rows(self.path) if _is_parquet(self.path) else jsonl_rows(self.path)
         with _readable(self.path):
             for row in rows:
-                yield _clip_from(row)
+                yield clip_from(row)
+
+    def columns(self) -> ManifestColumns:
+        """Ids, input digests and seconds of all clips, as arrays.
+
+        Raises:
+            StoreError: If the file turns out to be damaged.
+        """
+        if _is_parquet(self.path):
+            with _readable(self.path):
+                found = parquet_columns(self.path)
+            if found is not None:
+                return found
+        return columns_of(self)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Iterator[Clip]:
+        """Stream some of the clips.
+
+        Args:
+            rows: Their numbers, ascending.
+
+        Raises:
+            StoreError: If the file turns out to be damaged.
+        """
+        if not _is_parquet(self.path):
+            wanted = set(rows.tolist())
+            yield from (clip for number, clip in enumerate(self) if number in wanted)
+            return
+        with _readable(self.path):
+            for row in parquet_rows(self.path, rows):
+                yield clip_from(row)
 
 
-def write_manifest(path: str | Path, clips: Iterable[Clip], root: Path, corpus: str) -> int:
+def write_manifest(
+    path: str | Path,
+    clips: Iterable[Clip],
+    root: Path | Mapping[str, Path],
+    corpus: str,
+    adopted: Iterable[str] = (),
+) -> int:
     """Write a manifest whole or not at all, replacing an older one.
 
     Args:
         path: File to write; its suffix, `.parquet` or `.jsonl`, picks the format.
         clips: The clips, in order; may be a generator.
-        root: Folder that their media paths are relative to. It is recorded relative to the manifest's folder if it
-            lies inside, so that the two can move together, and as an absolute path if not.
-        corpus: Name of the corpus.
+        root: Folder that their media paths are relative to, or several by the names that clips have in `root`. One
+            is recorded relative to the manifest's folder if it lies inside, so that the two can move together, and as
+            an absolute path if not.
+        corpus: Name of the corpus; also that of a single media folder.
+        adopted: Digests of the manifests that went into a store's manifest.
 
     Returns:
         The number of clips.
@@ -108,14 +178,29 @@ def write_manifest(path: str | Path, clips: Iterable[Clip], root: Path, corpus: 
         StoreError: If the suffix is another one, an id occurs twice, or a text cannot be stored as UTF-8.
     """
     file = Path(path)
-    write = _write_parquet if _is_parquet(file) else _write_jsonl
-    header = {"format": FORMAT, "corpus": corpus, "root": _recorded(root, file.parent)}
+    write = write_parquet if _is_parquet(file) else write_jsonl
+    roots = {corpus: root} if isinstance(root, Path) else root
+    recorded = {name: _recorded(folder, file.parent) for name, folder in roots.items()}
+    header: dict[str, Any] = {"format": FORMAT, "corpus": corpus, "roots": recorded}
+    if hashes := list(adopted):
+        header["adopted"] = hashes
     try:
         with publish(file) as temporary:
             return write(temporary, _distinct(clips, file), header)
     except UnicodeEncodeError as error:
         shown = str(error.object)[:80].encode("utf-8", "backslashreplace").decode()
         raise StoreError(f"{file}: {shown!r} cannot be stored as UTF-8; rename the file or repair the text") from error
+
+
+def _replaced(file: Path, found: Mapping[str, Path], given: Mapping[str, Path]) -> dict[str, Path]:
+    """The recorded media folders, or what was given for them."""
+    names = ", ".join(found)
+    if "" in given and len(found) > 1:
+        raise StoreError(f"{file}: has several media folders ({names}); give --root NAME=PATH")
+    unknown = [name for name in given if name and name not in found]
+    if unknown:
+        raise StoreError(f"{file}: no media folder {unknown[0]!r}; media folders: {names}")
+    return {name: Path(given.get(name, given.get("", root))) for name, root in found.items()}
 
 
 def _recorded(root: Path, folder: Path) -> str:
@@ -147,78 +232,3 @@ def _readable(file: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StoreError(f"{file}: damaged, or not a manifest of merflow: {reason}") from error
-
-
-def _row_of(clip: Clip) -> dict[str, Any]:
-    return {name: getattr(clip, name) for name in _FIELDS}
-
-
-def _clip_from(row: dict[str, Any]) -> Clip:
-    kept = {name: value for name, value in row.items() if name in _FIELDS}
-    if kept.get("crop") is not None:
-        kept["crop"] = tuple(kept["crop"])
-    return Clip(**kept)
-
-
-def _parquet_header(file: Path) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
-    header: dict[str, Any] = json.loads((pq.read_schema(file).metadata or {})[_KEY.encode()])
-    return header
-
-
-def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as source:
-        for batch in source.iter_batches(_BATCH):
-            for row in batch.to_pylist():
-                texts = {name: row.pop(name, None) for name in _JSON}  # manifests of merflow 0.1 have no `files`
-                yield row | {name: json.loads(text) for name, text in texts.items() if text is not None}
-
-
-def _write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {
-        **dict.fromkeys(_NUMBERS, pa.float64()),
-        **dict.fromkeys(("audio_track", "video_track", "audio_channel"), pa.int32()),
-        "crop": pa.list_(pa.float64()),
-    }
-    columns = [pa.field(name, types.get(name, pa.string()), nullable=name != "id") for name in _FIELDS]
-    schema = pa.schema(columns, metadata={_KEY: json.dumps(header)})
-    count = 0
-    with pq.ParquetWriter(temporary, schema) as writer:
-        while rows := [_row_of(clip) for clip in islice(clips, _BATCH)]:
-            for row in rows:
-                row.update({name: _dump(dict(row[name])) for name in _JSON})
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-            count += len(rows)
-    return count
-
-
-def _jsonl_header(file: Path) -> dict[str, Any]:
-    with file.open("rb") as lines:
-        header: dict[str, Any] = json.loads(lines.readline())[_KEY]
-    return header
-
-
-def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open("rb") as lines:
-        yield from (json.loads(line) for line in islice(lines, 1, None))
-
-
-def _write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
-    count = 0
-    with temporary.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(_dump({_KEY: header}) + "\n")
-        for clip in clips:
-            row = {k: v for k, v in _row_of(clip).items() if k == "id" or v != _DEFAULTS[k]}
-            out.write(_dump({k: dict(v) if k in _JSON else v for k, v in row.items()}) + "\n")
-            count += 1
-    return count
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

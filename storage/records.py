@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from storage.clip import Clip
 from storage.digests import canonical_json, digest_of
+from storage.identity import Modality, inputs_of
 
-Modality = Literal["audio", "video", "text"]
 Level = Literal["frame", "utterance"]
+_TUPLES = ("columns", "units", "centre_offsets", "reads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class FeatureSpec:
         units: Unit of each column, or one unit for all; empty string for none.
         hop: Seconds between rows; None if it varies.
         window: Seconds of media one row sees; None if it varies.
+        reads: What of a clip it is made from, `audio`, `video`, `text`; empty where that is the modality alone.
         centre_offsets: Seconds by which each column's centre lies after that of its row's times; empty where none does.
         recipe: Every setting that can change a number.
         weights: Where the weights came from and their SHA-256; empty for extractors without weights.
@@ -78,17 +80,25 @@ class FeatureSpec:
     inputs: Mapping[str, str] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     centre_offsets: tuple[float, ...] = ()
+    reads: tuple[Modality, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Digest of everything that can change a number; the feature's name is not in it."""
-        return digest_of({k: v for k, v in self.to_dict().items() if k != "name"})
+        """Digest of everything that can change a number; neither the feature's name nor `reads` is in it."""
+        return digest_of({k: v for k, v in self.to_dict().items() if k not in {"name", "reads"}})
+
+    @property
+    def clip_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs of a clip that its numbers depend on, see `storage.identity.INPUTS`."""
+        return inputs_of(self.reads or (self.modality,))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for files; fields that came after version 0.1 only where there is something in them."""
         plain: dict[str, Any] = json.loads(canonical_json({f.name: getattr(self, f.name) for f in fields(self)}))
         return {
-            key: value for key, value in plain.items() if value or key not in {"inputs", "engines", "centre_offsets"}
+            key: value
+            for key, value in plain.items()
+            if value or key not in {"inputs", "engines", "centre_offsets", "reads"}
         }
 
     @classmethod
@@ -96,7 +106,7 @@ class FeatureSpec:
         """The inverse of `to_dict`."""
         names = {f.name for f in fields(cls)}
         kept = {k: v for k, v in values.items() if k in names}
-        return cls(**(kept | {k: tuple(kept[k]) for k in ("columns", "units", "centre_offsets") if k in kept}))
+        return cls(**(kept | {k: tuple(kept[k]) for k in _TUPLES if k in kept}))
 
     def first_difference(self, other: FeatureSpec) -> str | None:
         """Name the first field in which two specs differ, with both values; None if they agree."""

@@ -125,7 +125,7 @@ def make_store(
                 key = (clip.id, spec.name)
                 values = (replaced or {}).get(key) or features(spec, clip.id, FRAMES.get(clip.id, 20))
                 failed = Failure(clip.id, spec.name, "no_audio", "x")
-                entries.append(Entry(clip.id, "f", failed if key in without else values))
+                entries.append(Entry(clip.id, failed if key in without else values))
             store.put(f"r-{number}", spec, entries, {})
     store.write_run("r", {"run": "r", "started": "today", "versions": {"av": "16"}, "config": {}})
     return store

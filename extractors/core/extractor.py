@@ -43,6 +43,7 @@ class Extractor(ABC, Generic[OptionsT]):
         name: Name of the extractor, as its file or folder is called.
         Options: Class of the options.
         modality: `audio`, `video` or `text`: what of a clip must be decoded.
+        reads: What of a clip its numbers are made from, where that is more than the modality.
         engines: Packages, beside the decoder, whose every version is assumed to give other numbers; in the digest.
         libraries: Packages whose versions are assumed to give the same numbers; recorded, and compared on resume.
         weight_files: Names a hub repository's weights file may have, the preferred one first.
@@ -56,6 +57,7 @@ class Extractor(ABC, Generic[OptionsT]):
     name: ClassVar[str]
     Options: ClassVar[type[Section]]
     modality: ClassVar[Modality]
+    reads: ClassVar[tuple[Modality, ...]] = ()
     weight_files: ClassVar[tuple[str, ...]] = WEIGHT_FILES
     licence: ClassVar[str] = ""
     engines: ClassVar[tuple[str, ...]] = ()
@@ -98,7 +100,14 @@ class Extractor(ABC, Generic[OptionsT]):
             RunError: If the weights it names are not on this machine.
         """
         inputs = {name: self.inputs[name].digest for name in self.needs}
-        return replace(self.describe(), inputs=inputs, engines=self._engines())
+        return replace(self.describe(), inputs=inputs, engines=self._engines(), reads=self._all_reads())
+
+    def _all_reads(self) -> tuple[Modality, ...]:
+        """What it reads and what the features that it is computed from read; empty where that is its modality alone."""
+        found = set(self.reads) | {self.modality}
+        for name in self.needs:
+            found |= set(self.inputs[name].reads or (self.inputs[name].modality,))
+        return () if found == {self.modality} else tuple(sorted(found))
 
     def _engines(self) -> dict[str, str]:
         found = engine_versions(self.modality, self.engines)

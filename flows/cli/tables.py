@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -52,7 +52,7 @@ def show_status(console: Console, status: Status, store: Path, *, brief: bool) -
         store: Its folder.
         brief: Whether to show only the first few failures.
     """
-    table = Table("feature", "planned", "stored", "failed", "skipped", "missing")
+    table = Table("feature", "planned", "stored", "failed", "skipped", "stale", "missing")
     table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
@@ -68,14 +68,62 @@ def show_status(console: Console, status: Status, store: Path, *, brief: bool) -
         console.print(f"unusual media: {flagged} (docs/media.md; `store.flags(clip, feature)` names them per clip)")
     for name, versions in status.mixed.items():
         console.print(f"[yellow]mixed versions[/] {name}: {versions}", highlight=False)
+    for line in status.stale:
+        console.print("[yellow]stale[/] ", end="")
+        console.print(line, markup=False)
+    for name, why in status.unreadable.items():
+        console.print(f"[red]unreadable[/] {name}: ", end="")
+        console.print(f"{why}; what it holds counts as missing, and the next run computes it again", markup=False)
     if status.synthetic:
         console.print(f"[yellow]synthetic[/] (random weights, not meaningful): {', '.join(status.synthetic)}")
     if status.exit_code == 0:
         console.print("[green]complete[/]: everything planned is stored or skipped by rule")
 
 
+def show_next(console: Console, status: Status, store: Path) -> None:
+    """Say what to do about what is not stored.
+
+    Args:
+        console: Where to print.
+        status: Of what was asked for.
+        store: The store's folder.
+    """
+    pairs = status.pairs
+    if status.last_run in {"interrupted", "crashed", "failed"} and pairs.missing:
+        console.print(f"the last run was {status.last_run}")
+    if pairs.missing:
+        console.print(f"{counted(pairs.missing, 'clip feature')} missing: the same merflow run again computes them")
+    if pairs.failed:
+        number = counted(len({f.clip_id for f in status.failures if f.state == "failed"}), "clip")
+        console.print(f"{number} failed: merflow retry {store}", soft_wrap=True)
+    if pairs.stale:
+        number = counted(pairs.stale, "stale value")
+        console.print(f"{number}: merflow run with --replace-stale computes them anew, with the same configuration")
+
+
+def show_clips(console: Console, features: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """The clips, one line each, with the state of each feature.
+
+    Args:
+        console: Where to print.
+        features: Names of the features.
+        rows: What `list_clips` gave.
+    """
+    table = Table("clip", "split", *features)
+    table.columns[0].overflow = "fold"
+    for row in rows:
+        states = (row["features"][name] for name in features)
+        table.add_row(row["id"], row["split"] or "", *(s["state"] + _because(s) for s in states))
+    console.print(table)
+
+
+def _because(state: dict[str, str]) -> str:
+    return f" ({state['why']})" if "why" in state else ""
+
+
 def _numbers(counts: Counts) -> list[str]:
-    return [str(n) for n in (counts.planned, counts.stored, counts.failed, counts.skipped, counts.missing)]
+    names = ("planned", "stored", "failed", "skipped", "stale", "missing")
+    return [str(getattr(counts, name)) for name in names]
 
 
 def _show_failures(console: Console, failures: Sequence[Failure], store: Path, *, brief: bool) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
+
+from storage.store.states import State
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey
 from storage.store.versions import mixed_versions
 
 
 def notes(store: FeatureStore) -> Iterator[str]:
-    """Tell what is not stored: each clip of the manifest is stored, failed, skipped or missing, once per feature.
+    """Tell what is not stored: each clip has one state per feature.
 
     Yields:
         One line per feature that is not stored for every clip, one per feature that was made with several versions of
@@ -18,19 +22,21 @@ def notes(store: FeatureStore) -> Iterator[str]:
     """
     if not store.has_manifest:
         return
-    ids = [clip.id for clip in store.clips()]
-    for name in store.specs:
-        states = Counter(outcome.state if (outcome := store.outcome_of(i, name)) else "missing" for i in ids)
-        if states["stored"] < len(ids):
-            others = ", ".join(f"{states[s]} {s}" for s in ("failed", "skipped", "missing") if states[s])
-            yield f"{name}: {states['stored']} of {len(ids)} clips stored, {others}"
+    survey = Survey(store)
+    n_clips = len(survey.columns)
+    by_modality: dict[str, npt.NDArray[np.bool_]] = {}
+    for name, spec in store.specs.items():
+        states = survey.states(name)
+        stored = states.state == State.STORED
+        if stored.sum() < n_clips:
+            others = (State.FAILED, State.SKIPPED, State.STALE, State.MISSING)
+            counts = ", ".join(f"{states.count(s)} {s.name.lower()}" for s in others if states.count(s))
+            yield f"{name}: {int(stored.sum())} of {n_clips} clips stored, {counts}"
         if mixed := mixed_versions(store.versions(name)):
             yield f"{name}: made with several versions: {mixed}"
-    by_modality: dict[str, set[str]] = {}
-    for name, spec in store.specs.items():
-        stored = {i for i in ids if store.has(i, name)}
-        by_modality[spec.modality] = by_modality.get(spec.modality, stored) & stored
-    every = set(ids).intersection(*by_modality.values())
-    if any(stored != every for stored in by_modality.values()):
-        counts = ", ".join(f"{modality} {len(stored)}" for modality, stored in by_modality.items())
-        yield f"modalities are stored for different clips: {counts}; {len(every)} of {len(ids)} clips have all"
+        has_values = stored | (states.state == State.STALE)
+        by_modality[spec.modality] = by_modality.get(spec.modality, has_values) & has_values
+    every = np.logical_and.reduce([np.ones(n_clips, np.bool_), *by_modality.values()])
+    if any((stored != every).any() for stored in by_modality.values()):
+        counts = ", ".join(f"{modality} {int(stored.sum())}" for modality, stored in by_modality.items())
+        yield f"modalities are stored for different clips: {counts}; {int(every.sum())} of {n_clips} clips have all"

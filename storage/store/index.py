@@ -1,24 +1,23 @@
 """What a store holds, in memory: compact arrays, one entry per clip and feature.
 
-A clip has one number in all features; each feature has arrays over these numbers. With eight
-features it costs about 65 bytes per clip and feature, names included (`benchmarks/index.py`).
+A clip has one number in all features; each feature has arrays over these numbers (`feature_rows.py`). With eight
+features an entry costs about 60 bytes (`benchmarks/index.py`). Where it comes from: `index_files.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.errors import StoreError
 from storage.records import Failure, FeatureSpec
-from storage.store.shard_reader import ArrayLocation, ShardContents
-
-_ABSENT = -1
-_FIRST_SIZE = 64
+from storage.store.feature_rows import ABSENT, AGAIN, FORGOTTEN, FeatureRows, Result
+from storage.store.removals import Removal
+from storage.store.shard_reader import ArrayLocation, ShardContents, spec_digest
 
 
 class Location(NamedTuple):
@@ -28,13 +27,13 @@ class Location(NamedTuple):
         path: The shard file.
         start: First row.
         stop: Row after the last one.
-        fingerprint: Digest of the media, segment and text that they were made from.
+        arrays: Where the arrays of the file lie.
     """
 
     path: Path
     start: int
     stop: int
-    fingerprint: str
+    arrays: Mapping[str, ArrayLocation]
 
 
 class Outcome(NamedTuple):
@@ -42,93 +41,169 @@ class Outcome(NamedTuple):
 
     Attributes:
         state: `stored`, `failed` or `skipped`.
-        fingerprint: Of the media it was made from.
         reason: Why it failed or was skipped.
         attempt: How often it was tried until it failed; 1 for stored values.
     """
 
     state: str
-    fingerprint: str
     reason: str = ""
     attempt: int = 1
 
 
-class _FeatureArrays:
-    """One feature's entries by clip number.
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """What the index keeps of a shard file.
 
     Attributes:
-        file: Number of the shard file; -1 without an entry.
-        start: First row, or -1 for a failure.
-        stop: Row after the last one, or the failure's number.
-        fingerprint: Number of the fingerprint.
+        path: The file.
+        spec: What its values are.
+        digest: The spec's.
+        arrays: Where its arrays lie.
+        versions: Of the libraries that made them.
+        is_legacy: Whether its results have one digest of all inputs.
     """
 
-    def __init__(self) -> None:
-        self.file = np.full(_FIRST_SIZE, _ABSENT, np.int32)
-        self.start = np.full(_FIRST_SIZE, _ABSENT, np.int64)
-        self.stop = np.full(_FIRST_SIZE, _ABSENT, np.int64)
-        self.fingerprint = np.full(_FIRST_SIZE, _ABSENT, np.int32)
-
-    def reserve(self, size: int) -> None:
-        if size > len(self.file):
-            more = max(size, len(self.file) + len(self.file) // 2) - len(self.file)
-            for name in ("file", "start", "stop", "fingerprint"):
-                array = getattr(self, name)
-                setattr(self, name, np.concatenate([array, np.full(more, _ABSENT, array.dtype)]))
-
-    def set(self, number: int, file: int, start: int, stop: int, fingerprint: int) -> None:
-        self.file[number], self.start[number] = file, start
-        self.stop[number], self.fingerprint[number] = stop, fingerprint
-
-    def is_stored(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(self.start >= 0)
+    path: Path
+    spec: FeatureSpec
+    digest: str
+    arrays: Mapping[str, ArrayLocation]
+    versions: Mapping[str, str]
+    is_legacy: bool = False
 
 
+@dataclass
 class Index:
-    """Every outcome of a store by feature and clip; the first stored values of a clip win, and win over failures."""
+    """Every result of a store by feature and clip.
 
-    def __init__(self) -> None:
-        self.specs: dict[str, FeatureSpec] = {}
-        self.locations: dict[Path, Mapping[str, ArrayLocation]] = {}
-        self._clips: dict[str, int] = {}
-        self._files: list[Path] = []
-        self._fingerprints: dict[str, int] = {}
-        self._fingerprint_texts: list[str] = []
-        self._failures: list[Failure] = []
-        self._features: dict[str, _FeatureArrays] = {}
-        self._flags: dict[tuple[str, int], Mapping[str, float]] = {}
-        self._versions: dict[str, list[Mapping[str, str]]] = {}
+    Of several results the one of the higher generation counts, of one generation values before failures, a later
+    attempt before an earlier one, and else the file whose name sorts first.
 
-    def __contains__(self, path: Path) -> bool:
-        return path in self.locations
+    Attributes:
+        ids: Ids by clip number.
+        files: The shard files by number.
+        failures: Why clips have no values, by failure number.
+        features: Results by feature.
+        flags: What is unusual about the media of a clip, by feature and clip number.
+        unreadable: Shard files that cannot be read, and why.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    files: list[IndexedFile] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    features: dict[str, FeatureRows] = field(default_factory=dict)
+    flags: dict[str, dict[int, Mapping[str, float]]] = field(default_factory=dict)
+    unreadable: dict[Path, str] = field(default_factory=dict)
+    _numbers: dict[str, int] | None = field(default=None, repr=False)
 
     def add(self, shard: ShardContents) -> None:
-        """Take in what one shard file holds.
+        """Take in what one shard file holds."""
+        name, width = shard.spec.name, max(1, len(shard.spec.clip_inputs))
+        rows = self.features.setdefault(name, FeatureRows(width))
+        file = len(self.files)
+        digest = spec_digest(shard.spec)
+        self.files.append(IndexedFile(shard.path, shard.spec, digest, shard.arrays, shard.versions, shard.is_legacy))
+        numbers = [self._number(clip_id) for clip_id in shard.clip_ids]
+        rows.reserve(len(self.ids), width)
+        flags = self.flags.setdefault(name, {})
+        for number, clip_id in self._stored(rows, numbers, file, shard):
+            flags.pop(number, None)
+            if clip_id in shard.flags:
+                flags[number] = shard.flags[clip_id]
+        for number, failed in zip(numbers[len(shard.rows) :], shard.failures, strict=True):
+            self.failures.append(failed.failure)
+            result = Result(file, ABSENT, len(self.failures) - 1, failed.generation, failed.inputs)
+            if self._put(rows, number, result):
+                flags.pop(number, None)
+            else:
+                self.failures.pop()
 
-        Raises:
-            StoreError: If its feature has another recipe in the files before; names the first field that differs.
+    def _stored(
+        self, rows: FeatureRows, numbers: list[int], file: int, shard: ShardContents
+    ) -> Iterator[tuple[int, str]]:
+        """Take in stored clips, those without a result so far all at once; give number and id of those that count."""
+        ids, found = list(shard.rows), list(shard.rows.values())
+        at = np.array(numbers[: len(ids)], np.int64)
+        is_new = rows.file[at] == ABSENT
+        rows.set_new(at[is_new], file, [found[i] for i in np.flatnonzero(is_new)])
+        for place, (number, clip_id, row) in enumerate(zip(at.tolist(), ids, found, strict=True)):
+            result = Result(file, row.start, row.stop, row.generation, row.inputs)
+            if is_new[place] or self._put(rows, number, result):
+                yield number, clip_id
+
+    def _put(self, rows: FeatureRows, number: int, result: Result) -> bool:
+        """Keep a result if it counts more than what the clip has."""
+        if rows.file[number] != ABSENT:
+            numbers = (rows.file, rows.start, rows.stop, rows.generation)
+            old = Result(*(int(array[number]) for array in numbers), ())
+            rank, other = self._rank(result), self._rank(old)
+            if rank < other or (rank == other and self.files[result.file].path >= self.files[old.file].path):
+                return False
+        rows.set(number, result)
+        return True
+
+    def _rank(self, result: Result) -> tuple[int, bool, int]:
+        is_stored = result.start >= 0
+        return result.generation, is_stored, 0 if is_stored else self.failures[result.stop].attempt
+
+    def remove(self, removals: Iterable[Removal]) -> None:
+        """Take away what removals say; those of all calls before count no more."""
+        for rows in self.features.values():
+            rows.removed[:] = 0
+        for removal in removals:
+            for name, rows in self.features.items():
+                numbers = self._removed(removal, name, rows)
+                lower = rows.generation[numbers] < removal.generation
+                if removal.kind == "retry":
+                    lower &= (rows.start[numbers] < 0) & (rows.removed[numbers] != FORGOTTEN)
+                rows.removed[numbers[lower]] = AGAIN if removal.kind == "retry" else FORGOTTEN
+
+    def _removed(self, removal: Removal, name: str, rows: FeatureRows) -> npt.NDArray[np.int64]:
+        """Numbers of the clips of which a removal takes results of one feature."""
+        if removal.kind == "drop":
+            found = list(range(len(rows.file))) if name in removal.features else []
+        else:
+            ids = removal.clips if removal.kind == "forget" else removal.failures.get(name, ())
+            numbers = (self.numbers.get(clip_id, ABSENT) for clip_id in ids)
+            found = [n for n in numbers if 0 <= n < len(rows.file)]
+        return np.array(found, np.int64)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Clip numbers by id."""
+        if self._numbers is None:
+            self._numbers = {clip_id: number for number, clip_id in enumerate(self.ids)}
+        return self._numbers
+
+    @property
+    def highest_generation(self) -> int:
+        """Of all results."""
+        return max((rows.highest_generation for rows in self.features.values()), default=0)
+
+    def specs_of(self, feature: str) -> list[FeatureSpec]:
+        """What values of a feature are, each recipe once, in order of their files; empty without any result.
+
+        Args:
+            feature: Name of the feature.
         """
-        name = shard.spec.name
-        spec = self.specs.setdefault(name, shard.spec)
-        if spec is not shard.spec and spec.digest != shard.spec.digest:
-            difference = spec.first_difference(shard.spec)
-            raise StoreError(f"{shard.path}: feature {name} differs from its other shards: {difference}")
-        self.locations[shard.path] = shard.arrays
-        file, arrays = len(self._files), self._features.setdefault(name, _FeatureArrays())
-        self._files.append(shard.path)
-        numbers = [self._clip_number(clip_id) for clip_id in shard.clip_ids]
-        arrays.reserve(len(self._clips))
-        if shard.rows and shard.versions not in (known := self._versions.setdefault(name, [])):
-            known.append(shard.versions)
-        for number, (clip_id, (start, stop, fingerprint)) in zip(numbers, shard.rows.items(), strict=False):
-            if arrays.start[number] < 0:
-                arrays.set(number, file, start, stop, self._fingerprint_number(fingerprint))
-                if clip_id in shard.flags:
-                    self._flags[name, number] = shard.flags[clip_id]
-        for number, (failure, fingerprint) in zip(numbers[len(shard.rows) :], shard.failures, strict=True):
-            if arrays.start[number] < 0:
-                arrays.set(number, file, _ABSENT, len(self._failures), self._fingerprint_number(fingerprint))
-                self._failures.append(failure)
+        rows = self.features.get(feature)
+        if rows is None:
+            return []
+        used = np.unique(rows.file[(rows.file >= 0) & (rows.removed != FORGOTTEN)])
+        return list({self.files[i].digest: self.files[i].spec for i in used.tolist()}.values())
+
+    def versions_of(self, feature: str) -> list[Mapping[str, str]]:
+        """Each set of library versions that stored values of a feature were made with.
+
+        Args:
+            feature: Name of the feature.
+        """
+        rows = self.features.get(feature)
+        used = [] if rows is None else np.unique(rows.file[(rows.start >= 0) & (rows.removed == 0)]).tolist()
+        found: list[Mapping[str, str]] = []
+        for versions in (self.files[i].versions for i in used):
+            if versions not in found:
+                found.append(versions)
+        return found
 
     def location(self, feature: str, clip_id: str) -> Location | None:
         """Where a clip's values lie; None if it has none.
@@ -140,12 +215,35 @@ class Index:
         entry = self._entry(feature, clip_id)
         if entry is None or entry[0].start[entry[1]] < 0:
             return None
-        arrays, number = entry
-        path, fingerprint = self._files[arrays.file[number]], self._fingerprint_texts[arrays.fingerprint[number]]
-        return Location(path, int(arrays.start[number]), int(arrays.stop[number]), fingerprint)
+        rows, number = entry
+        file = self.files[rows.file[number]]
+        return Location(file.path, int(rows.start[number]), int(rows.stop[number]), file.arrays)
 
-    def failure(self, feature: str, clip_id: str) -> tuple[Failure, str] | None:
-        """Why a clip has no values, and the fingerprint of what was tried; None if it has values or was not tried.
+    def file_of(self, feature: str, clip_id: str, *, with_retried: bool = False) -> Path | None:
+        """The shard file that has what counts of a clip, values or a failure; None where it has neither.
+
+        Args:
+            feature: Name of the feature.
+            clip_id: The clip.
+            with_retried: Whether failures count that are to be tried again: they say how often a clip was tried.
+        """
+        rows, number = self.features.get(feature), self.numbers.get(clip_id)
+        if rows is None or number is None or not (rows.exists(number) or (with_retried and rows.is_retried(number))):
+            return None
+        return self.files[rows.file[number]].path
+
+    def is_retried(self, feature: str, clip_id: str) -> bool:
+        """Whether a clip has a failure that is to be tried again.
+
+        Args:
+            feature: Name of the feature.
+            clip_id: The clip.
+        """
+        rows, number = self.features.get(feature), self.numbers.get(clip_id)
+        return rows is not None and number is not None and rows.is_retried(number)
+
+    def failure(self, feature: str, clip_id: str) -> Failure | None:
+        """Why a clip has no values; None if it has values or is still to be tried.
 
         Args:
             feature: Name of the feature.
@@ -154,8 +252,7 @@ class Index:
         entry = self._entry(feature, clip_id)
         if entry is None or entry[0].start[entry[1]] >= 0:
             return None
-        arrays, number = entry
-        return self._failures[arrays.stop[number]], self._fingerprint_texts[arrays.fingerprint[number]]
+        return self.failures[entry[0].stop[entry[1]]]
 
     def outcome(self, feature: str, clip_id: str) -> Outcome | None:
         """What became of one clip and feature; None if it is missing.
@@ -164,45 +261,33 @@ class Index:
             feature: Name of the feature.
             clip_id: The clip.
         """
-        if (location := self.location(feature, clip_id)) is not None:
-            return Outcome("stored", location.fingerprint)
-        if (failed := self.failure(feature, clip_id)) is not None:
-            failure, fingerprint = failed
-            return Outcome(failure.state, fingerprint, failure.reason, failure.attempt)
-        return None
+        if self.location(feature, clip_id) is not None:
+            return Outcome("stored")
+        failure = self.failure(feature, clip_id)
+        return None if failure is None else Outcome(failure.state, failure.reason, failure.attempt)
 
-    def flags(self, feature: str, clip_id: str) -> Mapping[str, float]:
+    def all_failures(self) -> Iterator[Failure]:
+        """Every failure that counts, in order of feature and clip."""
+        for _, rows in sorted(self.features.items()):
+            is_failure = (rows.file >= 0) & (rows.start < 0) & (rows.removed == 0)
+            found = [self.failures[i] for i in rows.stop[is_failure].tolist()]
+            yield from sorted(found, key=lambda failure: failure.clip_id)
+
+    def flags_of(self, feature: str, clip_id: str) -> Mapping[str, float]:
         """What is unusual about the media that a clip's values were made from.
 
         Args:
             feature: Name of the feature.
             clip_id: The clip.
         """
-        return self._flags.get((feature, self._clips.get(clip_id, -1)), {})
+        return self.flags.get(feature, {}).get(self.numbers.get(clip_id, ABSENT), {})
 
-    def versions(self, feature: str) -> list[Mapping[str, str]]:
-        """Each set of library versions that stored values of a feature were made with."""
-        return self._versions.get(feature, [])
+    def _entry(self, feature: str, clip_id: str) -> tuple[FeatureRows, int] | None:
+        rows, number = self.features.get(feature), self.numbers.get(clip_id)
+        return None if rows is None or number is None or not rows.exists(number) else (rows, number)
 
-    def failures(self) -> list[Failure]:
-        """Every failure that no values replace, in order of feature and clip."""
-        failures: list[Failure] = []
-        for arrays in self._features.values():
-            is_failure = (arrays.file >= 0) & ~arrays.is_stored()
-            failures += [self._failures[i] for i in arrays.stop[is_failure]]
-        return sorted(failures, key=lambda failure: (failure.feature, failure.clip_id))
-
-    def _entry(self, feature: str, clip_id: str) -> tuple[_FeatureArrays, int] | None:
-        arrays, number = self._features.get(feature), self._clips.get(clip_id)
-        if arrays is None or number is None or number >= len(arrays.file) or arrays.file[number] < 0:
-            return None
-        return arrays, number
-
-    def _clip_number(self, clip_id: str) -> int:
-        return self._clips.setdefault(clip_id, len(self._clips))
-
-    def _fingerprint_number(self, fingerprint: str) -> int:
-        number = self._fingerprints.setdefault(fingerprint, len(self._fingerprint_texts))
-        if number == len(self._fingerprint_texts):
-            self._fingerprint_texts.append(fingerprint)
+    def _number(self, clip_id: str) -> int:
+        number = self.numbers.setdefault(clip_id, len(self.ids))
+        if number == len(self.ids):
+            self.ids.append(clip_id)
         return number

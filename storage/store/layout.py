@@ -2,6 +2,7 @@
 
 ```
 store/  store.json  manifest.parquet  runs/<run>.json  features/<feature>/<digest>/<shard>.h5
+        removals/<generation>-<kind>-<id>.json  index/base.h5  index/log/<shard>.json
 ```
 """
 
@@ -15,6 +16,8 @@ STORE_FORMAT = 1
 SHARD_FORMAT = 1
 RUN_RECORDS = "runs/*.json"
 SHARD_FILES = "features/*/*/[!.]*.h5"
+REMOVAL_FILES = "removals/[!.]*.json"
+LOG_FILES = "index/log/[!.]*.json"
 
 
 def marker_path(store: Path) -> Path:
@@ -46,6 +49,56 @@ def shard_path(store: Path, spec: FeatureSpec, shard: str) -> Path:
         shard: Id of the shard.
     """
     return store / "features" / spec.name / spec.digest / f"{shard}.h5"
+
+
+def shard_name(store: Path, path: Path) -> str:
+    """A shard file's path relative to its store, as the index keeps it.
+
+    Args:
+        store: Folder of the store.
+        path: The shard file.
+    """
+    return path.relative_to(store).as_posix()
+
+
+def features_path(store: Path) -> Path:
+    """Folder of all shard files."""
+    return store / "features"
+
+
+def feature_path(store: Path, feature: str) -> Path:
+    """Folder of one feature's shard files.
+
+    Args:
+        store: Folder of the store.
+        feature: Name of the feature.
+    """
+    return store / "features" / feature
+
+
+def removal_path(store: Path, name: str) -> Path:
+    """What a person took out of the store.
+
+    Args:
+        store: Folder of the store.
+        name: Name of the removal.
+    """
+    return store / "removals" / f"{name}.json"
+
+
+def index_path(store: Path) -> Path:
+    """The derived index."""
+    return store / "index" / "base.h5"
+
+
+def log_path(store: Path, shard: str) -> Path:
+    """What one publication added, for the index.
+
+    Args:
+        store: Folder of the store.
+        shard: Id of the shard.
+    """
+    return store / "index" / "log" / f"{shard}.json"
 
 
 def is_in_place(path: Path, spec: FeatureSpec) -> bool:

@@ -2,7 +2,8 @@
 
 What several stores hold for one clip and feature is taken from one of them: the first given that has values, else the
 first that has a failure. Shard files are linked (or copied where the file system has no links); one that holds what
-another store provides is written anew without that. Media paths become absolute where the stores' media folders differ.
+another store provides, or what a store no longer counts, is written anew without that. Media folders keep their names
+where these tell them apart.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,18 +21,18 @@ import numpy as np
 from storage.clip import Clip
 from storage.digests import digest_of
 from storage.errors import StoreError
-from storage.manifest import write_manifest
+from storage.identity import INPUTS, input_digests
+from storage.manifest import Manifest, write_manifest
 from storage.records import FeatureSpec
 from storage.store.files import exists, link_or_copy, list_files, publish, same_bytes
 from storage.store.layout import RUN_RECORDS, SHARD_FILES, manifest_path, run_path, shard_path
-from storage.store.shard_reader import ShardContents, ShardReader, open_shard_file, read_contents
-from storage.store.shard_writer import Entry, checksums_of, write_shard_file
+from storage.store.shard_reader import ShardContents, ShardReader, read_contents
+from storage.store.shard_writer import attributes_of, checksums_of, entries_of, write_shard_file
 from storage.store.store import FeatureStore
 from storage.store.versions import mixed_versions
 
-_MEDIA = ("video", "audio")
-_NOT_COMPARED = (*_MEDIA, "files")
-_OWN_ATTRIBUTES = ("format", "feature", "digest")
+_NOT_COMPARED = ("video", "audio", "files", "root", "fingerprint")
+Held = dict[tuple[str, str], tuple[bool, Path]]
 
 
 def merge(stores: Sequence[Path], destination: Path, *, prefer_first: bool = False) -> list[str]:
@@ -54,9 +56,9 @@ def merge(stores: Sequence[Path], destination: Path, *, prefer_first: bool = Fal
     opened = [FeatureStore(path) for path in stores]
     _refuse_other_recipes(opened)
     shards = [[read_contents(path) for path in list_files(store.path, SHARD_FILES)] for store in opened]
-    held = [{(s.spec.name, clip_id): clip_id in s.rows for s in own for clip_id in s.clip_ids} for own in shards]
+    held = [_held(store, own) for store, own in zip(opened, shards, strict=True)]
     owners = _owners(held)
-    different = list(_different(opened, shards))
+    different = list(_different(opened, shards, held))
     if different and not prefer_first:
         (clip_id, name), first, second = different[0]
         raise StoreError(
@@ -67,7 +69,7 @@ def merge(stores: Sequence[Path], destination: Path, *, prefer_first: bool = Fal
     with publish(destination) as temporary:
         FeatureStore.create(temporary)
         n_clips = _write_clips(opened, temporary)
-        files = Counter(_take(shard, n, owners, temporary) for n, own in enumerate(shards) for shard in own)
+        files = Counter(_take(shard, n, owners, held[n], temporary) for n, own in enumerate(shards) for shard in own)
         for number, store in enumerate(opened):
             for record in list_files(store.path, RUN_RECORDS):
                 _copy(record, run_path(temporary, record.stem), number)
@@ -85,15 +87,28 @@ def merge(stores: Sequence[Path], destination: Path, *, prefer_first: bool = Fal
     return lines + [f"{name}: made with several versions: {text}" for name, text in mixed.items()]
 
 
+def _held(store: FeatureStore, shards: Sequence[ShardContents]) -> Held:
+    """Each result that counts in a store: whether it is values, and the shard file that has it."""
+    held: Held = {}
+    for shard in shards:
+        for clip_id in shard.clip_ids:
+            path = store.index.file_of(shard.spec.name, clip_id)
+            if path == shard.path:
+                held[shard.spec.name, clip_id] = (clip_id in shard.rows, path)
+    return held
+
+
 def _different(
-    stores: Sequence[FeatureStore], shards: Sequence[Sequence[ShardContents]]
+    stores: Sequence[FeatureStore], shards: Sequence[Sequence[ShardContents]], held: Sequence[Held]
 ) -> Iterator[tuple[tuple[str, str], FeatureStore, FeatureStore]]:
     """Each (clip, feature) of which two stores hold different values, with the two."""
     seen: dict[tuple[str, str], tuple[FeatureStore, str]] = {}
-    for store, own in zip(stores, shards, strict=True):
+    for store, own, counting in zip(stores, shards, held, strict=True):
         for shard in own:
             for clip_id, checksum in checksums_of(shard.path).items():
                 key = (clip_id, shard.spec.name)
+                if counting.get((shard.spec.name, clip_id), (False, None))[1] != shard.path:
+                    continue
                 first, expected = seen.setdefault(key, (store, checksum))
                 if first is not store and checksum != expected:
                     yield key, first, store
@@ -123,60 +138,76 @@ def _refuse_other_recipes(stores: Sequence[FeatureStore]) -> None:
 
 def _write_clips(stores: Sequence[FeatureStore], folder: Path) -> int:
     manifests = [store.manifest for store in stores]
-    roots = {manifest.root.resolve() for manifest in manifests}
-    root = manifests[0].root if len(roots) == 1 else folder
+    roots, names = _roots(manifests)
     corpus = "+".join(dict.fromkeys(manifest.corpus for manifest in manifests))
-    return write_manifest(manifest_path(folder), _clips(stores, absolute=len(roots) > 1), root, corpus)
+    return write_manifest(manifest_path(folder), _clips(stores, names), roots, corpus)
 
 
-def _clips(stores: Sequence[FeatureStore], *, absolute: bool) -> Iterator[Clip]:
+def _roots(manifests: Sequence[Manifest]) -> tuple[dict[str, Path], list[dict[str | None, str]]]:
+    """All media folders by name, and for each manifest the name of each of its own among them."""
+    roots: dict[str, Path] = {}
+    names: list[dict[str | None, str]] = []
+    for manifest in manifests:
+        own: dict[str | None, str] = {}
+        for name, folder in manifest.roots.items():
+            place = folder.resolve()
+            chosen = next((n for n, f in roots.items() if f == place), None)
+            if chosen is None:
+                others = (f"{name}-{i}" for i in count(2))
+                chosen = next(n for n in (name, *islice(others, len(roots))) if n not in roots)
+            roots[chosen] = place
+            own[name] = chosen
+        own[None] = next(iter(own.values()))
+        names.append(own)
+    return roots, names
+
+
+def _clips(stores: Sequence[FeatureStore], names: Sequence[Mapping[str | None, str]]) -> Iterator[Clip]:
     """Clips of all stores, each once, in order."""
     seen: dict[str, tuple[int, str]] = {}
     for number, store in enumerate(stores):
-        root = store.manifest.root.absolute()
         for clip in store.clips():
             digest = digest_of(_compared(clip))
             first, expected = seen.setdefault(clip.id, (number, digest))
             if digest != expected:
                 _refuse_other_clip(clip, store, stores[first])
             if first == number:
-                yield replace(clip, **_absolute(clip, root)) if absolute else clip
+                yield replace(clip, root=names[number][clip.root])
 
 
 def _compared(clip: Clip) -> dict[str, Any]:
-    return {name: value for name, value in asdict(clip).items() if name not in _NOT_COMPARED}
-
-
-def _absolute(clip: Clip, root: Path) -> dict[str, Any]:
-    paths = {name: getattr(clip, name) for name in _MEDIA}
-    return {name: str(root / path) for name, path in paths.items() if path is not None and "://" not in path}
+    fields = {name: value for name, value in asdict(clip).items() if name not in _NOT_COMPARED}
+    return {"inputs": input_digests(clip), **fields}
 
 
 def _refuse_other_clip(clip: Clip, store: FeatureStore, other: FeatureStore) -> NoReturn:
     theirs = _compared(next(c for c in other.clips() if c.id == clip.id))
     ours = _compared(clip)
-    field = next(name for name in ("fingerprint", *ours) if ours[name] != theirs[name])
-    raise StoreError(
-        f"clip {clip.id}: {field} is {theirs[field]!r} in {other.path} and {ours[field]!r} in {store.path}; "
-        f"stores can be merged only where a clip id means the same clip"
-    )
+    changed = next(name for name in ours if ours[name] != theirs[name])
+    if changed == "inputs":
+        inputs = [INPUTS[name] for name in INPUTS if ours["inputs"][name] != theirs["inputs"][name]]
+        how = f"{' and '.join(inputs)} differ between {other.path} and {store.path}"
+    else:
+        how = f"{changed} is {theirs[changed]!r} in {other.path} and {ours[changed]!r} in {store.path}"
+    raise StoreError(f"clip {clip.id}: {how}; stores can be merged only where a clip id means the same clip")
 
 
-def _owners(held: Sequence[Mapping[tuple[str, str], bool]]) -> dict[tuple[str, str], int]:
-    """Number of the store that provides each (feature, clip), given what each holds: True for values."""
+def _owners(held: Sequence[Held]) -> dict[tuple[str, str], int]:
+    """Number of the store that provides each (feature, clip), given what each holds."""
     owners: dict[tuple[str, str], int] = {}
     for wanted in (True, False):
         for number, states in enumerate(held):
-            for key, is_value in states.items():
+            for key, (is_value, _) in states.items():
                 if is_value == wanted:
                     owners.setdefault(key, number)
     return owners
 
 
-def _take(shard: ShardContents, number: int, owners: Mapping[tuple[str, str], int], folder: Path) -> str:
+def _take(shard: ShardContents, number: int, owners: Mapping[tuple[str, str], int], held: Held, folder: Path) -> str:
     """Give the new store what it needs of one shard file; say how."""
     name, clips = shard.spec.name, shard.clip_ids
-    wanted = {clip_id for clip_id in clips if owners[name, clip_id] == number}
+    counting = [i for i in clips if held.get((name, i), (False, None))[1] == shard.path]
+    wanted = {clip_id for clip_id in counting if owners[name, clip_id] == number}
     target = shard_path(folder, shard.spec, shard.path.stem)
     if not wanted:
         return "not needed"
@@ -188,17 +219,9 @@ def _take(shard: ShardContents, number: int, owners: Mapping[tuple[str, str], in
 
 
 def _rewrite(shard: ShardContents, target: Path, wanted: Set[str]) -> None:
-    with closing(open_shard_file(shard.path)) as file:
-        kept = {key: value for key, value in file.attrs.items() if key not in _OWN_ATTRIBUTES}
-    attributes = {key: value.item() if isinstance(value, np.generic) else value for key, value in kept.items()}
     with closing(ShardReader(shard.path, shard.arrays)) as reader:
-        entries = [
-            Entry(i, f, reader.rows(start, stop), shard.flags.get(i, {}))
-            for i, (start, stop, f) in shard.rows.items()
-            if i in wanted
-        ]
-    entries += [Entry(failure.clip_id, f, failure) for failure, f in shard.failures if failure.clip_id in wanted]
-    write_shard_file(target, shard.spec, entries, attributes)
+        entries = list(entries_of(shard, reader, wanted))
+    write_shard_file(target, shard.spec, entries, attributes_of(shard.path))
 
 
 def _free(target: Path, number: int) -> Path:

@@ -21,12 +21,38 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import StoreError
+from storage.identity import parse_fingerprint
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.files import open_binary, open_hdf5
 from storage.store.layout import SHARD_FORMAT
 
 ARRAYS = ("values", "times", "valid")
+_DIGESTS: dict[int, tuple[FeatureSpec, str]] = {}
 FAILURE_TEXTS = tuple(f.name for f in fields(Failure) if f.name != "attempt")
+
+
+class Row(NamedTuple):
+    """Where a stored clip's rows are in a shard file, and what they were made from.
+
+    Attributes:
+        start: First row.
+        stop: Row after the last one.
+        inputs: Digest of each input, in the order of the spec's `clip_inputs`; empty where they are not known.
+        generation: Of two results the one of the higher generation counts.
+    """
+
+    start: int
+    stop: int
+    inputs: tuple[int, ...] = ()
+    generation: int = 0
+
+
+class FailedRow(NamedTuple):
+    """Why a clip has no values in a shard file; `inputs` and `generation` as for `Row`."""
+
+    failure: Failure
+    inputs: tuple[int, ...] = ()
+    generation: int = 0
 
 
 class ArrayLocation(NamedTuple):
@@ -51,8 +77,9 @@ class ShardContents:
         path: The file.
         spec: What the values are.
         arrays: Where `values`, `times` and `valid` lie.
-        rows: First and last row of each stored clip, and its fingerprint: `{clip_id: (start, stop, fingerprint)}`.
-        failures: Clips without values, with their fingerprints.
+        rows: Where the rows of each stored clip are, by its id.
+        failures: Clips without values.
+        is_legacy: Whether merflow 0.1 made it: then `inputs` is one digest of media, segment and text.
         flags: What is unusual about the media of a clip, for those of which something is.
         versions: Of the libraries that made the values and are not in the digest, and the `device`; files of merflow
             0.1 have none.
@@ -61,15 +88,16 @@ class ShardContents:
     path: Path
     spec: FeatureSpec
     arrays: Mapping[str, ArrayLocation]
-    rows: Mapping[str, tuple[int, int, str]]
-    failures: tuple[tuple[Failure, str], ...]
+    rows: Mapping[str, Row]
+    failures: tuple[FailedRow, ...]
+    is_legacy: bool = False
     flags: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def clip_ids(self) -> list[str]:
         """The clips with values, then those without."""
-        return [*self.rows, *(failure.clip_id for failure, _ in self.failures)]
+        return [*self.rows, *(failed.failure.clip_id for failed in self.failures)]
 
 
 def open_shard_file(path: Path) -> h5py.File:
@@ -117,15 +145,46 @@ def read_contents(path: Path) -> ShardContents:
             not lie contiguous and uncompressed.
     """
     with closing(open_shard_file(path)) as file:
-        offsets = read_dataset(file, "offsets").tolist()
-        clips = zip(texts(file, "clip_ids"), texts(file, "fingerprints"), strict=True)
-        rows = {c: (offsets[i], offsets[i + 1], f) for i, (c, f) in enumerate(clips)}
-        spec = _spec(texts(file, "spec")[0])
-        locations = {name: _location(path, file, name) for name in ARRAYS}
-        _check_locations(path, locations, offsets[-1], len(spec.columns))
-        device = {"device": str(file.attrs["device"])} if "device" in file.attrs else {}
-        versions = _versions(file.attrs.get("libraries", "{}")) | device
-        return ShardContents(path, spec, locations, rows, _failures(file), _flags(file, list(rows)), versions)
+        return contents_of(path, file)
+
+
+def contents_of(path: Path, file: h5py.File) -> ShardContents:
+    """The same of a file that is open.
+
+    Args:
+        path: The file.
+        file: It, opened by `open_shard_file`.
+
+    Raises:
+        StoreError: As `read_contents` does.
+    """
+    offsets = read_dataset(file, "offsets").tolist()
+    is_legacy = "fingerprints" in file or "fingerprint" in file["failures"]
+    ids = texts(file, "clip_ids")
+    clips = zip(ids, *_origins(file, "fingerprints", len(ids)), strict=True)
+    rows = {c: Row(offsets[i], offsets[i + 1], inputs, g) for i, (c, inputs, g) in enumerate(clips)}
+    spec = _spec(texts(file, "spec")[0])
+    locations = {name: _location(path, file, name) for name in ARRAYS}
+    _check_locations(path, locations, offsets[-1], len(spec.columns))
+    device = {"device": str(file.attrs["device"])} if "device" in file.attrs else {}
+    versions = _versions(file.attrs.get("libraries", "{}")) | device
+    flags = _flags(file, list(rows))
+    return ShardContents(path, spec, locations, rows, _failures(file), is_legacy, flags, versions)
+
+
+def spec_digest(spec: FeatureSpec) -> str:
+    """Digest of a spec that a file holds; those of one recipe share one spec, whose digest takes long once."""
+    if id(spec) not in _DIGESTS or _DIGESTS[id(spec)][0] is not spec:
+        _DIGESTS[id(spec)] = spec, spec.digest
+    return _DIGESTS[id(spec)][1]
+
+
+def _origins(group: h5py.Group, legacy: str, n_clips: int) -> tuple[list[tuple[int, ...]], list[int]]:
+    """What each clip's result was made from, and its generation."""
+    generations = read_dataset(group, "generations").tolist() if "generations" in group else [0] * n_clips
+    if legacy in group:
+        return [(parse_fingerprint(text),) for text in texts(group, legacy)], generations
+    return list(map(tuple, read_dataset(group, "inputs").tolist())), generations
 
 
 @lru_cache(maxsize=64)
@@ -146,16 +205,19 @@ def _spec(text: str) -> FeatureSpec:
     return FeatureSpec.from_dict(json.loads(text))
 
 
-def _failures(file: h5py.File) -> tuple[tuple[Failure, str], ...]:
+def _failures(file: h5py.File) -> tuple[FailedRow, ...]:
     ids = texts(file, "failures/clip_id")
-    columns = [texts(file, f"failures/{name}") for name in (*FAILURE_TEXTS, "fingerprint")] if ids else []
+    if not ids:
+        return ()
+    columns = [texts(file, f"failures/{name}") for name in FAILURE_TEXTS]
     # Files of merflow 0.1 do not say how often a clip was tried.
     attempts = read_dataset(file, "failures/attempt").tolist() if "attempt" in file["failures"] else [1] * len(ids)
-    failures = []
-    for (*values, fingerprint), attempt in zip(zip(*columns, strict=True), attempts, strict=True):
-        by_name: dict[str, Any] = dict(zip(FAILURE_TEXTS, values, strict=True))
-        failures.append((Failure(**by_name, attempt=attempt), fingerprint))
-    return tuple(failures)
+    origins = _origins(file["failures"], "fingerprint", len(ids))
+    rows = zip(zip(*columns, strict=True), attempts, *origins, strict=True)
+    named: list[tuple[dict[str, Any], int, tuple[int, ...], int]] = [
+        (dict(zip(FAILURE_TEXTS, values, strict=True)), attempt, inputs, g) for values, attempt, inputs, g in rows
+    ]
+    return tuple(FailedRow(Failure(**by_name, attempt=a), inputs, g) for by_name, a, inputs, g in named)
 
 
 def _location(path: Path, file: h5py.File, name: str) -> ArrayLocation:

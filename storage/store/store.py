@@ -1,14 +1,13 @@
 """The feature store: a folder of shard files, and the truth about what is done.
 
-One feature name has one digest in one store: numbers of different recipes never mix under one name. Everything
-is known per clip; which clips shared a shard does not matter. Readers may open a store anywhere, read-only.
+Numbers of different settings never mix under one feature name; those that an older merflow made, or that were made from
+other inputs than a clip has now, are stale (`states.py`). Everything is known per clip; which clips shared a shard does
+not matter. Readers may open a store anywhere, read-only.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,17 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest
 from storage.records import Failure, Features, FeatureSpec
-from storage.store.files import exists, is_empty_folder, list_files, read_json, sweep, write_text
+from storage.store.files import exists, is_empty_folder, read_json, sweep, write_text
 from storage.store.index import Index, Location, Outcome
-from storage.store.layout import (
-    RUN_RECORDS,
-    SHARD_FILES,
-    STORE_FORMAT,
-    manifest_path,
-    marker_path,
-    run_path,
-    shard_path,
-)
-from storage.store.shard_reader import ShardReader, read_contents
-from storage.store.shard_writer import Entry, write_shard_file
+from storage.store.index_files import fold, load_index, update_index
+from storage.store.layout import STORE_FORMAT, manifest_path, marker_path
+from storage.store.open_files import OpenFiles
+from storage.store.publication import ShardFeature, publish_shard
+from storage.store.recipes import require_same_settings
+from storage.store.removals import Removal, read_removals, write_removal
+from storage.store.runs import read_runs, wanted_digests, write_run
+from storage.store.shard_writer import Entry
 from storage.store.verify import problems
-
-OPEN_FILES = 64
 
 
 class FeatureStore:
@@ -53,9 +47,9 @@ class FeatureStore:
         version = read_json(marker).get("format")
         if version != STORE_FORMAT:
             raise StoreError(f"{self.path}: expected store format {STORE_FORMAT}, got {version}")
-        self._readers: OrderedDict[tuple[int, Path], ShardReader] = OrderedDict()
-        self._index = Index()
-        self.refresh()
+        self._files = OpenFiles()
+        self._index = load_index(self.path)
+        self._settle()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the path alone, so that no open file crosses to another process."""
@@ -76,20 +70,46 @@ class FeatureStore:
         return cls(folder)
 
     def refresh(self) -> None:
-        """Take in shard files that were published since the store was opened."""
-        for path in list_files(self.path, SHARD_FILES):
-            if path not in self._index:
-                self._index.add(read_contents(path))
+        """Take in what was published or taken out since the store was opened."""
+        update_index(self._index, self.path)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take away what removals say, and settle which recipe of each feature counts."""
+        self._removals = read_removals(self.path)
+        self._index.remove(self._removals.values())
+        self._specs = {}
+        wanted = wanted_digests(self.runs())
+        for name in sorted(self._index.features):
+            specs = self._index.specs_of(name)
+            current = [spec for spec in specs if spec.digest == wanted.get(name)] if len(specs) > 1 else []
+            if specs:
+                self._specs[name] = (current or specs)[-1]
+
+    @property
+    def index(self) -> Index:
+        """What is stored, as arrays; for code that asks about all clips at once."""
+        return self._index
+
+    @property
+    def generation(self) -> int:
+        """That of results published now: those of a lower one count less."""
+        return max([self._index.highest_generation, *(removal.generation for removal in self._removals.values())])
+
+    @property
+    def unreadable(self) -> Mapping[Path, str]:
+        """Shard files that cannot be read, and why; what they hold counts as missing."""
+        return self._index.unreadable
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
         """What each feature's numbers are, by feature name."""
-        return dict(sorted(self._index.specs.items()))
+        return dict(self._specs)
 
     @property
     def failures(self) -> list[Failure]:
         """Clips without values for a feature: failed, or skipped by rule; in order of feature and clip."""
-        return self._index.failures()
+        return list(self._index.all_failures())
 
     @property
     def has_manifest(self) -> bool:
@@ -114,9 +134,9 @@ class FeatureStore:
         Raises:
             StoreError: If no clip is of this split; names those there are.
         """
-        if split is None:
-            yield from self.manifest
-            return
+        return iter(self.manifest) if split is None else self._of_split(split)
+
+    def _of_split(self, split: str) -> Iterator[Clip]:
         splits = set()
         for clip in self.manifest:
             splits.add(clip.split)
@@ -164,7 +184,13 @@ class FeatureStore:
             StoreError: If the clip has none; the message says why it failed or that it is missing.
         """
         location = self._location(clip_id, feature)
-        return self._reader(location.path).rows(location.start, location.stop)
+        try:
+            reader = self._files.reader(location)
+        except StoreError:
+            self.refresh()  # `compact` may have joined the file with others
+            location = self._location(clip_id, feature)
+            reader = self._files.reader(location)
+        return reader.rows(location.start, location.stop)
 
     def flags(self, clip_id: str, feature: str) -> Mapping[str, float]:
         """What is unusual about the media that a clip's values were made from, such as `{"holes": 2}`.
@@ -175,11 +201,11 @@ class FeatureStore:
             clip_id: The clip.
             feature: Name of the feature.
         """
-        return self._index.flags(feature, clip_id)
+        return self._index.flags_of(feature, clip_id)
 
     def versions(self, feature: str) -> list[Mapping[str, str]]:
         """Each set of library versions, and `device`, that stored values of a feature were made with."""
-        return self._index.versions(feature)
+        return self._index.versions_of(feature)
 
     def length(self, clip_id: str, feature: str) -> int:
         """Number of rows of one clip, without reading them; raises what `get` does.
@@ -196,7 +222,7 @@ class FeatureStore:
             return location
         self._spec(feature)
         failed = self._index.failure(feature, clip_id)
-        why = f"{failed[0].reason}: {failed[0].message}" if failed else "no such clip, or not extracted yet"
+        why = f"{failed.reason}: {failed.message}" if failed else "no such clip, or not extracted yet"
         raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
 
     def iterate(
@@ -220,7 +246,7 @@ class FeatureStore:
         for clip in self.clips(split):
             yield clip, {name: self.get(clip.id, name) for name in names if self.has(clip.id, name)}
 
-    def put(self, shard: str, spec: FeatureSpec, entries: Sequence[Entry], attributes: dict[str, Any]) -> Path:
+    def put(self, shard: str, spec: FeatureSpec, entries: Sequence[Entry], attributes: Mapping[str, Any]) -> Path:
         """Publish one shard file: whole or not at all, never over another.
 
         Args:
@@ -230,39 +256,38 @@ class FeatureStore:
             attributes: Provenance; plain JSON types.
 
         Raises:
-            StoreError: If the store holds other numbers under this name; names the first field that differs.
+            StoreError: If the store holds numbers of other settings under this name; names the first that differs.
         """
         self.require(spec)
-        path = shard_path(self.path, spec, shard)
-        write_shard_file(path, spec, entries, attributes)
-        self._index.add(read_contents(path))
-        return path
+        (contents,) = publish_shard(self.path, shard, [ShardFeature(spec, entries, attributes)])
+        self._index.add(contents)
+        self._settle()
+        return contents.path
 
     def require(self, spec: FeatureSpec) -> None:
-        """Check that a feature's numbers may go into this store.
+        """Check that a feature's numbers may go into this store, see `recipes.require_same_settings`."""
+        require_same_settings(self.path, self._index.specs_of(spec.name), spec)
 
-        Raises:
-            StoreError: If the store holds other numbers under this name; names the first field that differs.
-        """
-        stored = self._index.specs.get(spec.name)
-        if stored is not None and stored.digest != spec.digest:
-            raise StoreError(
-                f"{self.path}: feature {spec.name} is already stored with another recipe "
-                f"({stored.first_difference(spec)}); use a new store, or give this one its own `feature:` name"
-            )
-
-    def write_run(self, run: str, record: dict[str, Any]) -> None:
-        """Write or replace the record of one run (`runs/<run>.json`).
+    def remove(self, removal: Removal) -> None:
+        """Take results away, for good: they count no more, and `compact` removes them from the disk.
 
         Args:
-            run: Id of the run.
-            record: Plain JSON types.
+            removal: What is taken away.
         """
-        write_text(run_path(self.path, run), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_removal(self.path, removal)
+        self._settle()
+
+    def write_run(self, run: str, record: Mapping[str, Any]) -> None:
+        """Write or replace the record of one run (`runs/<run>.json`), of plain JSON types."""
+        write_run(self.path, run, record)
 
     def runs(self) -> list[dict[str, Any]]:
         """Records of all runs, oldest first."""
-        return [read_json(path) for path in list_files(self.path, RUN_RECORDS)]
+        return read_runs(self.path)
+
+    def save_index(self) -> None:
+        """Write what is known as the store's index, so that it opens at once; the shard files stay the truth."""
+        fold(self._index, self.path)
 
     def sweep(self) -> list[Path]:
         """Remove unfinished files of processes that died."""
@@ -273,19 +298,9 @@ class FeatureStore:
         return problems(self.path)
 
     def _spec(self, feature: str) -> FeatureSpec:
-        if feature not in self._index.specs:
-            raise StoreError(f"{self.path}: no feature {feature!r}; features: {', '.join(self.specs) or 'none yet'}")
-        return self._index.specs[feature]
-
-    def _reader(self, path: Path) -> ShardReader:
-        # Per process, for a fork would share their place in the file; few, for a process may not open thousands.
-        key = (os.getpid(), path)
-        if key not in self._readers:
-            while len(self._readers) >= OPEN_FILES:
-                self._readers.popitem(last=False)  # closed when no thread uses it any more
-            self._readers[key] = ShardReader(path, self._index.locations[path])
-        self._readers.move_to_end(key)
-        return self._readers[key]
+        if feature not in self._specs:
+            raise StoreError(f"{self.path}: no feature {feature!r}; features: {', '.join(self._specs) or 'none yet'}")
+        return self._specs[feature]
 
 
 def open_store(path: str | Path) -> FeatureStore:

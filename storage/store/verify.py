@@ -2,51 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from storage.errors import StoreError
+from storage.identity import hash64
 from storage.manifest import Manifest
 from storage.store.files import exists, list_files
 from storage.store.layout import SHARD_FILES, is_in_place, manifest_path
-from storage.store.shard_reader import ShardContents, read_contents
-from storage.store.shard_writer import check_shard_file, checksums_of
+from storage.store.removals import Removal, read_removals
+from storage.store.shard_reader import ShardContents, spec_digest
+from storage.store.shard_writer import checked_contents
+
+Progress = Callable[[int, int], None]
 
 
-def problems(store: Path) -> Iterator[str]:
+def problems(store: Path, progress: Progress | None = None) -> Iterator[str]:
     """Re-read every byte of the store in a folder, also of one that is too damaged to be opened.
+
+    Args:
+        store: Its folder.
+        progress: Called after each file with how many were read, and how many there are.
 
     Yields:
         One line per problem: unreadable file, wrong shape, non-finite value, checksum, a file in the wrong place, a
-        feature with two recipes, a clip that the manifest does not know or that is stored twice with different values.
+        clip that the manifest does not know, or that is stored twice in one generation with different values.
     """
-    manifest_ids: set[str] | None = None
-    if exists(manifest_path(store)):
-        try:
-            manifest_ids = {clip.id for clip in Manifest.open(manifest_path(store))}
-        except StoreError as error:
-            yield str(error)
-    recipes: dict[str, str] = {}
-    first: dict[tuple[str, str], tuple[Path, str]] = {}
-    for path in list_files(store, SHARD_FILES):
-        if damage := check_shard_file(path):
-            yield from damage
+    known: set[str] | None = None
+    try:
+        if exists(manifest_path(store)):
+            known = set(Manifest.open(manifest_path(store)).columns().ids.to_pylist())
+        taken_out = list(read_removals(store).values())
+    except StoreError as error:
+        yield str(error)
+        taken_out = []
+    first: dict[tuple[str, int, int], tuple[int, str, str]] = {}
+    files = list_files(store, SHARD_FILES)
+    for number, path in enumerate(files):
+        shard, checksums, damage = checked_contents(path)
+        yield from damage
+        if progress is not None:
+            progress(number + 1, len(files))
+        if shard is None or damage:
             continue
-        shard = read_contents(path)
-        yield from _misplaced(shard, recipes)
-        if manifest_ids is not None:
-            yield from (
-                f"{path.name}: clip {i} is not in the manifest" for i in shard.clip_ids if i not in manifest_ids
-            )
-        for clip_id, checksum in checksums_of(path).items():
-            other, expected = first.setdefault((shard.spec.name, clip_id), (path, checksum))
-            if checksum != expected:
-                yield f"{path.name}: clip {clip_id}, feature {shard.spec.name}: {other.name} holds other values for it"
+        if not is_in_place(shard.path, shard.spec):
+            place = f"features/{shard.spec.name}/{shard.spec.digest}"
+            yield f"{shard.path.name}: expected in {place}, found in {shard.path.parent}"
+        digest = spec_digest(shard.spec)
+        if known is not None:
+            yield from _unknown(shard, known, taken_out)
+        for clip_id, checksum in checksums.items():
+            key = shard.spec.name, hash64(clip_id), shard.rows[clip_id].generation
+            other, expected, recipe = first.setdefault(key, (number, checksum, digest))
+            if checksum != expected or digest != recipe:
+                where = f"{path.name}: clip {clip_id}, feature {shard.spec.name}"
+                what = "values" if digest == recipe else f"values, of recipe {recipe} and not {digest},"
+                yield f"{where}: {files[other].name} holds other {what} for it"
 
 
-def _misplaced(shard: ShardContents, recipes: dict[str, str]) -> Iterator[str]:
-    name, digest = shard.spec.name, shard.spec.digest
-    if not is_in_place(shard.path, shard.spec):
-        yield f"{shard.path.name}: expected in features/{name}/{digest}, found in {shard.path.parent}"
-    if recipes.setdefault(name, digest) != digest:
-        yield f"{shard.path.name}: feature {name} has digest {digest} here and {recipes[name]} in other files"
+def _unknown(shard: ShardContents, known: set[str], taken_out: list[Removal]) -> Iterator[str]:
+    """Clips of a file that the manifest does not know, and that nobody took out."""
+    generations = {clip_id: row.generation for clip_id, row in shard.rows.items()}
+    generations |= {failed.failure.clip_id: failed.generation for failed in shard.failures}
+    for clip_id, generation in generations.items():
+        if clip_id in known:
+            continue
+        if not any(_takes(removal, shard.spec.name, clip_id, generation) for removal in taken_out):
+            yield f"{shard.path.name}: clip {clip_id} is not in the manifest"
+
+
+def _takes(removal: Removal, feature: str, clip_id: str, generation: int) -> bool:
+    if generation >= removal.generation:
+        return False
+    return clip_id in removal.clips or feature in removal.features

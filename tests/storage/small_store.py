@@ -31,9 +31,9 @@ def small_store(folder: Path) -> FeatureStore:
     clips = [Clip(i, fingerprint=f"f{i}") for i in "abc"]
     write_manifest(made.path / "manifest.parquet", clips, root=folder, corpus="test")
     entries = [
-        Entry("a", "fa", features(5)),
-        Entry("b", "fb", Failure("b", "gemaps", "no_audio", "b.mp4: no audio stream")),
-        Entry("c", "fc", features(1, seed=1)),
+        Entry("a", features(5)),
+        Entry("b", Failure("b", "gemaps", "no_audio", "b.mp4: no audio stream")),
+        Entry("c", features(1, seed=1)),
     ]
     made.put("run-0", SPEC, entries, {"run": "run"})
     return made

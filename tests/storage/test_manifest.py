@@ -35,6 +35,7 @@ FULL = Clip(
     video_track=1,
     files={"video": "ab 1 2 3"},
     duration=1e-9,
+    root="disk",
     fingerprint="abc",
 )
 CLIPS = [FULL, Clip("0001"), Clip("b", text="", video="b.mp4", start=0.0)]
@@ -90,17 +91,20 @@ def test_root_inside_moves_with_the_manifest(tmp_path, suffix):
     old = tmp_path / "old"
     (old / "media").mkdir(parents=True)
     write_manifest(old / f"m.{suffix}", CLIPS, root=old / "media", corpus="c")
-    assert Manifest.open(old / f"m.{suffix}").root == old / "media"
+    assert Manifest.open(old / f"m.{suffix}").roots == {"c": old / "media"}
     old.rename(tmp_path / "new")
-    assert Manifest.open(tmp_path / "new" / f"m.{suffix}").root == tmp_path / "new" / "media"
+    assert Manifest.open(tmp_path / "new" / f"m.{suffix}").roots == {"c": tmp_path / "new" / "media"}
 
 
 def test_root_elsewhere_is_absolute_and_can_be_overridden(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_manifest("deep/m.jsonl", CLIPS, Path("media"), "c")
     (tmp_path / "deep").rename(tmp_path / "moved")
-    assert Manifest.open("moved/m.jsonl").root == tmp_path / "media"
-    assert Manifest.open("moved/m.jsonl", root="/elsewhere").root == Path("/elsewhere")
+    assert Manifest.open("moved/m.jsonl").roots == {"c": tmp_path / "media"}
+    assert Manifest.open("moved/m.jsonl", {"": Path("/elsewhere")}).roots == {"c": Path("/elsewhere")}
+    assert Manifest.open("moved/m.jsonl", {"c": Path("/elsewhere")}).roots == {"c": Path("/elsewhere")}
+    with pytest.raises(StoreError, match="no media folder 'd'; media folders: c"):
+        Manifest.open("moved/m.jsonl", {"d": Path("/elsewhere")})
 
 
 @SUFFIXES
@@ -150,7 +154,7 @@ def test_refuses_foreign_parquet(tmp_path):
 def test_refuses_an_unknown_format(tmp_path):
     header = {"merflow": {"format": 99, "corpus": "c", "root": "."}}
     (tmp_path / "m.jsonl").write_text(json.dumps(header) + "\n")
-    with pytest.raises(StoreError, match="expected manifest format 1, got 99"):
+    with pytest.raises(StoreError, match="expected manifest format 1 or 2, got 99"):
         Manifest.open(tmp_path / "m.jsonl")
 
 

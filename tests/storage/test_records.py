@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from storage.clip import Clip
+from storage.digests import digest_of
 from storage.errors import ClipError
+from storage.identity import input_digests, legacy_fingerprint
 from storage.records import Features, FeatureSpec
 
 SPEC = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("a", "b"), hop=0.01, recipe={"x": {"y": 1}})
@@ -86,14 +88,42 @@ def test_clip_ids_are_plain(bad):
         Clip(bad)
 
 
-def test_fingerprint_covers_media_segment_and_text_but_not_labels():
-    clip = Clip("a", video="a.mp4", text="hello")
-    media = {"video": "00"}
-    base = clip.with_fingerprint(media).fingerprint
-    for other in ({"text": "bye"}, {"start": 1.0}, {"end": 2.0}, {"audio_channel": 1}, {"crop": (0.0, 0.0, 0.5, 1.0)}):
-        assert replace(clip, **other).with_fingerprint(media).fingerprint != base
-    assert clip.with_fingerprint({"video": "01"}).fingerprint != base
-    assert replace(clip, label="sad", split="val").with_fingerprint(media).fingerprint == base
+def test_each_input_of_a_clip_has_a_digest_and_labels_are_in_none():
+    clip = Clip("a", video="a.mp4", audio="a.wav", text="hello", files={"video": "aa 1 2 3", "audio": "bb 1 2 3"})
+    base = input_digests(clip)
+    changes = {
+        "text": [{"text": "bye"}, {"text": None}, {"text": ""}],
+        "video": [
+            {"files": {**clip.files, "video": "ab 1 2 3"}},
+            {"video": None},
+            {"video": "https://x.org/a.mp4", "files": {}},
+        ],
+        "audio": [{"files": {**clip.files, "audio": "bc 1 2 3"}}, {"audio": None}],
+        "video_part": [{"crop": (0.0, 0.0, 0.5, 1.0)}, {"video_track": 1}],
+        "audio_part": [{"audio_channel": 1}, {"audio_track": 1}, {"audio_track": 0}],
+        "video_part audio_part": [{"start": 1.0}, {"end": 2.0}],
+        "": [
+            {"label": "sad", "split": "val", "speaker": "x", "id": "b", "source_id": "y", "root": "disk"},
+            {"video": "moved/a.mp4", "files": {"video": "aa 9 9 9", "audio": "bb 8 8 8"}},
+        ],
+    }  # fmt: skip
+    for names, others in changes.items():
+        for other in others:
+            found = input_digests(replace(clip, **other))
+            changed = {name for name in base if found[name] != base[name]}
+            assert changed - ({"audio"} if "https" in str(other) else set()) == set(names.split()), other
+    assert all(digest > 0 for digest in base.values())
+
+
+def test_a_clip_of_an_old_manifest_has_one_digest_and_a_new_one_gives_what_old_stores_hold():
+    old = Clip("a", video="a.mp4", fingerprint="00112233445566ff")
+    assert len(set(input_digests(old).values())) == 1
+    assert legacy_fingerprint(old) == 0x00112233445566FF
+    new = Clip("a", video="a.mp4", text="x", files={"video": "aa 1 2 3"})
+    assert legacy_fingerprint(new) == int(digest_of([{"video": "aa"}, None, None, None, None, "x"]), 16)
+    assert legacy_fingerprint(replace(new, audio="gone.wav", audio_track=1)) == int(
+        digest_of([{"video": "aa", "audio": "missing"}, None, None, None, None, "x", [1, None]]), 16
+    )
 
 
 def test_clip_errors_cross_processes_and_know_their_codes():

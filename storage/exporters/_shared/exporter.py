@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 from configs.errors import RunError
 from configs.plugins import Flag, Registry, Section, parse
 from storage.atomic import publish
 from storage.exporters._shared.provenance import describe_provenance
 from storage.exporters._shared.validation import refuse_invalid
+from storage.store.store import FeatureStore
+from storage.store.survey import settle_stale
 from storage.store.versions import mixed_versions
 
 if TYPE_CHECKING:
     from storage.exporters._shared.frames import FrameReader
-    from storage.store.store import FeatureStore
 
 
 class ExportOptions(Section):
@@ -24,9 +25,12 @@ class ExportOptions(Section):
 
     Attributes:
         allow_synthetic: Whether features made with random weights may be exported; their numbers mean nothing.
+        stale: What becomes of values whose clip changed, or that an older merflow made: `error` stops, `omit` treats
+            them as missing, `keep` takes them as they are.
     """
 
     allow_synthetic: Flag = False
+    stale: Literal["error", "omit", "keep"] = "error"
 
 
 OptionsT = TypeVar("OptionsT", bound=ExportOptions)
@@ -135,14 +139,17 @@ def export(
     checked = parse(exporter_class.Options, dict(options), f"format {name}", "option")
     if destination.exists():
         raise RunError(f"{destination}: exists already; an export never overwrites, choose a new name")
+    if checked.stale == "omit":
+        store = FeatureStore(store.path)  # of this export's own: stale values are hidden in it
     exporter = exporter_class(store, checked)
     features = exporter.features()
     if not features:
         raise RunError(f"{store.path}: holds no features to export")
     if not checked.allow_synthetic:
         _refuse_synthetic(store, features)
+    stale = settle_stale(store, features, checked.stale)
     with publish(destination) as temporary:
-        lines = exporter.write(temporary, describe_provenance(name, store, features, options))
+        lines = stale + exporter.write(temporary, describe_provenance(name, store, features, options))
         lines += exporter.write_frames(temporary, reader)
         refuse_invalid(exporter.validate(temporary), name)
         mixed = {feature: mixed_versions(store.versions(feature)) for feature in features}

@@ -108,18 +108,18 @@ class MerrExporter(Exporter[MerrOptions]):
         """
         if not self.options.frames:
             return []
-        reader, root = require_reader(reader, "images"), self.store.manifest.root
+        reader, manifest = require_reader(reader, "images"), self.store.manifest
         written = dict.fromkeys(self.options.frames, 0)
         texts = (path.read_text(encoding="utf-8") for path in sorted(destination.glob("*.txt")))
         lines = [line for text in texts for line in text.splitlines()]
         counts = {name: int(count) for name, count, _ in (line.split(" ") for line in lines)}
         entries = json.loads((destination / JSON).read_text(encoding="utf-8"))
-        for clip in self.store.clips():
+        for clip in manifest:
             if clip.id in counts:
                 peak = entries[clip.id].get("peak_index")
                 numbers = {"first": 0, "middle": counts[clip.id] // 2, "peak": -1 if peak is None else int(peak)}
                 chosen = {which: numbers[which] for which in self.options.frames if numbers[which] >= 0}
-                _write_images(destination, reader, root, clip, chosen)
+                _write_images(destination, reader, manifest.root_of(clip), clip, chosen)
                 for which in chosen:
                     written[which] += 1
         return [f"images/{which}: {number} of {counted(len(counts), 'clip')}" for which, number in written.items()]

@@ -114,11 +114,12 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
         store, reader = self.store, require_reader(reader, "faces")
         places = [faces.columns.index(name) for name in BOX]
         kept, faceless = _kept(destination), []
-        for clip in (clip for clip in store.clips() if clip.id in kept):
+        manifest = store.manifest
+        for clip in (clip for clip in manifest if clip.id in kept):
             features = store.get(clip.id, faces.name) if store.has(clip.id, faces.name) else None
             rows = [] if features is None else np.flatnonzero(features.valid).tolist()
             boxes = {} if features is None else {row: features.values[row, places] for row in rows}
-            frames = frames_at(reader, clip, store.manifest.root, boxes)
+            frames = frames_at(reader, clip, manifest.root_of(clip), boxes)
             crops = [reader.face(frame, boxes[row], FACE_SIDE) for row, frame in frames]
             if crops:
                 write_npy(destination / FACES / clip.id / f"{clip.id}.npy", np.stack(crops)[..., ::-1])

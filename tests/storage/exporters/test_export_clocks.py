@@ -48,7 +48,7 @@ def store_of(path, features) -> FeatureStore:
     clips = [Clip(i, split=split, dimensions={"x": 0.5}, duration=SECONDS) for i, split in splits]
     write_manifest(path / "manifest.parquet", clips, root=path, corpus="t")
     for number, (spec, values) in enumerate(features):
-        store.put(f"s{number}", spec, [Entry(clip.id, "f", values) for clip in clips], {})
+        store.put(f"s{number}", spec, [Entry(clip.id, values) for clip in clips], {})
     return store
 
 
@@ -138,7 +138,7 @@ def test_the_length_of_emobox_is_the_audios(tmp_path):
         for i, s in zip("abc", ("train", "val", "test"), strict=True)
     ]
     write_manifest(store.path / "manifest.parquet", clips, root=tmp_path, corpus="t")
-    store.put("s", GEMAPS, [Entry(clip.id, "f", rows(101, 0.01, 2)) for clip in clips], {})
+    store.put("s", GEMAPS, [Entry(clip.id, rows(101, 0.01, 2)) for clip in clips], {})
     export("emobox", store, tmp_path / "out", {})
     lines = (tmp_path / "out/data/t/t.jsonl").read_text()
     assert '"length": 1.01,' in lines

@@ -63,8 +63,8 @@ def faces(clip_id):
 def make_store(folder):
     store = FeatureStore.create(folder)
     write_manifest(folder / "manifest.parquet", CLIPS, root=folder, corpus="toy")
-    store.put("w", toy.WORDS, [Entry(c.id, "f", words(c.id)) for c in CLIPS], {})
-    store.put("f", toy.FACE, [Entry(c.id, "f", faces(c.id)) for c in CLIPS], {})
+    store.put("w", toy.WORDS, [Entry(c.id, words(c.id)) for c in CLIPS], {})
+    store.put("f", toy.FACE, [Entry(c.id, faces(c.id)) for c in CLIPS], {})
     return store
 
 
@@ -413,7 +413,7 @@ def test_refusals(tmp_path):
     silent = FeatureStore.create(tmp_path / "t")
     write_manifest(silent.path / "manifest.parquet", [Clip("a", dimensions={"mood": 1})], root=tmp_path, corpus="t")
     nothing = Features(np.empty((0, 2), np.float32), np.empty((0, 2)), np.empty(0, bool))
-    silent.put("w", toy.WORDS, [Entry("a", "f", nothing)], {})
+    silent.put("w", toy.WORDS, [Entry("a", nothing)], {})
     with pytest.raises(StoreError, match="clip a, intervals: expected each end after its start, got 0 to 0"):
         export("csd", silent, tmp_path / "out", MOOD)
     assert not (tmp_path / "out").exists()

@@ -236,7 +236,7 @@ def test_a_clip_called_like_a_group_and_a_clip_without_anything(tmp_path):
     clips = [Clip("columns"), Clip("none"), Clip("..")]
     store = FeatureStore.create(tmp_path / "store")
     write_manifest(store.path / "manifest.parquet", clips, root=tmp_path, corpus="c")
-    store.put("r-0", GEMAPS, [Entry(i, "f", features(GEMAPS, i, 3)) for i in ("columns", "..")], {})
+    store.put("r-0", GEMAPS, [Entry(i, features(GEMAPS, i, 3)) for i in ("columns", "..")], {})
     lines = export("hdf5", store, tmp_path / "a.h5", {})
     assert lines[1:] == ["gemaps: 1 clip has none: none", "1 clip has no clock, and so no rows: none"]
     with h5py.File(tmp_path / "a.h5") as file:

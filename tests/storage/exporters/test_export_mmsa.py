@@ -233,7 +233,7 @@ def test_mean_and_three_deviations_pad_and_cut_as_mmsa_fet_does(tmp_path):
     store = FeatureStore.create(tmp_path / "s")
     write_manifest(store.path / "manifest.parquet", clips, root=tmp_path, corpus="toy")
     for name in ("gemaps", "action_units"):
-        entries = [Entry(i, "f", toy.features(name, "c1" if i == "c1" else "d1")) for i in ids]
+        entries = [Entry(i, toy.features(name, "c1" if i == "c1" else "d1")) for i in ids]
         store.put(name, toy.SPECS[name], entries, {})
     lines = export("mmsa", store, tmp_path / "out", {**SENTIMENT, "length": "mean+3std"})
     data = load(tmp_path / "out/unaligned.pkl")["train"]
@@ -473,7 +473,7 @@ def test_no_more_than_twice_a_split_is_in_memory(tmp_path):
         spec = replace(toy.SPECS[name], columns=tuple(f"c{i}" for i in range(256)))
         times = np.stack([np.arange(250), np.arange(1, 251)], axis=1) / 25
         values = np.ones((250, 256), np.float32)
-        store.put(name, spec, [Entry(c.id, "f", Features(values, times, np.ones(250, bool))) for c in clips], {})
+        store.put(name, spec, [Entry(c.id, Features(values, times, np.ones(250, bool))) for c in clips], {})
     export("mmsa", store, tmp_path / "warm", SENTIMENT)
     peak = peak_of(lambda: export("mmsa", store, tmp_path / "out", SENTIMENT))
     split = 2 * 16 * 250 * 256 * 4

@@ -100,9 +100,9 @@ def store_of(folder: Path, corpus: list[dict], specs=SPECS) -> FeatureStore:
     write_manifest(store.path / "manifest.parquet", clips, root=folder, corpus="t")
     for spec in specs:
         entries = [
-            Entry(c["id"], "f", Failure(c["id"], spec.name, "no_audio", "none"))
+            Entry(c["id"], Failure(c["id"], spec.name, "no_audio", "none"))
             if spec.name in c["missing"]
-            else Entry(c["id"], "f", features_of(c, spec))
+            else Entry(c["id"], features_of(c, spec))
             for c in corpus
         ]
         store.put(f"s-{spec.name}", spec, entries, {})

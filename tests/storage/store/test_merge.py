@@ -13,9 +13,11 @@ from flows.status import read_status
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import write_manifest
+from storage.manifest_edits import take_out
 from storage.records import Failure, FeatureSpec
 from storage.store.gaps import notes
 from storage.store.merge import merge
+from storage.store.removals import Removal
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore, open_store
 from tests.storage.small_store import SPEC, equal, features
@@ -24,7 +26,7 @@ FACES = FeatureSpec("faces", "faces", "video", "frame", ("x", "y"))
 
 
 def clip(clip_id: str, **more) -> Clip:
-    return replace(Clip(clip_id, video=f"{clip_id}.mp4", split="train", fingerprint=f"f{clip_id}"), **more)
+    return replace(Clip(clip_id, video=f"{clip_id}.mp4", split="train", files={"video": f"{clip_id} 1 2 3"}), **more)
 
 
 def make(
@@ -37,8 +39,8 @@ def make(
     failure = {i: Failure(i, spec.name, "no_audio", f"from {path.name}") for i in failed}
     outcomes = {i: failure.get(i) or features(3 + ord(i) % 5, seed + ord(i)) for i in ids}
     attributes = {"run": "run", "versions": {"av": "16"}, "libraries": libraries or {}, "device": device}
-    store.put("run-0", spec, [Entry(i, f"f{i}", outcomes[i], (flags or {}).get(i, {})) for i in ids], attributes)
-    store.write_run("run", {"run": "run", "features": [spec.name], "store": path.name})
+    store.put("run-0", spec, [Entry(i, outcomes[i], flags=(flags or {}).get(i, {})) for i in ids], attributes)
+    store.write_run("run", {"run": "run", "features": {spec.name: spec.digest}, "store": path.name})
     return store
 
 
@@ -53,7 +55,7 @@ def test_stores_of_two_machines_become_one(tmp_path):
     assert joined.failures == two.failures
     assert (list(joined.verify()), list(notes(joined))) == ([], ["gemaps: 3 of 4 clips stored, 1 failed"])
     assert [r["store"] for r in joined.runs()] == ["one", "two"]
-    assert joined.manifest.root.resolve() == tmp_path / "media"
+    assert list(joined.manifest.roots.values()) == [tmp_path / "media"]
     assert {p.name for p in (tmp_path / "all").rglob("*.h5")} == {"run-0.h5", "run-0_store2.h5"}
 
 
@@ -135,17 +137,31 @@ def test_a_float16_file_written_anew_keeps_its_values_and_its_error(tmp_path):
         assert file.attrs["largest_error"] > 0
 
 
-def test_paths_become_absolute_where_media_folders_differ(tmp_path):
+def test_media_folders_keep_their_names_where_these_tell_them_apart(tmp_path):
     one = make(tmp_path / "one", "a", root=tmp_path / "disk1")
     two = make(tmp_path / "two", "ab", root=tmp_path / "disk2", audio="https://example.org/x.wav")
-    write_manifest(one.path / "manifest.parquet", [clip("a", audio="x.wav")], root=tmp_path / "disk1", corpus="other")
-    merge([one.path, two.path], tmp_path / "all")
+    three = make(tmp_path / "three", "c", root=tmp_path / "disk1")
+    made = [clip("a", audio="https://example.org/x.wav")]
+    write_manifest(one.path / "manifest.parquet", made, root=tmp_path / "disk1", corpus="test")
+    merge([one.path, two.path, three.path], tmp_path / "all")
     manifest = open_store(tmp_path / "all").manifest
-    a, b = manifest
-    assert (a.video, a.audio) == (str(tmp_path / "disk1/a.mp4"), str(tmp_path / "disk1/x.wav"))
-    assert (b.video, b.audio) == (str(tmp_path / "disk2/b.mp4"), "https://example.org/x.wav")
-    assert manifest.corpus == "other+test"
-    assert manifest.root == tmp_path / "all"
+    assert manifest.roots == {"test": tmp_path / "disk1", "test-2": tmp_path / "disk2"}
+    assert {c.id: manifest.root_of(c) / c.video for c in manifest} == {
+        "a": tmp_path / "disk1/a.mp4",
+        "b": tmp_path / "disk2/b.mp4",
+        "c": tmp_path / "disk1/c.mp4",
+    }
+
+
+def test_what_a_store_no_longer_counts_is_not_merged(tmp_path):
+    one, two = make(tmp_path / "one", "ab"), make(tmp_path / "two", "c")
+    one.put("run-1", SPEC, [Entry("a", features(9), generation=1)], {})
+    one.remove(Removal("forget", 1, clips=["b"]))
+    take_out(one.path / "manifest.parquet", ["b"])
+    merge([one.path, two.path], tmp_path / "all")
+    joined = open_store(tmp_path / "all")
+    assert [(c.id, joined.length(c.id, "gemaps")) for c in joined.clips()] == [("a", 9), ("c", 7)]
+    assert list(joined.verify()) == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +172,7 @@ def test_paths_become_absolute_where_media_folders_differ(tmp_path):
             r"feature gemaps: recipes differ in recipe.x: null against 1 \(.*one ag.*two\)",
         ),
         ({"spec": replace(SPEC, code=2)}, "feature gemaps: recipes differ in code: 1 against 2"),
-        ({"fingerprint": "other"}, "clip a: fingerprint is 'fa' in .*one and 'other' in .*two; stores can be merged"),
+        ({"text": "other"}, "clip a: text differ between .*one and .*two; stores can be merged"),
         ({"label": "sad"}, "clip a: label is None in .*one and 'sad' in .*two"),
         ({"labels": {"audio": "sad"}}, "clip a: labels is {} in .*one and {'audio': 'sad'} in .*two"),
     ],

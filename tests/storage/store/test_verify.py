@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import h5py
@@ -39,26 +40,24 @@ def test_verify_finds_a_changed_number(store, dataset, value, message):
 
 def test_verify_finds_a_damaged_file_and_an_unknown_clip(store):
     failed = Failure("y", "gemaps", "no_audio", "")
-    store.put("run-1", SPEC, [Entry("z", "fz", features(2)), Entry("y", "fy", failed)], {})
+    store.put("run-1", SPEC, [Entry("z", features(2)), Entry("y", failed)], {})
     expected = ["clip z is not in the manifest", "clip y is not in the manifest"]
     assert [p.split(": ")[1] for p in store.verify()] == expected
     (path,) = store.path.rglob("run-0.h5")
     path.write_bytes(path.read_bytes()[:200])
     assert "not a readable HDF5 file" in next(iter(store.verify()))
-    with pytest.raises(StoreError, match="not a readable HDF5 file"):
-        open_store(store.path)
     assert len(list(problems(store.path))) == 3
 
 
 def test_verify_finds_a_clip_stored_twice_with_other_values(store):
-    store.put("run-1", SPEC, [Entry("a", "fa", features(5))], {})
+    store.put("run-1", SPEC, [Entry("a", features(5))], {})
     assert list(store.verify()) == []
-    store.put("run-2", SPEC, [Entry("a", "fa", features(5, seed=9))], {})
+    store.put("run-2", SPEC, [Entry("a", features(5, seed=9))], {})
     assert list(store.verify()) == ["run-2.h5: clip a, feature gemaps: run-0.h5 holds other values for it"]
 
 
 def test_a_clip_that_occurs_twice_in_one_file_is_refused(store):
-    twice = [Entry("a", "fa", features(5)), Entry("a", "fa", Failure("a", "gemaps", "no_audio", ""))]
+    twice = [Entry("a", features(5)), Entry("a", Failure("a", "gemaps", "no_audio", ""))]
     with pytest.raises(StoreError, match="clip a, feature gemaps: occurs twice in this file"):
         store.put("run-1", SPEC, twice, {})
 
@@ -73,10 +72,10 @@ def test_verify_finds_a_file_in_the_wrong_place_and_a_second_recipe(store):
     ]
     wrong.rename(path)
     other = replace(SPEC, code=2)
-    write_shard_file(path.parent.parent / other.digest / "run-9.h5", other, [Entry("c", "fc", features(1, 1))], {})
-    found = [p for p in problems(store.path) if "digest" in p]
-    assert len(found) == 1
-    assert {SPEC.digest, other.digest} <= set(found[0].split())
+    write_shard_file(path.parent.parent / other.digest / "run-9.h5", other, [Entry("c", features(1, 1))], {})
+    (found,) = problems(store.path)
+    assert {SPEC.digest, other.digest} <= set(re.split("[ ,]", found))
+    assert "run-0.h5 holds other values" in found or "run-9.h5 holds other values" in found
 
 
 def test_verify_finds_a_damaged_manifest(store):
@@ -88,7 +87,7 @@ def test_notes_tell_missing_work_from_damage(store):
     assert list(notes(store)) == ["gemaps: 2 of 3 clips stored, 1 failed"]
     faces = FeatureSpec("faces", "faces", "video", "frame", ("x", "y"))
     skipped = Failure("c", "faces", "no_video", "", state="skipped")
-    store.put("run-f", faces, [Entry("a", "fa", features(3)), Entry("c", "fc", skipped)], {})
+    store.put("run-f", faces, [Entry("a", features(3)), Entry("c", skipped)], {})
     assert list(notes(store)) == [
         "faces: 1 of 3 clips stored, 1 skipped, 1 missing",
         "gemaps: 2 of 3 clips stored, 1 failed",

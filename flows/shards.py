@@ -1,0 +1,159 @@
+"""Cuts a plan into shards of the right size: bounded by clips, media seconds and bytes of results together.
+
+Long clips go first within a look-ahead, so that no worker waits long for the last one; segments of one file that are
+neighbours stay together, in order, so that a worker goes through the file once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+
+import numpy as np
+
+from flows.job import Job, RunContext
+from flows.plan import Plan
+from storage.clip import Clip
+from storage.manifest import Manifest
+from storage.records import Failure, FeatureSpec, Shard
+from storage.store.index import Index, Location
+
+MOST_CLIPS = 512
+MOST_BYTES = 256 << 20
+LOOK_AHEAD = 1000
+_UNPROBED_SECONDS = 5.0
+_USUAL_HOP = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a shard is full.
+
+    Attributes:
+        seconds: Of media.
+        clips: Number of clips.
+        bytes: Of results, estimated.
+    """
+
+    seconds: float
+    clips: int = MOST_CLIPS
+    bytes: int = MOST_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A clip with what it misses, and what that costs."""
+
+    clip: Clip
+    missing: dict[str, int]
+    seconds: float
+    bytes: float
+
+    @property
+    def file(self) -> tuple[str | None, str | None, str | None]:
+        return self.clip.root, self.clip.video, self.clip.audio
+
+    @property
+    def is_segment(self) -> bool:
+        return self.clip.start is not None or self.clip.end is not None
+
+
+def bounds(plan: Plan, workers: int, most_seconds: float) -> Bounds:
+    """Bounds of a run's shards: at least four shards per worker where there is that much to do.
+
+    Args:
+        plan: The plan.
+        workers: Shards that run at the same time.
+        most_seconds: Most seconds of media in one shard.
+    """
+    shares = 4 * workers
+    seconds = plan.seconds + _UNPROBED_SECONDS * plan.todo
+    clips = max(1, min(MOST_CLIPS, -(-plan.todo // shares)))
+    return Bounds(max(1.0, min(most_seconds, seconds / shares)), clips)
+
+
+def make_jobs(plan: Plan, manifest: Manifest, index: Index, context: RunContext, full: Bounds) -> Iterator[Job]:
+    """The work of a plan as shards.
+
+    Args:
+        plan: The plan.
+        manifest: The manifest that it was made of.
+        index: Where stored features lie that others are computed from.
+        context: What the shards have in common.
+        full: Where a shard is full.
+    """
+    needs = {feature.feature: tuple(feature.inputs) for feature in context.features}
+    for number, batch in enumerate(_batches(_work(plan, manifest, context), full)):
+        todo = {work.clip.id: work.missing for work in batch}
+        stored = {work.clip.id: found for work in batch if (found := _stored(index, work, needs))}
+        yield Job(Shard(f"{context.run}-{number:05d}", tuple(w.clip for w in batch)), todo, context, stored)
+
+
+def _work(plan: Plan, manifest: Manifest, context: RunContext) -> Iterator[_Work]:
+    specs = [context.specs[name] for name in plan.features]
+    rate = np.array([_bytes_a_second(spec) for spec in specs])
+    width = np.array([4.0 * len(spec.columns) for spec in specs])
+    needs_media = np.array([spec.modality != "text" for spec in specs])
+    clips = manifest.take(plan.rows)
+    for clip, missing, attempts in zip(clips, plan.missing, plan.attempts, strict=True):
+        seconds = (clip.duration or _UNPROBED_SECONDS) if needs_media[missing].any() else 0.0
+        size = float((rate[missing] * seconds + width[missing]).sum())
+        names = {plan.features[i]: int(attempts[i]) for i in np.flatnonzero(missing)}
+        yield _Work(clip, names, seconds, size)
+
+
+def _bytes_a_second(spec: FeatureSpec) -> float:
+    return 0.0 if spec.level == "utterance" else 4.0 * len(spec.columns) / (spec.hop or _USUAL_HOP)
+
+
+def _batches(works: Iterator[_Work], full: Bounds) -> Iterator[list[_Work]]:
+    batch: list[_Work] = []
+    seconds = size = 0.0
+    for work in _ordered(works):
+        is_over = seconds + work.seconds > full.seconds or size + work.bytes > full.bytes or len(batch) >= full.clips
+        if batch and is_over:
+            yield batch
+            batch, seconds, size = [], 0.0, 0.0
+        batch.append(work)
+        seconds, size = seconds + work.seconds, size + work.bytes
+    if batch:
+        yield batch
+
+
+def _ordered(works: Iterator[_Work]) -> Iterator[_Work]:
+    """Long clips first within the look-ahead; segments of one file as one, in order."""
+    while ahead := list(islice(works, LOOK_AHEAD)):
+        groups: list[Sequence[_Work]] = [[work] for work in ahead if not work.is_segment]
+        by_file = sorted((work for work in ahead if work.is_segment), key=lambda w: (str(w.file), w.clip.start or 0.0))
+        groups += [list(group) for _, group in groupby(by_file, key=lambda work: work.file)]
+        for group in sorted(groups, key=lambda group: -sum(work.seconds for work in group)):
+            yield from group
+
+
+def _stored(index: Index, work: _Work, needs: dict[str, tuple[str, ...]]) -> dict[str, Location | Failure]:
+    """Where the features lie that a clip's missing ones are computed from, or why they are not there."""
+    wanted = {need for name in work.missing for need in needs[name]} - work.missing.keys()
+    found: dict[str, Location | Failure] = {}
+    for name in sorted(wanted):
+        known = index.location(name, work.clip.id) or index.failure(name, work.clip.id)
+        if known is not None:
+            found[name] = known
+    return found
+
+
+def singles(
+    job: Job, todo: dict[str, dict[str, int]], published: dict[str, dict[str, Location | Failure]]
+) -> Iterator[Job]:
+    """The clips of a shard that could not be finished, one by one.
+
+    Args:
+        job: The shard.
+        todo: What each clip still misses; clips that miss nothing are left out.
+        published: What the shard published before it broke off, by clip and feature.
+    """
+    for number, clip in enumerate(job.shard.clips):
+        if todo.get(clip.id):
+            stored = {**job.stored.get(clip.id, {}), **published.get(clip.id, {})}
+            shard = Shard(f"{job.shard.id}-{number:03d}", (clip,))
+            yield replace(job, shard=shard, todo={clip.id: todo[clip.id]}, stored={clip.id: stored})

@@ -1,0 +1,117 @@
+"""What a clip's numbers are made from: one 64-bit digest per input, so that a change counts only where it matters.
+
+A corrected transcript changes `text` alone, a replaced video file `video` alone, another audio channel `audio_part`
+alone; labels, splits and the place of the media change nothing. A stored result carries the digests of what its
+extractor reads. 0 means that a digest is not known; it is never compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+from storage.clip import Clip
+from storage.digests import canonical_json, digest_of
+
+Modality = Literal["audio", "video", "text"]
+_READ: dict[str, tuple[str, ...]] = {
+    "video": ("video", "video_part"),
+    "audio": ("audio", "audio_part"),
+    "text": ("text",),
+}
+INPUTS: dict[str, str] = {
+    "video": "video file",
+    "video_part": "segment, crop or video track",
+    "audio": "audio file",
+    "audio_part": "segment, audio track or channel",
+    "text": "text",
+}
+"""Every input of a clip, with its name for people."""
+
+
+def inputs_of(modalities: Iterable[str]) -> tuple[str, ...]:
+    """Names of the inputs behind modalities, in a fixed order.
+
+    Args:
+        modalities: `audio`, `video`, `text`.
+
+    >>> inputs_of(["text", "audio"])
+    ('audio', 'audio_part', 'text')
+    """
+    read = {name for modality in modalities for name in _READ[modality]}
+    return tuple(name for name in INPUTS if name in read)
+
+
+def input_digests(clip: Clip) -> dict[str, int]:
+    """The digest of each input of a clip, never 0.
+
+    A clip of a manifest that merflow 0.1 made has one digest for all of them.
+    """
+    if clip.fingerprint and not clip.files:
+        return dict.fromkeys(INPUTS, hash64(clip.fingerprint))
+    return {
+        "video": _file_digest(clip, "video", clip.video),
+        "video_part": _part_digest(clip.start, clip.end, clip.video_track, clip.crop),
+        "audio": _file_digest(clip, "audio", clip.audio),
+        "audio_part": _part_digest(clip.start, clip.end, clip.audio_track, clip.audio_channel),
+        "text": hash64("none" if clip.text is None else f"text {clip.text}"),
+    }
+
+
+def hash64(text: str) -> int:
+    """64 bits of the BLAKE2b of a text, never 0."""
+    data = text.encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
+
+
+def legacy_fingerprint(clip: Clip) -> int:
+    """The one digest of media, segment and text that stores of merflow 0.1 hold for a clip.
+
+    Args:
+        clip: The clip, ingested by any version.
+    """
+    if clip.fingerprint and not clip.files:
+        return parse_fingerprint(clip.fingerprint)
+    media = {kind: _sha256_or_why(clip, kind, path) for kind, path in _media(clip).items()}
+    parts = [media, clip.start, clip.end, clip.audio_channel, clip.crop, clip.text]
+    tracks = [clip.audio_track, clip.video_track]
+    return parse_fingerprint(digest_of(parts if tracks == [None, None] else [*parts, tracks]))
+
+
+def parse_fingerprint(text: str) -> int:
+    """A fingerprint of merflow 0.1, 16 hexadecimal digits, as a number."""
+    try:
+        return int(text, 16) & 0xFFFFFFFFFFFFFFFF
+    except ValueError:
+        return hash64(text)
+
+
+def _media(clip: Clip) -> Mapping[str, str]:
+    return {kind: path for kind, path in (("video", clip.video), ("audio", clip.audio)) if path is not None}
+
+
+def _sha256_or_why(clip: Clip, kind: str, path: str) -> str:
+    if kind in clip.files:
+        return clip.files[kind].partition(" ")[0]
+    return path if "://" in path else "missing"
+
+
+def _file_digest(clip: Clip, kind: str, path: str | None) -> int:
+    if path is None:
+        return _NO_FILE
+    return _text_digest(_sha256_or_why(clip, kind, path))
+
+
+@lru_cache(maxsize=64)
+def _text_digest(text: str) -> int:
+    return hash64(text)
+
+
+@lru_cache(maxsize=64)
+def _part_digest(*parts: object) -> int:
+    return hash64(canonical_json(parts))
+
+
+_NO_FILE = hash64("none")

@@ -1,0 +1,191 @@
+"""The two forms of a manifest on disk, Parquet and JSONL: rows in, rows out, and the columns that planning needs.
+
+Parquet has one column per field of `Clip`, and one per input digest (`storage.identity`), so that a plan is a join of
+columns. `labels`, `dimensions` and `files` are JSON text. JSONL has one clip per line and leaves out fields that have
+their default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.clip import Clip
+from storage.identity import INPUTS, input_digests
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEY = "merflow"
+BATCH = 4096
+FIELDS = tuple(f.name for f in fields(Clip))
+_NUMBERS = ("start", "end", "duration")
+_JSON = ("labels", "dimensions", "files")
+_DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
+_DIGESTS = {name: f"digest_{name}" for name in INPUTS}
+
+
+@dataclass(frozen=True)
+class ManifestColumns:
+    """What planning needs of all clips, in manifest order.
+
+    Attributes:
+        ids: Arrow array of the ids.
+        digests: (n,) uint64 by input, see `storage.identity.INPUTS`.
+        seconds: (n,) float64 probed seconds; NaN where the media could not be probed.
+    """
+
+    ids: pa.ChunkedArray
+    digests: dict[str, npt.NDArray[np.uint64]]
+    seconds: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+def clip_from(row: dict[str, Any]) -> Clip:
+    """The clip of a row; unknown columns, of later versions, are left out."""
+    kept = {name: value for name, value in row.items() if name in FIELDS}
+    if kept.get("crop") is not None:
+        kept["crop"] = tuple(kept["crop"])
+    return Clip(**kept)
+
+
+def parquet_schema(header: dict[str, Any]) -> pa.Schema:
+    """Columns of a Parquet manifest.
+
+    Args:
+        header: What else is known of it.
+    """
+    import pyarrow as pa
+
+    types = {
+        **dict.fromkeys(_NUMBERS, pa.float64()),
+        **dict.fromkeys(("audio_track", "video_track", "audio_channel"), pa.int32()),
+        "crop": pa.list_(pa.float64()),
+    }
+    columns = [pa.field(name, types.get(name, pa.string()), nullable=name != "id") for name in FIELDS]
+    columns += [pa.field(column, pa.uint64(), nullable=False) for column in _DIGESTS.values()]
+    return pa.schema(columns, metadata={KEY: json.dumps(header)})
+
+
+def parquet_header(file: Path) -> dict[str, Any]:
+    """What a Parquet manifest says of itself."""
+    import pyarrow.parquet as pq
+
+    header: dict[str, Any] = json.loads((pq.read_schema(file).metadata or {})[KEY.encode()])
+    return header
+
+
+def parquet_rows(file: Path, wanted: npt.NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a Parquet manifest, in order.
+
+    Args:
+        file: The manifest.
+        wanted: Numbers of the rows to give, ascending; all if None.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as source:
+        columns = [name for name in source.schema_arrow.names if name in FIELDS]
+        first = 0
+        for batch in source.iter_batches(BATCH, columns=columns):
+            last = first + len(batch)
+            if wanted is not None:
+                begin, end = np.searchsorted(wanted, (first, last))
+                batch = batch.take((wanted[begin:end] - first).tolist()) if end > begin else batch.slice(0, 0)  # noqa: PLW2901
+            first = last
+            for row in batch.to_pylist():
+                texts = {name: row.pop(name, None) for name in _JSON}  # manifests of merflow 0.1 have no `files`
+                yield row | {name: json.loads(text) for name, text in texts.items() if text is not None}
+
+
+def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
+    """Write clips as they come; give their number."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema, count = parquet_schema(header), 0
+    with pq.ParquetWriter(temporary, schema) as writer:
+        while batch := list(islice(clips, BATCH)):
+            columns = [pa.array(_column(batch, name), schema.field(name).type) for name in FIELDS]
+            digests = [input_digests(clip) for clip in batch]
+            columns += [pa.array(np.array([d[name] for d in digests], np.uint64)) for name in _DIGESTS]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            count += len(batch)
+    return count
+
+
+def _column(batch: Sequence[Clip], name: str) -> list[Any]:
+    values = [getattr(clip, name) for clip in batch]
+    return [dump(dict(value)) if value else "{}" for value in values] if name in _JSON else values
+
+
+def jsonl_header(file: Path) -> dict[str, Any]:
+    """What a JSONL manifest says of itself."""
+    with file.open("rb") as lines:
+        header: dict[str, Any] = json.loads(lines.readline())[KEY]
+    return header
+
+
+def jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL manifest, in order."""
+    with file.open("rb") as lines:
+        yield from (json.loads(line) for line in islice(lines, 1, None))
+
+
+def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
+    """Write clips as they come; give their number."""
+    count = 0
+    with temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(dump({KEY: header}) + "\n")
+        for clip in clips:
+            row = {name: getattr(clip, name) for name in FIELDS}
+            row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
+            out.write(dump({k: dict(v) if k in _JSON else v for k, v in row.items()}) + "\n")
+            count += 1
+    return count
+
+
+def parquet_columns(file: Path) -> ManifestColumns | None:
+    """What planning needs of a Parquet manifest; None if an older merflow wrote it without digests."""
+    import pyarrow.parquet as pq
+
+    names = set(pq.read_schema(file).names)
+    if not names.issuperset(_DIGESTS.values()):
+        return None
+    table = pq.read_table(file, columns=["id", "duration", *_DIGESTS.values()])
+    digests = {name: table.column(column).to_numpy() for name, column in _DIGESTS.items()}
+    return ManifestColumns(table.column("id"), digests, table.column("duration").to_numpy().astype(np.float64))
+
+
+def columns_of(clips: Iterable[Clip]) -> ManifestColumns:
+    """The same of clips one by one.
+
+    Args:
+        clips: The clips, in order.
+    """
+    import pyarrow as pa
+
+    ids: list[str] = []
+    seconds: list[float] = []
+    digests: dict[str, list[int]] = {name: [] for name in INPUTS}
+    for clip in clips:
+        ids.append(clip.id)
+        seconds.append(np.nan if clip.duration is None else clip.duration)
+        for name, digest in input_digests(clip).items():
+            digests[name].append(digest)
+    arrays = {name: np.array(values, np.uint64) for name, values in digests.items()}
+    return ManifestColumns(pa.chunked_array([pa.array(ids, pa.string())]), arrays, np.array(seconds, np.float64))
+
+
+def dump(value: object) -> str:
+    """JSON text that keeps letters of every language readable."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,103 @@
+"""Records of runs (`runs/<run>.json`): what was asked for, by whom, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.errors import StoreError
+from storage.store.files import list_files, read_json, write_text
+from storage.store.layout import RUN_RECORDS, run_path
+
+RUNNING = "running"
+
+
+def write_run(store: Path, run: str, record: Mapping[str, Any]) -> None:
+    """Write or replace the record of one run.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+        record: Plain JSON types.
+    """
+    write_text(run_path(store, run), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_runs(store: Path) -> list[dict[str, Any]]:
+    """Records of all runs, oldest first; one whose process died says `crashed`.
+
+    Args:
+        store: Folder of the store.
+    """
+    return [_judged(read_json(path)) for path in list_files(store, RUN_RECORDS)]
+
+
+def owner() -> dict[str, Any]:
+    """This process, for the record of its run."""
+    import psutil
+
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": psutil.Process().create_time()}
+
+
+def live_run(runs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """A run that is still going on, on this machine or, as far as can be told, on another one.
+
+    Args:
+        runs: What `read_runs` gave.
+    """
+    return next((run for run in runs if run.get("state") == RUNNING), None)
+
+
+def refuse_live_run(store: Path) -> None:
+    """Refuse to change what a run is working on.
+
+    Args:
+        store: Folder of the store.
+
+    Raises:
+        StoreError: Names the run, its machine and process.
+    """
+    run = live_run(read_runs(store))
+    if run is not None:
+        by = run.get("owner", {})
+        where = f" (host {by['host']}, process {by['pid']})" if by else ""
+        raise StoreError(
+            f"{store}: run {run['run']} is going on{where}; wait for its end, or stop it. If its machine is gone for "
+            f"good, remove {run_path(store, run['run'])}"
+        )
+
+
+def wanted_digests(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Digest of each feature as the last run that was asked for it has it.
+
+    Args:
+        runs: Records, oldest first.
+    """
+    digests: dict[str, str] = {}
+    for run in runs:
+        digests |= dict(run.get("features", {}))
+    return digests
+
+
+def _judged(record: dict[str, Any]) -> dict[str, Any]:
+    """The record; `crashed` instead of `running` where the process of this machine is gone."""
+    if record.get("state") != RUNNING or _is_alive(record.get("owner")):
+        return record
+    return record | {"state": "crashed"}
+
+
+def _is_alive(by: Mapping[str, Any] | None) -> bool:
+    if by is None:
+        return False  # merflow 0.1 did not say whose it was, and no run of it is that old
+    if by["host"] != socket.gethostname():
+        return True
+    import psutil
+
+    try:
+        return bool(abs(psutil.Process(by["pid"]).create_time() - by["since"]) < 1)
+    except psutil.Error:
+        return False
