@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from extractors.core.media.streams import probe
 from storage.corpora._shared.report import IngestReport
-from storage.ingest import ingest
+from storage.ingest import Progress, ingest
 
 
-def ingest_corpus(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]) -> IngestReport:
+def ingest_corpus(
+    corpus: str | None, path: Path, out: Path, options: Mapping[str, str], progress: Progress | None = None
+) -> IngestReport:
     """Read a corpus and write its manifest; see `storage.ingest.ingest`.
 
     Args:
@@ -18,5 +19,12 @@ def ingest_corpus(corpus: str | None, path: Path, out: Path, options: Mapping[st
         path: The corpus.
         out: Manifest to write.
         options: The reader's own options as text.
+        progress: Called now and then with the number of clips so far.
     """
-    return ingest(corpus, path, out, options, probe)
+    return ingest(corpus, path, out, options, _probe, progress)
+
+
+def _probe(path: Path) -> float | None:
+    from extractors.core.media.streams import probe  # PyAV takes memory that a table of texts need not have
+
+    return probe(path)

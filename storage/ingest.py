@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from configs.errors import RunError
@@ -13,25 +14,39 @@ from storage.clip import Clip
 from storage.corpora import read_corpus
 from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
+from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
-from storage.media_files import record_of, sha256_of
+from storage.media_files import FileRecord, sha256_of, state_of
 
 Probe = Callable[[Path], float | None]
+Progress = Callable[[int], None]
 _THREADS = 4
 _AHEAD = 64
-_BLOCK = 1 << 20
+_BEYOND_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    digest: str  # SHA-256 of its bytes, or why there is none
-    record: str = ""
-    seconds: float | None = None
+    record: FileRecord | None = None
     problem: str = ""
 
+    @property
+    def seconds(self) -> float | None:
+        return None if self.record is None else self.record.seconds
 
-def ingest(corpus: str | None, path: Path, out: Path, options: Mapping[str, str], probe: Probe) -> IngestReport:
+
+def ingest(
+    corpus: str | None,
+    path: Path,
+    out: Path,
+    options: Mapping[str, str],
+    probe: Probe,
+    progress: Progress | None = None,
+) -> IngestReport:
     """Read a corpus and write its manifest.
+
+    Files that the manifest of before knows, with the same size, modification time and inode, are not hashed or probed
+    again.
 
     Args:
         corpus: Corpus reader; None means `folder` for a folder and `table` for a file.
@@ -39,6 +54,7 @@ def ingest(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]
         out: Manifest to write, `.parquet` or `.jsonl`; an older one is replaced.
         options: The reader's own options.
         probe: Gives the seconds of a media file, or None if it cannot be read. Called from several threads.
+        progress: Called now and then with the number of clips so far.
 
     Returns:
         What did not fit together. Clips with missing or unreadable media are in the manifest all the same.
@@ -46,20 +62,63 @@ def ingest(corpus: str | None, path: Path, out: Path, options: Mapping[str, str]
     Raises:
         RunError: If there is no such corpus or reader, or an option is wrong. Nothing is written then.
     """
+    listing = list_corpus(corpus, path, options)
+    known = KnownFiles.of_manifest(out, listing.root)
+    clips = _counted(_measured(listing, probe, known), progress)
+    listing.report.clips = write_manifest(out, clips, listing.root, listing.corpus)
+    return listing.report
+
+
+def preview(corpus: str | None, path: Path, options: Mapping[str, str], number: int) -> tuple[list[Clip], IngestReport]:
+    """The first clips of a corpus, without hashing or probing anything, and what was noticed on the way.
+
+    Args:
+        corpus: Corpus reader; None means `folder` for a folder and `table` for a file.
+        path: The corpus.
+        options: The reader's own options.
+        number: How many clips.
+
+    Raises:
+        RunError: If there is no such corpus or reader, or an option is wrong.
+    """
+    listing = list_corpus(corpus, path, options)
+    clips = list(islice(iter(listing.clips), number))
+    listing.report.clips = len(clips)
+    return clips, listing.report
+
+
+def list_corpus(corpus: str | None, path: Path, options: Mapping[str, str]) -> CorpusListing:
+    """A corpus as its reader finds it.
+
+    Args:
+        corpus: Corpus reader; None means `folder` for a folder and `table` for a file.
+        path: The corpus.
+        options: The reader's own options.
+
+    Raises:
+        RunError: If there is no such corpus or reader, or an option is wrong.
+    """
     if not path.exists():
         raise RunError(f"{path}: no such file or folder")
-    listing = read_corpus(corpus or ("folder" if path.is_dir() else "table"), path, options)
-    report = listing.report
-    report.clips = write_manifest(out, _measured(listing, probe), listing.root, listing.corpus)
-    return report
+    return read_corpus(corpus or ("folder" if path.is_dir() else "table"), path, options)
 
 
-def _measured(listing: CorpusListing, probe: Probe) -> Iterator[Clip]:
-    """The clips in order, with fingerprint and duration; files are read a little ahead in threads."""
+def _counted(clips: Iterator[Clip], progress: Progress | None) -> Iterator[Clip]:
+    for number, clip in enumerate(clips, 1):
+        if progress is not None and number % 100 == 0:
+            progress(number)
+        yield clip
+
+
+def _measured(listing: CorpusListing, probe: Probe, known: KnownFiles) -> Iterator[Clip]:
+    """The clips in order, with records and duration of their media; files are read a little ahead in threads."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        files = _Files(listing.root, probe, pool)
+        files = _Files(listing.root, probe, pool, known)
         waiting: deque[Clip] = deque()
         for clip in listing.clips:
+            if clip.video is None and clip.audio is None and not waiting:
+                yield clip
+                continue
             files.start(clip)
             waiting.append(clip)
             if len(waiting) > _AHEAD:
@@ -69,32 +128,61 @@ def _measured(listing: CorpusListing, probe: Probe) -> Iterator[Clip]:
 
 
 class _Files:
-    """Each media file's digest and length, computed once however many clips share it."""
+    """Each media file's record, made once however many clips share it."""
 
-    def __init__(self, root: Path, probe: Probe, pool: ThreadPoolExecutor) -> None:
-        self._root, self._probe, self._pool = root, probe, pool
-        self._files: dict[str, Future[_File]] = {}
+    def __init__(self, root: Path, probe: Probe, pool: ThreadPoolExecutor, known: KnownFiles) -> None:
+        self._root, self._probe, self._pool, self._known = root, probe, pool, known
+        self._files: dict[str, _File | Future[_File]] = {}
         self._reported: set[str] = set()
 
     def start(self, clip: Clip) -> None:
         for name in _media(clip).values():
             if name not in self._files:
-                self._files[name] = self._pool.submit(_look, self._root, name, self._probe)
+                self._files[name] = self._look(name)
+
+    def _look(self, name: str) -> _File | Future[_File]:
+        """What the file is: at once where it is known, else from a thread."""
+        if "://" in name:
+            return _File()
+        path = self._root / name
+        try:
+            state = state_of(path)
+        except OSError:
+            return _File()
+        record = self._known.find(name, state)
+        return _File(record) if record is not None else self._pool.submit(_read, path, state, self._probe)
 
     def measured(self, clip: Clip, report: IngestReport) -> Clip:
-        files = {kind: self._files[name].result() for kind, name in _media(clip).items()}
-        for kind, name in _media(clip).items():
+        media = _media(clip)
+        files = {kind: self._found(name) for kind, name in media.items()}
+        for kind, name in media.items():
             if files[kind].problem and name not in self._reported:
                 self._reported.add(name)
                 report.unreadable.append(f"{name}: {files[kind].problem}")
-        seconds = [f.seconds for f in files.values() if f.seconds is not None]
-        records = {kind: file.record for kind, file in files.items() if file.record}
-        clip = replace(clip, duration=_duration(clip, max(seconds, default=None)), files=records)
-        return clip.with_fingerprint({kind: file.digest for kind, file in files.items()})
+        seconds = max((f.seconds for f in files.values() if f.seconds is not None), default=None)
+        records = {kind: str(file.record) for kind, file in files.items() if file.record is not None}
+        if seconds is not None and (beyond := _beyond(clip, seconds)):
+            report.outside.append(f"clip {clip.id}: {beyond}, its media has {seconds:.2f} s")
+        return replace(clip, duration=_duration(clip, seconds), files=records)
+
+    def _found(self, name: str) -> _File:
+        file = self._files[name]
+        if isinstance(file, Future):
+            file = self._files[name] = file.result()
+        return file
 
 
 def _media(clip: Clip) -> dict[str, str]:
     return {kind: name for kind, name in (("video", clip.video), ("audio", clip.audio)) if name is not None}
+
+
+def _beyond(clip: Clip, seconds: float) -> str:
+    """In what a clip's times lie beyond its media, for people."""
+    if (clip.start or 0.0) >= seconds:
+        return f"starts at {clip.start:.2f} s"
+    if clip.end is not None and clip.end > seconds + _BEYOND_SECONDS:
+        return f"ends at {clip.end:.2f} s"
+    return ""
 
 
 def _duration(clip: Clip, media: float | None) -> float | None:
@@ -104,17 +192,13 @@ def _duration(clip: Clip, media: float | None) -> float | None:
     return max(0.0, min(media, media if clip.end is None else clip.end) - (clip.start or 0.0))
 
 
-def _look(root: Path, name: str, probe: Probe) -> _File:
-    if "://" in name:
-        return _File(name)
-    path = root / name
+def _read(path: Path, state: str, probe: Probe) -> _File:
     if not path.is_file():
-        return _File("missing")
+        return _File()
     try:
         digest = sha256_of(path)
-        record = record_of(path, digest)
     except OSError as error:
-        return _File("unreadable", problem=str(error.strerror or error))
+        return _File(problem=str(error.strerror or error))
     seconds = probe(path)
     problem = "" if seconds is not None else "cannot read duration; file damaged or incomplete"
-    return _File(digest, record, seconds, problem)
+    return _File(FileRecord(digest, state, seconds), problem)

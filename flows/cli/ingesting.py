@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from configs.errors import ConfigError
 from flows.cli.options import JsonOption, OptOption, console, parse_options
+
+PREVIEWED = 5
 
 
 def ingest(
     path: Annotated[Path, typer.Argument(help="Folder of clips, or a table: CSV, TSV, JSON, JSONL.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .parquet or .jsonl.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Manifest to write: .parquet or .jsonl.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Corpus reader; default folder or table.")] = None,
     opt: OptOption = None,
+    label_map: Annotated[
+        str | None, typer.Option(metavar="FILE|NAME", help="Labels in merflow's words: a file, or a language.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the first rows as clips, and the columns in use.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
+    from flows.cli.tables import show_ingest, show_preview
     from flows.ingest import ingest_corpus
+    from storage.ingest import preview
 
-    report = ingest_corpus(corpus, path, out, parse_options(opt))
+    path, options = path.expanduser(), parse_options(opt)
+    if label_map is not None:
+        options["label_map"] = label_map
+    if dry_run:
+        clips, report = preview(corpus, path, options, PREVIEWED)
+        show_preview(console(), clips, report)
+        return
+    if out is None:
+        raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
+    out = out.expanduser()
+    with _counting() as progress:
+        report = ingest_corpus(corpus, path, out, options, progress)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
-        from flows.cli.tables import show_ingest
-
         show_ingest(console(), report, out)
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[int], None] | None]:
+    """A count on a terminal, nothing in a log."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed} clips read"))
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda number: bar.update(task, completed=number)

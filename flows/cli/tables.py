@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from configs.plugins import OptionDescription
+    from storage.clip import Clip
     from storage.corpora._shared.report import IngestReport
     from storage.records import Failure
 
@@ -34,6 +35,28 @@ def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
         if items:
             console.print("notes" if items is report.notes else f"[yellow]{len(items)} {title}[/]")
             _show_first(console, items)
+
+
+def show_preview(console: Console, clips: Sequence[Clip], report: IngestReport) -> None:
+    """The first clips of a corpus with what is known of each, and what was noticed.
+
+    Args:
+        console: Where to print.
+        clips: The clips.
+        report: What the reader found so far.
+    """
+    shown = ("id", "video", "audio", "start", "end", "split", "speaker", "label", "label_raw", "text")
+    used = [name for name in shown if name == "id" or any(getattr(clip, name) is not None for clip in clips)]
+    table = Table(*used)
+    table.columns[0].overflow = "fold"
+    for clip in clips:
+        table.add_row(*("" if (value := getattr(clip, name)) is None else str(value) for name in used))
+    console.print(table, markup=False)
+    for title, items in report.findings().items():
+        if items and items is not report.extra:
+            console.print(title)
+            _show_first(console, items)
+    console.print("nothing was written (--dry-run)")
 
 
 def _show_first(console: Console, items: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
 """A folder of clips: every media file below it is a clip.
 
 A video and an audio file of the same name in the same folder are one clip with its own audio file; a video alone
-brings its own audio; an audio file alone has no video. A clip's id is its file name without the suffix, or its path
-where two of them are the same.
+brings its own audio; an audio file alone has no video. A clip's id is its file name without the suffix; in an inner
+folder its path, with `.` for `/`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FolderCorpus(Corpus[FolderOptions]):
         return self.source.absolute().name
 
     @cached_property
-    def _files(self) -> list[PurePosixPath]:
+    def _files(self) -> list[str]:
         return media_files(self.source)
 
     def finder(self) -> None:
@@ -75,25 +75,33 @@ class FolderCorpus(Corpus[FolderOptions]):
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per video, and per audio file without a video of its name."""
-        groups: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+        groups: dict[str, list[str]] = defaultdict(list)
         for file in self._files:
-            groups[file.with_suffix("")].append(file)
+            groups[file[: -len(PurePosixPath(file).suffix)]].append(file)
         self.report.extra.clear()
-        for group in groups.values():
-            yield from self._rows_of(group)
+        for name, group in groups.items():
+            yield from self._rows_of(name, group)
 
-    def _rows_of(self, group: list[PurePosixPath]) -> Iterator[CorpusRow]:
+    def _rows_of(self, name: str, group: list[str]) -> Iterator[CorpusRow]:
         """Rows of the files of one name in one folder."""
-        videos = [f for f in group if f.suffix.lower() in VIDEO_SUFFIXES]
-        audios = sorted(set(group) - set(videos), key=lambda f: (AUDIO_SUFFIXES.index(f.suffix.lower()), f))
+        videos = [f for f in group if _suffix(f) in VIDEO_SUFFIXES]
+        audios = sorted(set(group) - set(videos), key=lambda f: (AUDIO_SUFFIXES.index(_suffix(f)), f))
         if not videos:
-            yield from (self._row(audio, None, str(audio)) for audio in audios)
+            yield from (self._row(name, None, audio) for audio in audios)
             return
-        self.report.extra += [f"{audio}: {videos[0].name} has its audio from {audios[0].name}" for audio in audios[1:]]
-        yield from (self._row(video, str(video), str(audios[0] if audios else video)) for video in videos)
+        first = PurePosixPath(videos[0]).name
+        self.report.extra += [f"{a}: {first} has its audio from {PurePosixPath(audios[0]).name}" for a in audios[1:]]
+        yield from (self._row(name, video, audios[0] if audios else video) for video in videos)
 
-    def _row(self, file: PurePosixPath, video: str | None, audio: str) -> CorpusRow:
-        path = str(file)
-        names = (file.stem, path.removesuffix(file.suffix).replace("/", "__"), path.replace("/", "__"))
-        tracks = {"audio_track": self.options.audio_track, "video_track": self.options.video_track}
-        return CorpusRow(path, names, key=path, video=video, audio=audio, fields=tracks)
+    def _row(self, name: str, video: str | None, audio: str) -> CorpusRow:
+        fields = {
+            track: chosen
+            for track in ("audio_track", "video_track")
+            if (chosen := getattr(self.options, track)) is not None
+        }
+        stem = name.rpartition("/")[2]
+        return CorpusRow(video or audio, name.replace("/", "."), stem, video=video, audio=audio, fields=fields)
+
+
+def _suffix(file: str) -> str:
+    return PurePosixPath(file).suffix.lower()

@@ -153,7 +153,7 @@ class IndomerCorpus(Corpus[IndomerOptions]):
             "labels": {name: word for name, word in labels.items() if word},
         }
         audio = f"{clip_id}.wav" if self.options.audio == "wav" else f"{clip_id}.mp4"
-        return CorpusRow(f"clip {clip_id}", (clip_id,), video=f"{clip_id}.mp4", audio=audio, fields=fields)
+        return CorpusRow(f"clip {clip_id}", clip_id, video=f"{clip_id}.mp4", audio=audio, fields=fields)
 
     def notes(self) -> Iterator[str]:
         """Clips without a split, texts that were repaired, and what the label files say differently."""

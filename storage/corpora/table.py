@@ -1,45 +1,63 @@
-"""A table with one clip per row: CSV (comma or tab), JSONL, or a JSON list of objects.
+"""A table with one clip per row: CSV (comma, semicolon or tab), JSONL, or a JSON list of objects.
 
-Options name the column of each field (`id=sample_id`; empty for none; `split==train` says the same of every row) and
-the media folder (`media=videos`). Fields without an option are found by well-known names, and the report says which
-columns were used. Columns that end in `_label` or `_sentiment`, or are called `sentiment`, become further labels. No
-row is dropped unless it repeats another one; what does not fit together is in the report.
+Options name the column of each field (`id=sample_id`; empty for none; `split==train` says the same of every row;
+`id=dia{Dialogue_ID}_utt{Utterance_ID}` is made of several) and the media folder (`media=videos`). Fields without an
+option are found by well-known names, without regard to case, `_`, `-` and blanks, and the report says which columns
+were used and which not. Columns that end in `_label` or `_sentiment`, or are called `sentiment`, become further labels.
+Without an id a clip is named after its media file and its segment. What does not fit together is in the report.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
+from storage.corpora._shared.cell_values import number, seconds
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.columns import FIELDS, Columns, choose_columns
+from storage.corpora._shared.columns import Columns, choose_columns
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
 from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
-_WHOLE_NUMBERS = ("audio_track", "video_track", "audio_channel")
-_NUMBERS = ("start", "end", *_WHOLE_NUMBERS)
+_LOOKED_AT = 20
 _DIMENSIONS = ("valence", "arousal", "dominance")
+_PLAIN = {"split": "split", "speaker": "speaker", "group": "group", "language": "language", "label": "label_raw"}
+
+
+def _whole(text: str, name: str) -> int:
+    return int(number(text, name))
+
+
+_READ: dict[str, Callable[[str, str], float]] = {
+    "start": seconds,
+    "end": seconds,
+    "audio_track": _whole,
+    "video_track": _whole,
+    "audio_channel": _whole,
+}
 
 
 class TableOptions(CorpusOptions):
     """Options of the reader `table`: the column of each field, and the media folder.
 
     Attributes:
-        id: Column of the clip's name; empty to name clips after their files.
+        id: Column of the clip's name; empty to name clips after their files. A text with columns in braces, such as
+            `dia{Dialogue_ID}_utt{Utterance_ID}`, makes it of several; so it does for every field.
+        file: Column of the media file, video or audio, by name or path; its suffix may be left out.
         video: Column of the video file.
         audio: Column of the audio file; the video's own audio without one.
         text: Column of the transcript.
         label: Column of the label.
-        split: Column of the split.
+        split: Column of the split; `split==train` says the same of every row.
         speaker: Column of the speaker.
-        start: Column of the second at which the clip starts in its media.
-        end: Column of the second at which it ends.
+        start: Column of the time at which the clip starts in its media: seconds, or `00:00:01.5`.
+        end: Column of the time at which it ends.
         group: Column of what must not be divided between train and test.
         language: Column of the spoken language.
         audio_track: Column of the audio track, from 0; `audio_track==1` says the same of every row.
@@ -52,6 +70,7 @@ class TableOptions(CorpusOptions):
     """
 
     id: str | None = None
+    file: str | None = None
     video: str | None = None
     audio: str | None = None
     text: str | None = None
@@ -83,7 +102,7 @@ class TableCorpus(Corpus[TableOptions]):
 
     @cached_property
     def _columns(self) -> Columns:
-        stated = self.options.model_dump(exclude_unset=True, exclude={"media", "corpus"})
+        stated = self.options.model_dump(exclude_unset=True, exclude={"media", "corpus", "label_map"})
         return choose_columns(self._table.columns, stated, str(self.source))
 
     @cached_property
@@ -104,22 +123,39 @@ class TableCorpus(Corpus[TableOptions]):
         """
         columns, source = self._columns, self.source
         _ = self.root
-        if not self._has_media and "text" not in columns.fields:
+        if not self._has_media and "text" not in columns.known:
             raise RunError(
-                f"{source}: no column names media or text; give video=COLUMN, audio=COLUMN, text=COLUMN or media=FOLDER"
+                f"{source}: no column names media or text; give video=COLUMN, audio=COLUMN, text=COLUMN or "
+                f"media=FOLDER; columns: {', '.join(self._table.columns)}"
             )
 
     @property
     def _has_media(self) -> bool:
-        return bool({"video", "audio"} & self._columns.fields.keys()) or self.options.media is not None
+        return bool({"file", "video", "audio"} & self._columns.known) or self._id_names_media
+
+    @cached_property
+    def _id_names_media(self) -> bool:
+        """Whether the ids are names of media files: as told, by their suffixes, or because such files are there."""
+        if "id" not in self._columns.known or {"file", "video", "audio"} & self._columns.known:
+            return False
+        rows = islice(self._table.rows(), _LOOKED_AT)
+        first = [name for _, cells in rows if (name := self._columns.cell(cells, "id"))]
+        if self.options.media is not None or any(name.lower().endswith(MEDIA_SUFFIXES) for name in first):
+            return True
+        if "text" in self._columns.known:
+            return False  # a table of texts: its folder is not searched, which may be large
+        finder = MediaFinder(self.root)
+        return any(finder.find(name, s)[1] is None for name in first for s in (VIDEO_SUFFIXES, AUDIO_SUFFIXES))
 
     def finder(self) -> MediaFinder | None:
         """None for a table of texts: then its folder is not searched, which may be large."""
         return MediaFinder(self.root) if self._has_media else None
 
     def notes(self) -> Iterator[str]:
-        """The columns in use, and what is unusual about the file."""
+        """The columns in use and those that are not, and what is unusual about the file."""
         yield f"columns used: {self._columns}"
+        if self._columns.ignored:
+            yield f"columns ignored: {', '.join(self._columns.ignored)}"
         if self._table.encoding != "utf-8-sig":
             yield f"not UTF-8: read as {self._table.encoding}"
         if tuple(self._table.columns) == ANNOTATION_COLUMNS:
@@ -131,42 +167,44 @@ class TableCorpus(Corpus[TableOptions]):
         Raises:
             RunError: If a row cannot be read, or a number in it is not one.
         """
+        known = self._columns.known
+        numbers = {name: read for name, read in _READ.items() if name in known}
+        dimensions = [name for name in _DIMENSIONS if name in known]
+        plain = {name: to for name, to in _PLAIN.items() if name in known}
+        has_id, has_files = "id" in known, bool({"video", "audio"} & known)
         for line, cells in self._table.rows():
             try:
-                yield self._row(line, cells)
+                fields = self._fields(cells, numbers, dimensions, plain)
             except ValueError as error:
                 raise RunError(f"{self.source}: row {line}: {error}") from error
+            name = self._columns.cell(cells, "id") or "" if has_id else None
+            video = self._columns.cell(cells, "video") if has_files else None
+            audio = self._columns.cell(cells, "audio") if "audio" in known else video
+            media = self._columns.cell(cells, "file")
+            if self._id_names_media:
+                media, name = name, _without_suffix(name or "")
+            yield CorpusRow(f"row {line}", name, None, video, audio, None if has_files else media, fields, cells)
 
-    def _row(self, line: int, cells: Mapping[str, str]) -> CorpusRow:
+    def _fields(
+        self,
+        cells: Mapping[str, str],
+        numbers: Mapping[str, Callable[[str, str], float]],
+        dimensions: list[str],
+        plain: Mapping[str, str],
+    ) -> dict[str, Any]:
         columns = self._columns
-        cell = {name: columns.cell(cells, name) for name in FIELDS}
-        numbers = {name: _number(cell, name) for name in (*_NUMBERS, *_DIMENSIONS)}
-        has_files = bool({"video", "audio"} & columns.fields.keys())
-        video = cell["video"] if has_files else None
-        audio = cell["audio"] if "audio" in columns.fields else video
-        fields: dict[str, Any] = {
-            "start": numbers["start"],
-            "end": numbers["end"],
-            **{name: None if (number := numbers[name]) is None else int(number) for name in _WHOLE_NUMBERS},
-            "text": columns.exact(cells, "text"),
-            "label_raw": cell["label"],
-            "labels": columns.label_cells(cells),
-            "dimensions": {name: numbers[name] for name in _DIMENSIONS if numbers[name] is not None},
-            **{name: cell[name] for name in ("split", "speaker", "group", "language")},
-        }
-        names = (cell["id"] or "",) if "id" in columns.fields else ()
-        media = cell["id"] if not has_files else None
-        return CorpusRow(f"row {line}", names, None, video, audio, media, fields, cells)
+        fields: dict[str, Any] = {to: columns.cell(cells, name) for name, to in plain.items()}
+        for name, read in numbers.items():
+            text = columns.cell(cells, name)
+            fields[name] = None if text is None else read(text, name)
+        fields["text"] = columns.exact(cells, "text")
+        if columns.labels:
+            fields["labels"] = columns.label_cells(cells)
+        if dimensions:
+            found = {name: columns.cell(cells, name) for name in dimensions}
+            fields["dimensions"] = {name: number(text, name) for name, text in found.items() if text is not None}
+        return fields
 
 
-def _number(cell: Mapping[str, str | None], name: str) -> float | None:
-    text = cell[name]
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name}: expected a number, got {text!r}")
-    return value
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] if name.lower().endswith(MEDIA_SUFFIXES) else name

@@ -49,7 +49,7 @@ def media(root: Path, *names: str) -> None:
 
 def folder_tree(root: Path) -> Tree:
     media(root, "a.mp4", "a.wav", "deep/er/b.mp4", "c.wav", ".hidden/x.mp4", "__MACOSX/a.mp4")
-    return Tree(root, {}, ["a", "c", "b"])
+    return Tree(root, {}, ["a", "c", "deep.er.b"])
 
 
 def table_tree(root: Path) -> Tree:
@@ -169,7 +169,8 @@ def test_the_manifest_holds_the_clips(request, tree, tmp_path):
     manifest = Manifest.open(tmp_path / "m.parquet")
     assert [clip.id for clip in manifest] == tree.ids
     assert report.clips == len(tree.ids)
-    assert all(clip.fingerprint for clip in manifest)
+    assert all(clip.files.keys() <= {"video", "audio"} for clip in manifest)
+    assert any(clip.files for clip in manifest)
 
 
 def test_unknown_options_name_the_closest_valid_one(request, tree):

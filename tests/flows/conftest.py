@@ -150,11 +150,11 @@ def synthetic(tmp_path) -> Path:
 
 @pytest.fixture
 def many(tmp_path):
-    """Forty short audio files, about one shard each, and two features without a network: processes start fast."""
+    """Forty short audio files, the first one longest, about one shard each, and two features without a network: processes start fast."""
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(40):
-        write_clip(folder / f"clip_{i:02d}.wav", seconds=0.6 + i / 100, video=False)
+        write_clip(folder / f"clip_{i:02d}.wav", seconds=1.0 - i / 100, video=False)
     config = tmp_path / "many.yaml"
     second = "{name: gemaps, feature: functionals, feature_set: eGeMAPSv02, level: functionals}"
     text = f"extractors:\n  - {{name: gemaps}}\n  - {second}\ncluster: {{shard_seconds: 0.5}}\n"

@@ -75,7 +75,7 @@ def test_faces_are_right_within_two_frames(demo, feature):
 def test_every_feature_ends_within_one_hop_of_the_media(demo):
     store = open_store(demo.folder / "store")
     for clip in store.clips():
-        media = Media(clip, store.manifest.root)
+        media = Media(clip, store.manifest.root_of(clip))
         media.decode()
         ends = {"audio": media.audio().end, "video": float(media.frame_times()[-1, 1])}
         faces = media.frame_times()[store.get(clip.id, "faces").valid]

@@ -11,14 +11,17 @@ from configs.errors import RunError
 from configs.plugins import Section
 from extractors.core.extractor import Extractor, resolve_dependencies
 from flows import worker
-from flows.job import FeaturePlan, Job, RunContext
-from flows.plan import missing_features
+from flows.job import FeaturePlan, RunContext
+from flows.plan import make_plan
 from flows.shard_work import GROUP_BYTES
+from flows.shards import Bounds, make_jobs
 from flows.worker import Worker, WorkerProcess
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.records import Features, FeatureSpec, Shard
+from storage.manifest import write_manifest
+from storage.records import Features, FeatureSpec
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey
 from tests.media import write_clip
 
 
@@ -68,7 +71,7 @@ class Bench:
         """The context of a run of scripted extractors, in the order in which they are extracted."""
         ordered = resolve_dependencies(extractors)
         plans = tuple(FeaturePlan(e.name, e.feature, e.options, e.spec, dict(e.inputs)) for e in ordered)
-        return RunContext(run, str(self.folder), str(self.folder / "store"), plans)
+        return RunContext(run, {"test": str(self.folder)}, str(self.folder / "store"), plans)
 
     def worker(self, monkeypatch, *extractors, previous=None, **context):
         """A worker that uses these very extractors."""
@@ -76,13 +79,17 @@ class Bench:
         monkeypatch.setattr(worker.EXTRACTORS, "load", lambda name: lambda feature, options: by_feature[feature])
         monkeypatch.setattr("extractors.core.networks.runtime.choose_device", lambda: "cpu")
         FeatureStore.create(self.folder / "store")
+        self.extractors = resolve_dependencies(extractors)
         return Worker(self.context(*extractors, **context), previous)
 
     def job(self, context, clips=None):
+        """What the store lacks of the clips, as one shard."""
         store = FeatureStore(self.folder / "store")
-        chosen = tuple(clips or self.clips)
-        todo = {clip.id: missing_features(store, clip, context.specs) for clip in chosen}
-        return Job(Shard(f"s{len(list(store.path.rglob('*.h5')))}", chosen), todo, context)
+        write_manifest(store.path / "manifest.parquet", clips or self.clips, self.folder, "test")
+        survey = Survey(store)
+        plan = make_plan(survey, self.extractors, np.ones(len(survey.columns), bool))
+        (job,) = make_jobs(plan, survey.manifest, store.index, context, Bounds(1e9))
+        return replace(job, shard=replace(job.shard, id=f"s{len(list(store.path.rglob('*.h5')))}"))
 
     def run(self, monkeypatch, *extractors, clips=None):
         made = self.worker(monkeypatch, *extractors)
@@ -100,7 +107,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def bench(folder, tmp_path):
     (tmp_path / "a.wav").symlink_to(folder / "a.wav")
-    return Bench(tmp_path, [Clip(f"c{i}", audio="a.wav", fingerprint=str(i)) for i in range(5)])
+    return Bench(tmp_path, [Clip(f"c{i}", audio="a.wav", text=str(i)) for i in range(5)])
 
 
 def value(store, clip, feature):
@@ -155,10 +162,8 @@ def test_what_is_stored_is_not_extracted_again_and_read_only_where_needed(bench,
     _, store = bench.run(monkeypatch, faces, reader)
     assert faces.batches == [["c3"], ["c4"]]
     assert [value(store, clip.id, "reader") for clip in bench.clips] == [2.0] * 5
-    reads = []
-    monkeypatch.setattr(FeatureStore, "get", lambda *arguments: reads.append(arguments))
-    bench.run(monkeypatch, Scripted("faces"), Scripted("other"))
-    assert reads == []
+    made = bench.worker(monkeypatch, Scripted("faces"), Scripted("other"))
+    assert bench.job(made.context).stored == {}
 
 
 def test_a_shard_that_runs_twice_costs_nothing(bench, monkeypatch):
@@ -214,7 +219,7 @@ def test_a_worker_that_would_give_other_numbers_is_refused(bench, monkeypatch):
 def test_failures_say_how_often_a_clip_was_tried(bench, monkeypatch):
     _, store = bench.run(monkeypatch, Scripted("first", failing=("c1",)))
     assert [failure.attempt for failure in store.failures] == [1]
-    bench.clips[1] = replace(bench.clips[1], fingerprint="other media")
+    bench.clips[1] = replace(bench.clips[1], files={"audio": "other 1 2 3"})
     _, store = bench.run(monkeypatch, Scripted("first", failing=("c1",)))
     assert [failure.attempt for failure in store.failures] == [2]
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from configs.errors import RunError
 from storage.corpora import read_corpus
+from storage.identity import input_digests
 from storage.ingest import ingest
 from storage.manifest import Manifest
+from storage.media_files import FileRecord
 
 
 def make(root: Path, *names: str) -> Path:
@@ -38,12 +41,12 @@ def folder(root: Path, **options: str):
 def test_folder_pairs_video_and_audio_of_one_name(tmp_path):
     make(tmp_path, "b.mp4", "b.wav", "a.MP4", "sub/c.flac", "sub/b2.webm", "notes.txt")
     clips, report = folder(tmp_path)
-    assert list(clips) == ["a", "b", "b2", "c"]
+    assert list(clips) == ["a", "b", "sub.b2", "sub.c"]
     assert {i: (c.video, c.audio) for i, c in clips.items()} == {
         "a": ("a.MP4", "a.MP4"),
         "b": ("b.mp4", "b.wav"),
-        "b2": ("sub/b2.webm", "sub/b2.webm"),
-        "c": (None, "sub/c.flac"),
+        "sub.b2": ("sub/b2.webm", "sub/b2.webm"),
+        "sub.c": (None, "sub/c.flac"),
     }
     assert report.corpus == tmp_path.name
     assert report.notes == ["not media, left out: 1 .txt"]
@@ -55,29 +58,39 @@ def test_folder_skips_what_systems_leave_behind(tmp_path):
     assert list(folder(tmp_path)[0]) == ["d"]
 
 
-def test_folder_names_that_collide_take_their_path(tmp_path):
+def test_an_id_is_made_of_the_clip_s_own_place_alone(tmp_path):
     make(tmp_path, "x.mp4", "a/x.mp4", "a/b/x.wav", "a/b/y.mp4")
     clips, report = folder(tmp_path)
-    assert {i: c.video or c.audio for i, c in clips.items()} == {
-        "a__b__x": "a/b/x.wav",
-        "y": "a/b/y.mp4",
-        "a__x": "a/x.mp4",
-        "x": "x.mp4",
-    }
+    before = {i: c.video or c.audio for i, c in clips.items()}
+    assert before == {"a.b.x": "a/b/x.wav", "a.b.y": "a/b/y.mp4", "a.x": "a/x.mp4", "x": "x.mp4"}
     assert {c.source_id for c in clips.values()} == {"x", "y"}
-    assert len(report.duplicates) == 3
-    assert "x: more than one item has this id; a/x.mp4 is a__x" in report.duplicates
+    assert report.duplicates == []
+    make(tmp_path, "z/x.mp4", "y.mp4", "b/b/x.wav")
+    after = {i: c.video or c.audio for i, c in folder(tmp_path)[0].items()}
+    assert {i: after[i] for i in before} == before
+    assert after.keys() - before.keys() == {"z.x", "y", "b.b.x"}
 
 
-def test_folder_names_that_collide_again(tmp_path):
-    """A path that equals another clip's name, two videos of one name, and names that differ outside of ASCII only."""
-    make(tmp_path, "a/x.mp4", "c/x.mp4", "a__x.mp4", "v.avi", "v.mp4", "v.wav", "张 三.mp4", "李 四.mp4", "d/b.mp4")
-    clips, _ = folder(tmp_path)
-    assert len(clips) == 8
-    assert clips["v.mp4"].audio == clips["v.avi"].audio == "v.wav"
+def test_the_second_file_of_one_id_is_reported_and_not_taken(tmp_path):
+    make(tmp_path, "a/x.mp4", "a.x.mp4", "v.avi", "v.mp4", "v.wav")
+    clips, report = folder(tmp_path)
+    assert {i: c.video for i, c in clips.items()} == {"a.x": "a/x.mp4", "v": "v.avi"}
+    assert report.duplicates == [
+        "a.x: a.x.mp4 repeats a/x.mp4, with another video, audio; not taken",
+        "v: v.mp4 repeats v.avi, with another video; not taken",
+    ]
+
+
+def test_names_beyond_ascii_have_ids_of_their_own_in_both_spellings_of_unicode(tmp_path):
+    make(
+        tmp_path / "one", "张 三.mp4", "李 四.mp4", "спасибо.mp4", "你好.mp4", unicodedata.normalize("NFC", "Café.mp4")
+    )
+    make(tmp_path / "two", unicodedata.normalize("NFD", "Café.mp4"))
+    clips, report = folder(tmp_path / "one")
+    assert len(clips) == 5
+    assert report.duplicates == []
     assert {c.source_id for i, c in clips.items() if i.startswith("___-")} == {"张 三", "李 四"}
-    assert {c.video for c in clips.values() if "x" in c.id} == {"a/x.mp4", "c/x.mp4", "a__x.mp4"}
-    assert folder(tmp_path)[0] == clips
+    assert folder(tmp_path / "two")[0].keys() <= clips.keys()
 
 
 def test_folder_says_which_audio_it_leaves_out(tmp_path):
@@ -102,7 +115,7 @@ def test_folder_errors(tmp_path):
         folder(make(tmp_path, "a.mp4") / "a.mp4")
     with refused(r"no media files \(such as \.mp4 or \.wav\) in it and below; found 1 \.txt"):
         folder(make(tmp_path / "texts", "a.txt"))
-    with refused("unknown option 'id'; valid options here: audio_track, corpus, video_track"):
+    with refused("unknown option 'id'; valid options here: audio_track, corpus, label_map, video_track"):
         folder(tmp_path, id="x")
 
 
@@ -120,20 +133,24 @@ class Probe:
         return None if path.name.startswith("bad") else 4.0
 
 
-def test_ingest_writes_fingerprints_and_lengths(tmp_path):
+def test_ingest_writes_records_and_lengths(tmp_path):
     make(tmp_path / "media", "a.mp4", "bad.mp4", "b.mp4", "b.wav")
     probe = Probe()
     report = ingest(None, tmp_path / "media", tmp_path / "m.parquet", {}, probe)
     manifest = Manifest.open(tmp_path / "m.parquet")
     clips = {c.id: c for c in manifest}
-    assert manifest.root == tmp_path / "media"
+    assert manifest.roots == {"media": tmp_path / "media"}
     assert manifest.corpus == report.corpus == "media"
     assert report.clips == 3
     assert sorted(probe.seen) == ["a.mp4", "b.mp4", "b.wav", "bad.mp4"]
     assert {i: c.duration for i, c in clips.items()} == {"a": 4.0, "b": 4.0, "bad": None}
     assert report.unreadable == ["bad.mp4: cannot read duration; file damaged or incomplete"]
     digest = hashlib.sha256(b"a.mp4").hexdigest()
-    assert clips["a"] == clips["a"].with_fingerprint({"video": digest, "audio": digest})
+    assert {kind: FileRecord.parse(text)[::2] for kind, text in clips["a"].files.items()} == {
+        "video": (digest, 4.0),
+        "audio": (digest, 4.0),
+    }
+    assert FileRecord.parse(clips["bad"].files["video"]).seconds is None
     assert report.to_dict()["counts"]["unreadable"] == 1
     json.dumps(report.to_dict())
 
@@ -147,10 +164,27 @@ def test_ingest_looks_at_a_shared_file_once(tmp_path):
     clips = list(Manifest.open(tmp_path / "m.jsonl"))
     assert probe.seen == ["dialog.avi"]
     assert [c.id for c in clips] == [*(f"u{i}" for i in range(200)), "last"]
-    assert len({c.fingerprint for c in clips}) == 201
+    assert len({tuple(input_digests(c).values()) for c in clips}) == 201
     assert [clips[i].duration for i in (0, 3, 50, 200)] == [0.5, 0.5, 0.0, None]
-    assert clips[200] == clips[200].with_fingerprint({"video": "missing", "audio": "missing"})
+    assert clips[200].files == {}
+    assert report.outside == [f"clip u{i}: starts at {i}.00 s, its media has 4.00 s" for i in range(4, 200)]
     assert report.missing == ["row 202: gone.avi: no such file"]
+
+
+def test_ingest_again_looks_at_changed_files_only(tmp_path):
+    make(tmp_path / "media", "a.mp4", "b.mp4", "c.wav", "bad.mp4")
+    out, probe = tmp_path / "m.parquet", Probe()
+    ingest(None, tmp_path / "media", out, {}, probe)
+    first = list(Manifest.open(out))
+    probe.seen.clear()
+    make(tmp_path / "media", "new.mp4")
+    (tmp_path / "media" / "b.mp4").write_bytes(b"other")
+    ingest(None, tmp_path / "media", out, {}, probe)
+    assert sorted(probe.seen) == ["b.mp4", "bad.mp4", "new.mp4"]  # what could not be read is looked at again
+    again = {c.id: c for c in Manifest.open(out)}
+    assert [again[c.id] == c for c in first] == [True, False, True, True]
+    ingest(None, tmp_path / "media", tmp_path / "elsewhere.parquet", {}, probe)
+    assert len(probe.seen) == 3 + 5
 
 
 def test_ingest_writes_nothing_when_it_refuses(tmp_path):

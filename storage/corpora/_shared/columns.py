@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.errors import RunError
 
-# For each field the columns that are taken for it where no option names one. All of these exist in public corpora.
+# For each field the columns that are taken for it where no option names one, the preferred ones first; compared without
+# regard to case, `_`, `-` and blanks. All of these exist in public corpora, or in what tools such as Whisper write.
 FIELDS: dict[str, tuple[str, ...]] = {
-    "id": ("id", "clip_id", "sample_id", "key"),
-    "video": ("video", "video_name", "video_path"),
-    "audio": ("audio", "audio_name", "wav"),
-    "text": ("text", "sentence", "transcript"),
-    "label": ("label", "emotion", "emo"),
-    "split": ("split",),
-    "speaker": ("speaker",),
-    "start": ("start", "start_time"),
-    "end": ("end", "end_time"),
-    "group": (),
-    "language": (),
+    "id": ("id", "clip_id", "sample_id", "key", "utt_id", "segment_id", "name"),
+    "file": ("filename", "file", "file_path", "path", "media", "clip", "clip_name"),
+    "video": ("video", "video_name", "video_path", "video_file", "mp4"),
+    "audio": ("audio", "audio_name", "audio_path", "audio_file", "wav", "wav_path", "wav_file"),
+    "text": ("text", "sentence", "transcript", "transcription", "utterance", "subtitle", "caption", "raw_text"),
+    "label": ("label", "emotion", "emo", "emotion_label", "discrete_emotion", "emo_class", "major_emotion"),
+    "split": ("split", "split_set", "partition", "subset", "mode"),
+    "speaker": ("speaker", "speaker_id", "spk", "spk_id", "spkr", "spkr_id", "actor", "actor_id"),
+    "start": ("start", "start_time", "begin", "onset", "start_seconds", "start_s"),
+    "end": ("end", "end_time", "stop", "end_seconds", "end_s"),
+    "group": ("group", "dialogue_id", "dialog_id", "session", "session_id"),
+    "language": ("language", "lang", "locale"),
     "audio_track": (),
     "video_track": (),
-    "audio_channel": (),
-    "valence": (),
-    "arousal": (),
-    "dominance": (),
+    "audio_channel": ("channel", "audio_channel"),
+    "valence": ("valence", "emo_val", "val"),
+    "arousal": ("arousal", "activation", "emo_act", "aro"),
+    "dominance": ("dominance", "emo_dom", "dom"),
 }
+_IGNORED_IN_NAMES = re.compile(r"[\s_-]+")
+_TEMPLATE = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +42,51 @@ class Columns:
         fields: Column of each field that has one.
         labels: Name of each further label, by its column.
         constants: What every row says about a field that has no column.
+        templates: Text made of several columns, such as `dia{Dialogue_ID}_utt{Utterance_ID}`, by field.
+        ignored: Columns that are not used.
     """
 
     fields: Mapping[str, str]
     labels: Mapping[str, str]
     constants: Mapping[str, str]
+    templates: Mapping[str, str] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
 
     def __str__(self) -> str:
         """One line for the report."""
-        pairs = [f"{name}={column}" for name, column in self.fields.items()]
+        pairs = [f"{name}={column}" for name, column in {**self.fields, **self.templates}.items()]
         pairs += [f"{name}=={text}" for name, text in self.constants.items()]
         return ", ".join(pairs + [f"labels.{name}={column}" for column, name in self.labels.items()])
 
-    def cell(self, cells: Mapping[str, str], field: str) -> str | None:
+    @property
+    def known(self) -> set[str]:
+        """Fields that rows say something about."""
+        return {*self.fields, *self.templates, *self.constants}
+
+    def cell(self, cells: Mapping[str, str], name: str) -> str | None:
         """What a row says about a field, without blanks around it; None if nothing.
 
         Args:
             cells: The row, by column.
-            field: Name of the field.
+            name: Name of the field.
         """
-        return (self.exact(cells, field) or "").strip() or None
+        return (self.exact(cells, name) or "").strip() or None
 
-    def exact(self, cells: Mapping[str, str], field: str) -> str | None:
+    def exact(self, cells: Mapping[str, str], name: str) -> str | None:
         """What a row says about a field, as it is written; None if nothing.
 
         Args:
             cells: The row, by column.
-            field: Name of the field.
+            name: Name of the field.
         """
-        if field in self.constants:
-            return self.constants[field]
-        return cells.get(self.fields[field]) or None if field in self.fields else None
+        if name in self.fields:
+            return cells.get(self.fields[name]) or None
+        if name in self.constants:
+            return self.constants[name]
+        template = self.templates.get(name)
+        if template is None:
+            return None
+        return _TEMPLATE.sub(lambda found: cells.get(found[1], "").strip(), template)
 
     def label_cells(self, cells: Mapping[str, str]) -> dict[str, str]:
         """A row's further labels by name, without the empty ones."""
@@ -80,31 +99,67 @@ def choose_columns(columns: Sequence[str], options: Mapping[str, str], where: st
 
     Args:
         columns: Columns of the table.
-        options: Column of a field by the field's name, an empty one for none, or `=` and what every row says; a field
-            without an option gets the first of its well-known names that is a column.
+        options: Column of a field by the field's name, an empty one for none, `=` and what every row says, or a text
+            with columns in braces; a field without an option gets the first of its well-known names that is a column.
         where: Named in errors.
 
     Raises:
         RunError: If an option names a column that does not exist; lists those that do.
     """
-    fields = {}
-    constants = {name: text[1:] for name, text in options.items() if name in FIELDS and text.startswith("=")}
+    plain: dict[str, str] = {}
+    for column in columns:
+        plain.setdefault(_plain(column), column)
+    stated = {name: text for name, text in options.items() if name in FIELDS}
+    constants = {name: text[1:] for name, text in stated.items() if text.startswith("=")}
+    templates = {
+        name: _template(text, name, columns, plain, where)
+        for name, text in stated.items()
+        if name not in constants and "{" in text
+    }
+    if not stated.keys() & {"id", "video", "audio", "file"} and {"videoid", "clipid"} <= plain.keys():
+        # MMSA's label.csv: clip_id counts within one video, whose clips lie in a folder of its name.
+        video, clip = plain["videoid"], plain["clipid"]
+        templates |= {"id": f"{{{video}}}_{{{clip}}}", "file": f"{{{video}}}/{{{clip}}}"}
+    fields: dict[str, str] = {}
     for name, usual in FIELDS.items():
-        if name in constants:
+        if name in constants or name in templates:
             continue
-        column = options.get(name, next((k for k in usual if k in columns), ""))
-        if column and column not in columns:
-            raise RunError(f"{where}: {name}={column}: no such column; columns: {', '.join(columns)}")
+        column = stated.get(name)
+        if column is None:
+            used = set(fields.values())
+            column = next((plain[_plain(k)] for k in usual if _plain(k) in plain and plain[_plain(k)] not in used), "")
+        elif column:
+            column = _existing(column, name, columns, plain, where)
         if column:
             fields[name] = column
-    return Columns(fields, _further_labels([c for c in columns if c not in fields.values()]), constants)
+    parts = {part for template in templates.values() for part in _TEMPLATE.findall(template)}
+    left = [column for column in columns if column not in {*fields.values(), *parts}]
+    labels = _further_labels(left)
+    return Columns(fields, labels, constants, templates, [column for column in left if column not in labels])
+
+
+def _plain(column: str) -> str:
+    return _IGNORED_IN_NAMES.sub("", column).lower()
+
+
+def _existing(column: str, name: str, columns: Sequence[str], plain: Mapping[str, str], where: str) -> str:
+    if column in columns:
+        return column
+    if _plain(column) not in plain:
+        raise RunError(f"{where}: {name}={column}: no such column; columns: {', '.join(columns)}")
+    return plain[_plain(column)]
+
+
+def _template(text: str, name: str, columns: Sequence[str], plain: Mapping[str, str], where: str) -> str:
+    return _TEMPLATE.sub(lambda found: f"{{{_existing(found[1], name, columns, plain, where)}}}", text)
 
 
 def _further_labels(columns: Sequence[str]) -> dict[str, str]:
     """Name of each further label by its column: `audio` for `audio_label` and for `audio_sentiment`."""
     names: dict[str, str] = {}
     for column in columns:
-        if column.endswith(("_label", "_sentiment")) or column == "sentiment":
-            short = column.removesuffix("_label").removesuffix("_sentiment")
+        lower = column.lower()
+        if lower.endswith(("_label", "_sentiment")) or lower == "sentiment":
+            short = lower.removesuffix("_label").removesuffix("_sentiment")
             names[column] = short if short and short not in names.values() else column
     return names

@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from configs.plugins import Registry, Section
 from storage.clip import Clip
 from storage.corpora._shared.clip_builder import ClipBuilder, CorpusRow
+from storage.corpora._shared.label_map import read_label_map
 from storage.corpora._shared.media_finder import MediaFinder
 from storage.corpora._shared.report import IngestReport
 from storage.vocabulary.labels import normalise
@@ -23,9 +25,12 @@ class CorpusOptions(Section):
 
     Attributes:
         corpus: Name of the corpus in the manifest; the reader's own choice where not given.
+        label_map: Labels in merflow's vocabulary: a JSON, YAML or two-column CSV file from the corpus's words to
+            merflow's, or a language that merflow knows words of (de, es, fr, id, it, ja, pt, zh).
     """
 
     corpus: str | None = None
+    label_map: str | None = None
 
 
 OptionsT = TypeVar("OptionsT", bound=CorpusOptions)
@@ -123,13 +128,21 @@ class Corpus(ABC, Generic[OptionsT]):
             RunError: If the corpus is not there, or an option does not fit it.
         """
         self.check()
+        _ = self._label_map
         return CorpusListing(self.root, _Clips(self), self.report)
 
     def normalise(self, raw: str | None) -> str | None:
         """A label of the corpus in merflow's vocabulary; None where it has no certain counterpart."""
-        if raw is None or not self.labels:
-            return normalise(raw)
-        return self.labels.get(raw.strip().lower())
+        if raw is None:
+            return None
+        word = raw.strip().lower()
+        if word in self._label_map:
+            return self._label_map[word]
+        return self.labels.get(word) if self.labels else normalise(raw)
+
+    @cached_property
+    def _label_map(self) -> Mapping[str, str]:
+        return {} if self.options.label_map is None else read_label_map(self.options.label_map)
 
     def build(self) -> Iterator[Clip]:
         """The clips; adds to the report what did not fit together.

@@ -1,48 +1,49 @@
-"""Ids of clips: made of a corpus's own names, safe for files, and unique over the corpus."""
+"""Ids of clips: a function of a clip's own name alone, safe for files. Adding rows never renames others."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Sequence
+import unicodedata
 
-from storage.corpora._shared.report import IngestReport
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def safe_id(name: str) -> str:
-    """A name with every character that an id must not have replaced by `_`."""
-    cleaned = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return cleaned if cleaned.strip(".") else "_" * max(1, len(cleaned))
+    """The id of a clip of this name.
 
-
-def unique_ids(names: Sequence[Sequence[str]], keys: Sequence[str], report: IngestReport) -> list[str]:
-    """One id for each item, unique over all of them.
+    Characters that an id must not have become `_`, and then a digest of the true name is appended, so that names that
+    differ in such characters only have different ids. The two Unicode spellings of one name have one id.
 
     Args:
-        names: For each item its names, from the preferred one to the most precise one.
-        keys: For each item what no other item has, such as its path.
-        report: Collisions are added to its `duplicates`.
+        name: The corpus's own name.
 
-    Returns:
-        For each item its first name, made safe, that no other item has too. Items that collide all move on to their
-        next name; the last resort is the first name with a digest of the key.
+    >>> safe_id("clip_1.a-b"), safe_id("my clip")
+    ('clip_1.a-b', 'my_clip-837888e6')
     """
-    choices = [[*map(safe_id, n), f"{safe_id(n[0])}-{_short_digest(k)}"] for n, k in zip(names, keys, strict=True)]
-    level = [0] * len(names)
-    while True:
-        ids = [c[i] for c, i in zip(choices, level, strict=True)]
-        counts = Counter(ids)
-        movable = [k for k, taken in enumerate(ids) if counts[taken] > 1 and level[k] + 1 < len(choices[k])]
-        if not movable:
-            break
-        for k in movable:
-            level[k] += 1
-    moved = [k for k, at in enumerate(level) if at]
-    report.duplicates += [f"{choices[k][0]}: more than one item has this id; {keys[k]} is {ids[k]}" for k in moved]
-    return ids
-
-
-def _short_digest(text: str) -> str:
+    composed = unicodedata.normalize("NFC", name)
+    cleaned = _UNSAFE.sub("_", composed)
+    if cleaned == composed and cleaned.strip("."):
+        return cleaned
     # File names that are not UTF-8 come in as surrogates; writing the manifest refuses them by name.
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = hashlib.sha256(composed.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{cleaned if cleaned.strip('.') else '_' * len(cleaned)}-{digest}"
+
+
+def segment_name(name: str, start: float | None, end: float | None, channel: int | None, track: int | None) -> str:
+    """Name of a part of a file, where the corpus gives the part none.
+
+    Args:
+        name: Of the file.
+        start: Second at which it starts.
+        end: Second at which it ends.
+        channel: Audio channel, if only one is used.
+        track: Audio track, if one is chosen.
+
+    >>> segment_name("film", 1.5, None, None, None)
+    'film_1.5-end'
+    """
+    if start is not None or end is not None:
+        name = f"{name}_{start or 0:.12g}-{'end' if end is None else f'{end:.12g}'}"
+    name += "" if track is None else f"_track{track}"
+    return name if channel is None else f"{name}_channel{channel}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from configs.errors import RunError
@@ -12,6 +13,7 @@ from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES
 
 _JUNK = {"__MACOSX", "Thumbs.db"}
 ABSENT = "no such file"
+_MEDIA = frozenset(MEDIA_SUFFIXES)
 
 
 class MediaFinder:
@@ -23,12 +25,8 @@ class MediaFinder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._files: dict[str, PurePosixPath] = {str(p): p for p in media_files(root)}
-        self._by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
-        for path in self._files.values():
-            self._by_name[path.name].append(path)
-            self._by_name[path.stem].append(path)
-        self._used: set[str] = set()
+        self._inside = f"{root.absolute().as_posix()}/"
+        self._files = dict.fromkeys(media_files(root), False)  # and whether a row names it
 
     def find(self, value: str, suffixes: Iterable[str]) -> tuple[str, str | None]:
         """Find one file.
@@ -42,30 +40,46 @@ class MediaFinder:
             The path to keep, relative to the media folder where it lies inside, and what is wrong: None, or why the
             file was not found. A path that was not found is kept as it was given.
         """
+        if value in self._files:
+            self._files[value] = True
+            return value, None
         if "://" in value:
             return value, None
-        path = PurePosixPath(value.replace("\\", "/"))
-        if path.is_relative_to(self._root.absolute().as_posix()):
-            path = path.relative_to(self._root.absolute().as_posix())
+        path = PurePosixPath(value.replace("\\", "/").removeprefix(self._inside))
         if str(path) in self._files or (self._root / path).is_file():
-            return self._use(path), None
-        has_suffix = path.suffix.lower() in MEDIA_SUFFIXES
-        close = [
-            p
-            for p in self._by_name.get(path.name, [])
-            if _ends(p, path) and (has_suffix or p.suffix.lower() in suffixes)
-        ]
+            return self._use(str(path)), None
+        close = self._ending(path, suffixes)
         if len(close) == 1:
             return self._use(close[0]), None
-        return value, f"{len(close)} files match: {', '.join(map(str, close[:3]))}" if close else ABSENT
+        return value, f"{len(close)} files match: {', '.join(close[:3])}" if close else ABSENT
 
-    def _use(self, path: PurePosixPath) -> str:
-        self._used.add(str(path))
-        return str(path)
+    def _ending(self, path: PurePosixPath, suffixes: Iterable[str]) -> list[str]:
+        """Files whose path ends like another one."""
+        has_suffix = path.suffix.lower() in _MEDIA
+        stem = path.stem if has_suffix else path.name
+        found = []
+        for file in map(PurePosixPath, self._by_stem.get(stem, ())):
+            same = file.name == path.name if has_suffix else file.suffix.lower() in suffixes
+            if same and file.parts[-len(path.parts) : -1] == path.parts[:-1]:
+                found.append(str(file))
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """Files by their name without the suffix; made only where a row does not give an exact path."""
+        found: dict[str, list[str]] = {}
+        for file in self._files:
+            found.setdefault(PurePosixPath(file).stem, []).append(file)
+        return found
+
+    def _use(self, path: str) -> str:
+        if path in self._files:
+            self._files[path] = True
+        return path
 
     def unused(self) -> list[str]:
         """Media files that were never found, sorted."""
-        return [name for name in self._files if name not in self._used]
+        return [name for name, is_used in self._files.items() if not is_used]
 
 
 def find_media_folder(beside: Path, media: str | None) -> Path:
@@ -78,41 +92,39 @@ def find_media_folder(beside: Path, media: str | None) -> Path:
     Raises:
         RunError: If there is no such folder.
     """
-    candidates = [beside / (media or ""), Path(media or "")]
+    given = Path(media or "").expanduser()
+    candidates = [beside / given, given]
     for folder in candidates:
         if folder.is_dir():
             return folder
-    looked = " and ".join(str(candidate.absolute()) for candidate in candidates)
+    looked = " and ".join(dict.fromkeys(str(candidate.absolute()) for candidate in candidates))
     raise RunError(f"media={media}: no such folder; looked for {looked}")
 
 
-def _ends(file: PurePosixPath, wanted: PurePosixPath) -> bool:
-    return file.parts[-len(wanted.parts) : -1] == wanted.parts[:-1]
-
-
-def media_files(root: Path) -> list[PurePosixPath]:
-    """Media files under a folder, sorted, as paths relative to it.
+def media_files(root: Path) -> list[str]:
+    """Media files under a folder, sorted by their parts, as paths relative to it.
 
     Links are followed. Hidden files, `__MACOSX` and what operating systems leave behind are not media.
     """
-    paths = [p for p in _walk(root) if PurePosixPath(p).suffix.lower() in MEDIA_SUFFIXES]
-    return sorted(PurePosixPath(p) for p in paths)
+    return sorted((p for p in _walk(root) if os.path.splitext(p)[1].lower() in _MEDIA), key=lambda p: p.split("/"))  # noqa: PTH122
 
 
 def other_files(root: Path) -> Counter[str]:
     """How many files under a folder are not media, by their suffix (`no suffix` where they have none)."""
     suffixes = (PurePosixPath(p).suffix.lower() for p in _walk(root))
-    return Counter(suffix or "no suffix" for suffix in suffixes if suffix not in MEDIA_SUFFIXES)
+    return Counter(suffix or "no suffix" for suffix in suffixes if suffix not in _MEDIA)
 
 
 def _walk(root: Path) -> Iterator[str]:
     visited: set[str] = set()
+    above = len(str(root).rstrip("/")) + 1
     for folder, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         inner[:] = [] if real in visited else [n for n in inner if _is_wanted(n)]
         if real not in visited:
             visited.add(real)
-            yield from (Path(folder, n).relative_to(root).as_posix() for n in names if _is_wanted(n))
+            prefix = f"{folder}/"[above:] if folder != str(root) else ""
+            yield from (prefix + n for n in names if _is_wanted(n))
 
 
 def _is_wanted(name: str) -> bool:

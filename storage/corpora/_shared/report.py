@@ -15,7 +15,9 @@ class IngestReport:
         clips: Clips in the manifest.
         missing: Rows whose media file is not there; their clips are kept.
         extra: Media files that no clip uses.
-        duplicates: Ids that more than one item claimed, and what was done about it.
+        duplicates: Rows whose id an earlier row has; they are not taken.
+        refused: Rows that cannot be clips, such as one that ends before it starts; they are not taken.
+        outside: Clips whose times lie beyond their media; they are kept.
         unreadable: Media files whose header cannot be read; their clips are kept.
         unknown_labels: Raw labels with no standard name, with their number of clips.
         notes: Anything else a person should know, such as the columns that were used.
@@ -26,6 +28,8 @@ class IngestReport:
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     unknown_labels: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -40,7 +44,9 @@ class IngestReport:
         return {
             "missing media files": self.missing,
             "extra files that no clip uses": self.extra,
-            "duplicate ids": self.duplicates,
+            "rows with the id of an earlier row, not taken": self.duplicates,
+            "rows that cannot be clips, not taken": self.refused,
+            "clips with times beyond their media": self.outside,
             "unreadable media files": self.unreadable,
             "labels with no standard name, kept in label_raw": self.unknown_labels,
             "notes": self.notes,

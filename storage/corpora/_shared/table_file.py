@@ -1,4 +1,4 @@
-"""Rows of a table file as text: CSV (comma or tab), JSONL, or a JSON list of objects."""
+"""Rows of a table file as text: CSV (comma, semicolon or tab), JSONL, or a JSON list of objects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +14,8 @@ from configs.errors import RunError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".json")
 _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")  # the last one reads anything
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_DELIMITERS = (",", "\t", ";")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class TableFile:
     Attributes:
         path: The file.
         columns: Names of the columns, in order.
-        encoding: How the file's bytes were read: `utf-8-sig` (UTF-8 with or without a mark), `cp1252` or `latin-1`.
+        encoding: How the file's bytes were read: `utf-8-sig` (UTF-8 with or without a mark), `utf-16` (with its mark),
+            `cp1252` or `latin-1`.
     """
 
     path: Path
@@ -42,7 +46,8 @@ class TableFile:
             raise RunError(f"{path}: expected a table: {' '.join(SUFFIXES)}")
         file = cls(path, [], _encoding(path))
         columns: dict[str, None] = {}
-        for _, cells in file.rows():
+        is_csv = path.suffix.lower() not in {".jsonl", ".json"}
+        for _, cells in islice(file.rows(), 1 if is_csv else None):  # every row of a CSV has the columns of its header
             columns.update(dict.fromkeys(cells))
         if not columns:
             raise RunError(f"{path}: no rows")
@@ -65,7 +70,10 @@ class TableFile:
 
 
 def _encoding(path: Path) -> str:
-    """The first encoding that reads the whole file."""
+    """The first encoding that reads the whole file; UTF-16 by its mark."""
+    with path.open("rb") as raw:
+        if (mark := raw.read(2)) in _MARKS:
+            return _MARKS[mark]
     for encoding in _ENCODINGS[:-1]:
         try:
             with path.open(encoding=encoding, newline="") as file:
@@ -80,7 +88,7 @@ def _encoding(path: Path) -> str:
 def _csv(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
     header = file.readline()
     file.seek(0)
-    delimiter = "\t" if header.count("\t") > header.count(",") else ","
+    delimiter = max(_DELIMITERS, key=header.count)  # of equal ones the first
     lines = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         columns = [name.strip() for name in next(lines, [])]

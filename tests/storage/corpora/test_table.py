@@ -136,7 +136,7 @@ def test_names_with_spaces_and_beyond_ascii(tmp_path):
         "Clip Ä 1": "süß & klein/Clip Ä 1.mp4",
         "Clip Ö 1": "nope.mp4",
     }
-    assert len(report.duplicates) == 2
+    assert report.duplicates == []
 
 
 def test_media_are_found_by_id_path_or_unique_name(tmp_path):
@@ -155,24 +155,127 @@ def test_media_are_found_by_id_path_or_unique_name(tmp_path):
     assert report.missing == ["row 6: ../t.csv: no such file"]
 
 
-def test_repeated_rows(tmp_path):
+def test_repeated_rows_are_reported_and_not_taken(tmp_path):
     make(tmp_path, "a.mp4", "b.mp4")
-    rows = "id,video,label\nx,a.mp4,sad\nx,a.mp4,sad\nx,a.mp4,happy\n"
+    rows = "id,video,label\nx,a.mp4,sad\nx,a.mp4,sad\nx,a.mp4,happy\nx,b.mp4,sad\n"
     clips, report = table(tmp_path / "t.csv", rows)
-    assert {i: c.label for i, c in clips.items()} == {"x": "sad"}
+    assert {i: (c.label, c.video) for i, c in clips.items()} == {"x": ("sad", "a.mp4")}
     assert report.duplicates == [
-        "x: row 3 repeats row 2, identical; the first one counts",
-        "x: row 4 repeats row 2, with another label; the first one counts",
+        "x: row 3 repeats row 2, identical; not taken",
+        "x: row 4 repeats row 2, with another label; not taken",
+        "x: row 5 repeats row 2, with another video; not taken",
     ]
-    with refused("id 'x' in row 2 and row 5 names different media"):
-        table(tmp_path / "t.csv", rows + "x,b.mp4,sad\n")
 
 
 def test_segments_of_one_file_without_ids(tmp_path):
-    rows = "video,start,end\nd/a.mp4,0,1.5\nd/a.mp4,1.5,\nd/a.mp4,0,1.5\nd/b.mp4,0,1\n"
+    rows = "video,start,end\nd/a.mp4,0,1.5\nd/a.mp4,1.5,\nd/a.mp4,0,1.5\nd/b.mp4,,\n"
     clips, report = table(make(tmp_path, "d/a.mp4", "d/b.mp4") / "t.csv", rows)
-    assert list(clips) == ["d__a_0-1.5", "d__a_1.5-end", "b"]
-    assert "a: row 4 repeats row 2, identical; the first one counts" in report.duplicates
+    assert list(clips) == ["a_0-1.5", "a_1.5-end", "b"]
+    assert report.duplicates == ["a_0-1.5: row 4 repeats row 2, identical; not taken"]
+
+
+def test_adding_rows_never_renames_others(tmp_path):
+    make(tmp_path, "a.mp4", "d/a.mp4", "e/b.mp4", "f/b.mp4")
+    first, _ = table(tmp_path / "t.csv", "video,start\na.mp4,\na.mp4,2\ne/b.mp4,\n")
+    more, report = table(tmp_path / "t.csv", "video,start\nd/a.mp4,1\na.mp4,\na.mp4,2\ne/b.mp4,\nf/b.mp4,\na.mp4,3\n")
+    assert {i: more[i] for i in first} == first
+    assert report.duplicates == ["b: row 6 repeats row 5, with another video; not taken"]
+
+
+def test_columns_are_matched_as_people_write_them(tmp_path):
+    make(tmp_path, "a.mp4", "a.wav")
+    cases = {
+        "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Split_Set": "a.wav,ang,3,2,1,7,Train",  # MSP
+        "name,discrete_emotion,valence": "a,happy,1",  # MER
+        "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID": "1,Hi,Joey,joy,positive,0,1",  # MELD
+        "key,wav,emo,dataset": "a,a.wav,hap,x",  # EmoBox
+        "Transcription,speaker id,Clip-ID,Video Path": "hello,7,a,a.mp4",
+    }
+    used = {}
+    assert table(tmp_path / "t.csv", "name,emotion\nz,sad\na,sad\n")[0]["a"].video == "a.mp4"
+    for header, row in cases.items():
+        options = {"id": "dia{dialogue id}_utt{Utterance_ID}"} if "Utterance" in header else {}
+        clips, report = table(tmp_path / "t.csv", f"{header}\n{row}\n", **options)
+        used[header[:4]] = report.notes[0].removeprefix("columns used: "), *clips.values()
+    text, clip = used["File"]
+    assert text.startswith("file=FileName, label=EmoClass, split=Split_Set, speaker=SpkrID")
+    assert (clip.id, clip.video, clip.audio, clip.dimensions) == (
+        "a", None, "a.wav", {"valence": 2, "arousal": 3, "dominance": 1},
+    )  # fmt: skip
+    assert (used["name"][1].id, used["name"][1].label, used["name"][1].video) == ("a", "happy", "a.mp4")
+    meld = used["Sr N"][1]
+    assert (meld.id, meld.text, meld.speaker, meld.label, meld.labels) == (
+        "dia0_utt1", "Hi", "Joey", "happy", {"sentiment": "positive"},
+    )  # fmt: skip
+    assert (used["key,"][1].id, used["key,"][1].audio) == ("a", "a.wav")
+    assert (used["Tran"][1].text, used["Tran"][1].video, used["Tran"][1].speaker) == ("hello", "a.mp4", "7")
+    assert "columns ignored: dataset" in table(tmp_path / "t.csv", "key,wav,emo,dataset\na,a.wav,hap,x\n")[1].notes
+
+
+def test_clips_that_count_within_a_video_get_the_video_into_their_ids(tmp_path):
+    """MMSA's label.csv."""
+    make(tmp_path, "v1/1.mp4", "v1/2.mp4", "v2/1.mp4")
+    rows = "video_id,clip_id,text,label,mode\nv1,1,a,0.5,train\nv1,2,b,-1,valid\nv2,1,c,0,test\n"
+    clips, report = table(tmp_path / "label.csv", rows)
+    assert {i: (c.video, c.split) for i, c in clips.items()} == {
+        "v1_1": ("v1/1.mp4", "train"), "v1_2": ("v1/2.mp4", "valid"), "v2_1": ("v2/1.mp4", "test"),
+    }  # fmt: skip
+    assert report.notes[0].endswith("id={video_id}_{clip_id}, file={video_id}/{clip_id}")
+
+
+def test_names_with_suffixes_in_the_id_column_are_media(tmp_path):
+    make(tmp_path, "v/a.mp4", "v/b.mp4")
+    clips, _ = table(tmp_path / "t.csv", "name,emotion\na.mp4,sad\nb.mp4,sad\n")
+    assert {i: c.video for i, c in clips.items()} == {"a": "v/a.mp4", "b": "v/b.mp4"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le-mark", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_files_as_spreadsheets_write_them(tmp_path, encoding, delimiter):
+    rows = [
+        ["id", "text", "video", "start", "end"],
+        ["a", "Grüße", "a.mp4", "00:00:01.5", "1:02:03"],
+        ["b", "x", "a.mp4", "0.5", "2"],
+    ]
+    text = "".join(delimiter.join(row) + "\r\n" for row in rows)
+    data = b"\xff\xfe" + text.encode("utf-16-le") if encoding == "utf-16-le-mark" else text.encode(encoding)
+    clips, report = table(make(tmp_path, "a.mp4") / "t.csv", data)
+    assert (clips["a"].text, clips["a"].start, clips["a"].end, clips["b"].start) == ("Grüße", 1.5, 3723.0, 0.5)
+    assert any("not UTF-8" in note for note in report.notes) == (encoding != "utf-8")
+
+
+def test_decimal_commas(tmp_path):
+    clips, _ = table(make(tmp_path, "a.mp4") / "t.csv", "id;video;start;valence\na;a.mp4;1,25;-0,5\n")
+    assert (clips["a"].start, clips["a"].dimensions) == (1.25, {"valence": -0.5})
+
+
+def test_rows_that_cannot_be_clips_are_reported_and_the_others_are_taken(tmp_path):
+    rows = "id,video,start,end\na,a.mp4,2,1\nb,a.mp4,1,1\nc,a.mp4,-1,1\nd,a.mp4,0,1\n"
+    clips, report = table(make(tmp_path, "a.mp4") / "t.csv", rows)
+    assert list(clips) == ["d"]
+    assert report.refused == [
+        "row 2: clip a: end 1.0 is not after start 2.0",
+        "row 3: clip b: end 1.0 is not after start 1.0",
+        "row 4: clip c: start is -1.0, expected 0 or more seconds",
+    ]
+
+
+def test_labels_in_any_language(tmp_path):
+    rows = "id,text,label\na,x,生气\nb,x,sad\nc,x,Glad\n"
+    clips, report = table(tmp_path / "t.csv", rows, label_map="zh")
+    assert [c.label for c in clips.values()] == ["angry", "sad", None]
+    assert report.unknown_labels == ["Glad: 1 clip"]
+    (tmp_path / "m.json").write_text('{"glad": "happy", "生气": "angry"}', encoding="utf-8")
+    (tmp_path / "m.csv").write_text("word,label\nglad,happy\n生气,angry\n", encoding="utf-8")
+    (tmp_path / "m.yaml").write_text("glad: happy\n生气: angry\n", encoding="utf-8")
+    for suffix in ("json", "csv", "yaml"):
+        clips, _ = table(tmp_path / "t.csv", rows, label_map=str(tmp_path / f"m.{suffix}"))
+        assert [c.label for c in clips.values()] == ["angry", "sad", "happy"], suffix
+    with refused("label_map=xx: no such file, and no such language; languages: de, es"):
+        table(tmp_path / "t.csv", rows, label_map="xx")
+    (tmp_path / "m.json").write_text('{"glad": "cheerful"}', encoding="utf-8")
+    with refused("m.json: glad: no label 'cheerful'; labels: angry, boredom"):
+        table(tmp_path / "t.csv", rows, label_map=str(tmp_path / "m.json"))
 
 
 @pytest.mark.parametrize(
@@ -191,8 +294,7 @@ def test_segments_of_one_file_without_ids(tmp_path):
         ("id,video\n", {}, "no rows"),
         ("", {}, "no rows"),
         ("id,video\n,b.mp4\n", {}, "row 2: no id"),
-        ("id,video,start\na,b.mp4,0:13\n", {}, "row 2: start: expected a number, got '0:13'"),
-        ("id,video,start,end\na,b.mp4,2,1\n", {}, "row 2: clip a: end 1.0 is not after start 2.0"),
+        ("id,video,start\na,b.mp4,noon\n", {}, "row 2: start: expected a number, got 'noon'"),
         ("id,label\na,sad\n", {}, "no column names media or text"),
     ],
 )

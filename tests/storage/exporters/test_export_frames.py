@@ -47,7 +47,7 @@ def test_frames_are_those_that_the_extractors_counted(filmed, tmp_path):
     ]
     entries = json.loads((tmp_path / "out/MERR_coarse_grained.json").read_text())
     for clip in filmed.clips():
-        media = Media(clip, filmed.manifest.root, audio=False)
+        media = Media(clip, filmed.manifest.root_of(clip), audio=False)
         media.decode()
         frames = [frame.rgb() for frame in media.frames()]
         assert len(frames) == FRAMES[clip.id]

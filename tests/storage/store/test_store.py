@@ -43,9 +43,7 @@ def test_never_overwrites(store):
 
 def test_refuses_other_numbers_under_the_same_name(store):
     other = replace(SPEC, recipe={"rate_hz": 8000})
-    with pytest.raises(
-        StoreError, match=r"\(option rate_hz: null in the store, now 8000\).*merflow drop"
-    ):
+    with pytest.raises(StoreError, match=r"\(option rate_hz: null in the store, now 8000\).*merflow drop"):
         store.put("run-1", other, [Entry("a", features(5))], {})
 
 
