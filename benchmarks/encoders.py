@@ -85,7 +85,7 @@ def chosen_clips(folder: Path | None, scratch: Path) -> tuple[Path, list[Clip]]:
     ingest_corpus("folder", folder, scratch / "m.parquet", {})
     manifest = Manifest.open(scratch / "m.parquet")
     clips = [clip for clip in manifest if clip.duration and clip.video and clip.audio][:CLIPS]
-    return manifest.root, [*clips[:1], *clips]
+    return next(iter(manifest.roots.values())), [*clips[:1], *clips]
 
 
 def cut(source: Path, start: float, target: Path) -> None:
@@ -135,8 +135,8 @@ class Ways:
         entries = [{"name": name, **options} for name, options in OPTIONS.items()]
         config = RunConfig.model_validate({"extractors": entries, "cluster": cluster})
         self._built: dict[str, Any] = {extractor.feature: extractor for extractor in build_extractors(config)}
-        store = FeatureStore.create(scratch / "store")
-        self._worker = Worker(make_context("r", config, store, str(root), self._built.values()))
+        FeatureStore.create(scratch / "store")
+        self._worker = Worker(make_context("r", config, scratch / "store", {"clips": root}, self._built.values()))
         self._shards = 0
         for extractor in self._built.values():
             extractor.load("cpu")  # the worker's own extractors share these networks

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks._report import report
 from storage.records import FeatureSpec
 from storage.store.index import Index
-from storage.store.shard_reader import ShardContents
+from storage.store.shard_reader import Row, ShardContents
 
 FEATURES = [f"feature{i}" for i in range(8)]
 CLIPS_IN_A_SHARD = 50
@@ -27,7 +27,7 @@ def shards(clips: int) -> Iterator[ShardContents]:
         spec = FeatureSpec(feature, feature, "audio", "frame", ("x",))
         for first in range(0, clips, CLIPS_IN_A_SHARD):
             rows = {
-                f"clip_{i}_of_some_corpus": (300 * k, 300 * (k + 1), f"{i:016x}")
+                f"clip_{i}_of_some_corpus": Row(300 * k, 300 * (k + 1), (i + 1, 7))
                 for k, i in enumerate(range(first, first + CLIPS_IN_A_SHARD))
             }
             yield ShardContents(Path(f"/store/features/{feature}/{first:06d}.h5"), spec, {}, rows, ())
@@ -45,8 +45,9 @@ def dicts(clips: int) -> dict[tuple[str, str], tuple[Path, int, int, str]]:
     """The same as dicts of tuples."""
     index: dict[tuple[str, str], tuple[Path, int, int, str]] = {}
     for shard in shards(clips):
-        for clip_id, (start, stop, fingerprint) in shard.rows.items():
-            index.setdefault((shard.spec.name, clip_id), (shard.path, start, stop, fingerprint))
+        for clip_id, row in shard.rows.items():
+            fingerprint = f"{row.inputs[0]:016x}"
+            index.setdefault((shard.spec.name, clip_id), (shard.path, row.start, row.stop, fingerprint))
     return index
 
 

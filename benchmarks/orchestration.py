@@ -16,13 +16,15 @@ import numpy as np
 
 from benchmarks._report import report
 from configs.schema import Cluster, RunConfig
-from flows.plan import Plan, build_extractors, make_context
+from flows.plan import build_extractors, make_context, make_plan
 from flows.prefect_server import prefect_server
 from flows.run import run_extraction
+from flows.shards import Bounds, make_jobs
 from flows.worker import extract_shard
 from storage.ingest import ingest
 from storage.manifest import Manifest, write_manifest
 from storage.store.store import FeatureStore
+from storage.store.survey import Survey
 
 SHARDS = 60
 CONFIG = {"extractors": [{"name": "gemaps"}], "cluster": {"engine": "local", "shard_seconds": 0.5}}
@@ -60,13 +62,14 @@ def corpus(folder: Path) -> Manifest:
 def plain(manifest: Manifest, store: Path) -> float:
     """Milliseconds per shard of the worker function alone."""
     made = FeatureStore.create(store)
-    write_manifest(store / "manifest.parquet", manifest, manifest.root, manifest.corpus)
+    write_manifest(store / "manifest.parquet", manifest, manifest.roots, manifest.corpus)
     config = RunConfig.model_validate(CONFIG)
-    context, plan = make_context("run", config, made, str(manifest.root), build_extractors(config)), Plan(("gemaps",))
+    extractors = build_extractors(config)
+    context = make_context("run", config, store, manifest.roots, extractors)
     begin = time.perf_counter()
-    for clip in manifest:
-        plan.add(made, clip)
-    for job in plan.jobs(manifest, context, 0.5):
+    survey = Survey(made)
+    plan = make_plan(survey, extractors, np.ones(len(survey.columns), np.bool_))
+    for job in make_jobs(plan, survey.manifest, made.index, context, Bounds(0.5)):
         extract_shard(job)
     return 1000 * (time.perf_counter() - begin) / SHARDS
 

@@ -7,9 +7,10 @@ manifest's columns with the store's index; clips become objects only when their 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from configs.schema import ExtractorEntry, RunConfig
 from extractors.core.extractor import EXTRACTORS, Extractor, build_extractor, resolve_dependencies
 from flows.job import FeaturePlan, RunContext
 from storage.store.states import State
-from storage.store.store import FeatureStore
 from storage.store.survey import Survey, restricted, stale_lines
 
 
@@ -157,29 +157,35 @@ def make_plan(
 
 
 def make_context(
-    run: str, config: RunConfig, store: FeatureStore, extractors: Iterable[Extractor[Any]], plan: Plan
+    run: str,
+    config: RunConfig,
+    store: Path,
+    roots: Mapping[str, Path],
+    extractors: Iterable[Extractor[Any]],
+    generation: int = 0,
 ) -> RunContext:
     """What a run's shards have in common.
 
     Args:
         run: Id of the run.
         config: The run configuration.
-        store: The store, with its manifest.
+        store: Folder of the store.
+        roots: Media folders by name.
         extractors: What `build_extractors` gave.
-        plan: What the run will do.
+        generation: Of the run's results.
     """
     rules = {"no_audio": config.no_audio, "no_channel": config.no_audio}
     rules |= {"no_video": config.no_video, "no_text": config.no_text}
     return RunContext(
         run=run,
         # Absolute: workers of another scheduler have another current folder.
-        roots={name: str(folder.absolute()) for name, folder in store.manifest.roots.items()},
-        store=str(store.path.absolute()),
+        roots={name: str(folder.absolute()) for name, folder in roots.items()},
+        store=str(store.absolute()),
         features=tuple(FeaturePlan(e.name, e.feature, e.options, e.spec, dict(e.inputs)) for e in extractors),
         threads=config.cluster.threads,
         deinterlace=config.deinterlace == "auto",
         skipped_reasons=frozenset(reason for reason, rule in rules.items() if rule == "skip"),
-        generation=store.generation + plan.replaces,
+        generation=generation,
     )
 
 

@@ -28,9 +28,9 @@ from flows.prefect_server import prefect_server
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
 from storage.store.compact import compact_if_many
-from storage.store.files import exists
+from storage.store.files import exists, sweep
 from storage.store.layout import manifest_path, marker_path
-from storage.store.runs import RUNNING, owner, wanted_digests
+from storage.store.runs import RUNNING, owner, wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -128,9 +128,10 @@ def _work(
 ) -> dict[str, Any]:
     """Do what was planned, under a record that says how far it came."""
     run = new_run_id()
-    context = make_context(run, config, store, extractors, plan)
+    roots, generation = survey.manifest.roots, store.generation + plan.replaces
+    context = make_context(run, config, store.path, roots, extractors, generation)
     record = _record(run, config, extractors, plan, survey.manifest)
-    store.write_run(run, record)
+    write_run(store.path, run, record)
     state = "failed"
     try:
         with prefect_server():
@@ -144,7 +145,7 @@ def _work(
         raise
     finally:
         with suppress(OSError):  # what went wrong before is what a person should see
-            store.write_run(run, record | {"finished": _now(), "state": state})
+            write_run(store.path, run, record | {"finished": _now(), "state": state})
     store.refresh()
     with suppress(OSError):  # derived: the shard files say the same
         store.save_index()
@@ -197,7 +198,7 @@ def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Mani
     store = FeatureStore(path)
     for extractor in extractors:
         store.require(extractor.spec)
-    store.sweep()
+    sweep(store.path)
     return store
 
 
@@ -222,7 +223,7 @@ def _record_wanted(
     if changed or any(known.get(name) != digest for name, digest in digests.items()):
         run = new_run_id()
         record = _record(run, config, extractors, plan, store.manifest)
-        store.write_run(run, record | {"finished": _now(), "state": "finished"})
+        write_run(store.path, run, record | {"finished": _now(), "state": "finished"})
 
 
 def _now() -> str:

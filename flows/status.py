@@ -125,7 +125,7 @@ def read_status(
         flags=_flags(store, found, chosen),
         mixed={name: text for name in store.specs if (text := mixed_versions(store.versions(name)))},
         stale=stale_lines(survey, [(name, restricted(s, chosen)) for name, s in found.items()]),
-        unreadable={path.name: why for path, why in store.unreadable.items()},
+        unreadable={path.name: why for path, why in store.index.unreadable.items()},
         last_run=str(runs[-1].get("state", "")) if runs else "",
     )
 

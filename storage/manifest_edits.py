@@ -102,7 +102,7 @@ def _join(manifest: Manifest, incoming_file: Path, incoming: Manifest, digest: s
     known = np.flatnonzero(match >= 0)
     updated = new.take(pa.array(match[known]))
     # A clip that is recognised keeps the id under which its results are stored.
-    updated = updated.set_column(updated.schema.get_field_index("id"), "id", old.column("id").take(pa.array(known)))
+    updated = updated.set_column(0, updated.schema.field("id"), old.column("id").take(pa.array(known)))
     has_changed = not old.take(pa.array(known)).equals(updated)
     joined = pa.concat_tables([old, updated, new.filter(pa.array(is_new))])
     order = np.arange(len(joined))
@@ -201,7 +201,7 @@ def _as_parquet(incoming: Manifest, folder: Path) -> Path:
 def _table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, columns=[*FIELDS, *_IDENTITY]).replace_schema_metadata(None)
+    return pq.read_table(path, columns=["id", *FIELDS[1:], *_IDENTITY]).replace_schema_metadata(None)
 
 
 def _header(manifest: Manifest, roots: Mapping[str, Path], adopted: Iterable[str]) -> dict[str, Any]:

@@ -108,7 +108,13 @@ def parquet_rows(file: Path, wanted: npt.NDArray[np.int64] | None = None) -> Ite
 
 
 def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
-    """Write clips as they come; give their number."""
+    """Write clips as they come; give their number.
+
+    Args:
+        temporary: File to write.
+        clips: The clips.
+        header: What else is known of the manifest.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -142,7 +148,13 @@ def jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
-    """Write clips as they come; give their number."""
+    """Write clips as they come; give their number; arguments as for `write_parquet`.
+
+    Args:
+        temporary: File to write.
+        clips: The clips.
+        header: What else is known of the manifest.
+    """
     count = 0
     with temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write(dump({KEY: header}) + "\n")

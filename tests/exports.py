@@ -13,6 +13,7 @@ import numpy as np
 from storage.clip import Clip
 from storage.manifest import write_manifest
 from storage.records import Failure, Features, FeatureSpec
+from storage.store.runs import write_run
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
 from storage.vocabulary.openface_columns import OPENFACE_COLUMNS
@@ -127,7 +128,7 @@ def make_store(
                 failed = Failure(clip.id, spec.name, "no_audio", "x")
                 entries.append(Entry(clip.id, failed if key in without else values))
             store.put(f"r-{number}", spec, entries, {})
-    store.write_run("r", {"run": "r", "started": "today", "versions": {"av": "16"}, "config": {}})
+    write_run(store.path, "r", {"run": "r", "started": "today", "versions": {"av": "16"}, "config": {}})
     return store
 
 

@@ -23,7 +23,8 @@ from configs.schema import WEIGHT_FILES, Weights
 from extractors.core.engines import engine_versions
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
-from storage.records import Failure, Features, FeatureSpec, Modality
+from storage.identity import Modality
+from storage.records import Failure, Features, FeatureSpec
 
 OptionsT = TypeVar("OptionsT", bound=Section)
 

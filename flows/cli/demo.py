@@ -18,11 +18,11 @@ from configs.schema import RunConfig, load_config
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flows.run import RunResult
+    from flows.run import Request, RunResult
     from storage.manifest import Manifest
     from storage.store.store import FeatureStore
 
-Runner = Callable[[RunConfig, "Manifest", Path, None], "RunResult"]
+Runner = Callable[[RunConfig, "Manifest", Path, "Request"], "RunResult"]
 NOTICE = (
     "{real} HuBERT, VideoMAE and the action-unit network run with random weights here "
     "(no download): those numbers mean nothing."
@@ -42,6 +42,7 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     """
     from flows.cli.tables import show_ingest
     from flows.ingest import ingest_corpus
+    from flows.run import Request
     from flows.status import read_status
     from storage.manifest import Manifest
     from storage.store.store import open_store
@@ -50,7 +51,7 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / "manifest.parquet"
     show_ingest(console, ingest_corpus("folder", demo_clips(), manifest, {}), manifest)
-    result = run(_demo_config(console), Manifest.open(manifest), out / "store", None)
+    result = run(_demo_config(console), Manifest.open(manifest), out / "store", Request())
     if not result.todo:
         console.print("nothing to do: the store is complete")
     store = open_store(out / "store")

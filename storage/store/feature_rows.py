@@ -100,7 +100,22 @@ class FeatureRows:
         self.inputs[numbers] = 0
         self.inputs[numbers, : len(inputs[0])] = np.array(inputs, np.uint64).reshape(len(found), len(inputs[0]))
 
-    def exists(self, number: int) -> bool:
+    def remove(self, numbers: Sequence[int] | None, generation: int, *, is_retry: bool) -> None:
+        """Take results of lower generations away.
+
+        Args:
+            numbers: The clips; all if None.
+            generation: Results of it and of higher ones stay.
+            is_retry: Whether only failures are meant, which are to be tried again.
+        """
+        size = len(self.file)
+        at = np.arange(size) if numbers is None else np.array([n for n in numbers if n < size], np.int64)
+        lower = self.generation[at] < generation
+        if is_retry:
+            lower &= (self.start[at] < 0) & (self.removed[at] != FORGOTTEN)
+        self.removed[at[lower]] = AGAIN if is_retry else FORGOTTEN
+
+    def has_result(self, number: int) -> bool:
         """Whether a clip has a result that no removal took away.
 
         Args:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from storage.records import Failure, FeatureSpec
-from storage.store.feature_rows import ABSENT, AGAIN, FORGOTTEN, FeatureRows, Result
+from storage.store.feature_rows import ABSENT, FORGOTTEN, FeatureRows, Result
 from storage.store.removals import Removal
 from storage.store.shard_reader import ArrayLocation, ShardContents, spec_digest
 
@@ -85,6 +84,7 @@ class Index:
         features: Results by feature.
         flags: What is unusual about the media of a clip, by feature and clip number.
         unreadable: Shard files that cannot be read, and why.
+        dropped: Features that a removal took out.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -93,6 +93,7 @@ class Index:
     features: dict[str, FeatureRows] = field(default_factory=dict)
     flags: dict[str, dict[int, Mapping[str, float]]] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
     _numbers: dict[str, int] | None = field(default=None, repr=False)
 
     def add(self, shard: ShardContents) -> None:
@@ -133,8 +134,10 @@ class Index:
     def _put(self, rows: FeatureRows, number: int, result: Result) -> bool:
         """Keep a result if it counts more than what the clip has."""
         if rows.file[number] != ABSENT:
-            numbers = (rows.file, rows.start, rows.stop, rows.generation)
-            old = Result(*(int(array[number]) for array in numbers), ())
+            file, start, stop, generation = (
+                int(array[number]) for array in (rows.file, rows.start, rows.stop, rows.generation)
+            )
+            old = Result(file, start, stop, generation, ())
             rank, other = self._rank(result), self._rank(old)
             if rank < other or (rank == other and self.files[result.file].path >= self.files[old.file].path):
                 return False
@@ -147,25 +150,16 @@ class Index:
 
     def remove(self, removals: Iterable[Removal]) -> None:
         """Take away what removals say; those of all calls before count no more."""
+        self.dropped.clear()
         for rows in self.features.values():
             rows.removed[:] = 0
         for removal in removals:
+            self.dropped.update(removal.features)
             for name, rows in self.features.items():
-                numbers = self._removed(removal, name, rows)
-                lower = rows.generation[numbers] < removal.generation
-                if removal.kind == "retry":
-                    lower &= (rows.start[numbers] < 0) & (rows.removed[numbers] != FORGOTTEN)
-                rows.removed[numbers[lower]] = AGAIN if removal.kind == "retry" else FORGOTTEN
-
-    def _removed(self, removal: Removal, name: str, rows: FeatureRows) -> npt.NDArray[np.int64]:
-        """Numbers of the clips of which a removal takes results of one feature."""
-        if removal.kind == "drop":
-            found = list(range(len(rows.file))) if name in removal.features else []
-        else:
-            ids = removal.clips if removal.kind == "forget" else removal.failures.get(name, ())
-            numbers = (self.numbers.get(clip_id, ABSENT) for clip_id in ids)
-            found = [n for n in numbers if 0 <= n < len(rows.file)]
-        return np.array(found, np.int64)
+                ids = removal.clips if removal.kind == "forget" else removal.failures.get(name, ())
+                numbers = [self.numbers[i] for i in ids if i in self.numbers]
+                is_dropped = removal.kind == "drop" and name in removal.features
+                rows.remove(None if is_dropped else numbers, removal.generation, is_retry=removal.kind == "retry")
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -188,8 +182,10 @@ class Index:
         rows = self.features.get(feature)
         if rows is None:
             return []
-        used = np.unique(rows.file[(rows.file >= 0) & (rows.removed != FORGOTTEN)])
-        return list({self.files[i].digest: self.files[i].spec for i in used.tolist()}.values())
+        used = np.unique(rows.file[(rows.file >= 0) & (rows.removed != FORGOTTEN)]).tolist()
+        if not used and feature not in self.dropped:  # every clip was taken out, or none was ever put in
+            used = [number for number, file in enumerate(self.files) if file.spec.name == feature]
+        return list({self.files[i].digest: self.files[i].spec for i in used}.values())
 
     def versions_of(self, feature: str) -> list[Mapping[str, str]]:
         """Each set of library versions that stored values of a feature were made with.
@@ -228,9 +224,10 @@ class Index:
             with_retried: Whether failures count that are to be tried again: they say how often a clip was tried.
         """
         rows, number = self.features.get(feature), self.numbers.get(clip_id)
-        if rows is None or number is None or not (rows.exists(number) or (with_retried and rows.is_retried(number))):
+        if rows is None or number is None:
             return None
-        return self.files[rows.file[number]].path
+        has = rows.has_result(number) or (with_retried and rows.is_retried(number))
+        return self.files[int(rows.file[number])].path if has else None
 
     def is_retried(self, feature: str, clip_id: str) -> bool:
         """Whether a clip has a failure that is to be tried again.
@@ -252,7 +249,7 @@ class Index:
         entry = self._entry(feature, clip_id)
         if entry is None or entry[0].start[entry[1]] >= 0:
             return None
-        return self.failures[entry[0].stop[entry[1]]]
+        return self.failures[int(entry[0].stop[entry[1]])]
 
     def outcome(self, feature: str, clip_id: str) -> Outcome | None:
         """What became of one clip and feature; None if it is missing.
@@ -284,7 +281,7 @@ class Index:
 
     def _entry(self, feature: str, clip_id: str) -> tuple[FeatureRows, int] | None:
         rows, number = self.features.get(feature), self.numbers.get(clip_id)
-        return None if rows is None or number is None or not rows.exists(number) else (rows, number)
+        return None if rows is None or number is None or not rows.has_result(number) else (rows, number)
 
     def _number(self, clip_id: str) -> int:
         number = self.numbers.setdefault(clip_id, len(self.ids))

@@ -1,4 +1,4 @@
-"""The index on disk: `index/base.h5` and a log of one small file per publication. Derived: shard files are the truth.
+"""The index on disk: `index/base.hdf5` and a log of one small file per publication. Derived: shard files are the truth.
 
 A store is opened by reading the base, then the log. Shard files that neither knows are read themselves, a feature of
 which a known file is gone is read anew, so that a lost, damaged or old index costs time and nothing else. `fold` writes

@@ -2,7 +2,7 @@
 
 ```
 store/  store.json  manifest.parquet  runs/<run>.json  features/<feature>/<digest>/<shard>.h5
-        removals/<generation>-<kind>-<id>.json  index/base.h5  index/log/<shard>.json
+        removals/<generation>-<kind>-<id>.json  index/base.hdf5  index/log/<shard>.json
 ```
 """
 
@@ -88,7 +88,7 @@ def removal_path(store: Path, name: str) -> Path:
 
 def index_path(store: Path) -> Path:
     """The derived index."""
-    return store / "index" / "base.h5"
+    return store / "index" / "base.hdf5"
 
 
 def log_path(store: Path, shard: str) -> Path:

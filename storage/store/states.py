@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +125,7 @@ def states_of(
     return States(state, attempt, again, changed, numbers)
 
 
-def _taken(array: npt.NDArray[np.generic], at: npt.NDArray[np.int64], absent: int) -> npt.NDArray[np.generic]:
+def _taken(array: npt.NDArray[Any], at: npt.NDArray[np.int64], absent: int) -> npt.NDArray[Any]:
     """Entries by clip number; `absent` for numbers beyond the end."""
     return np.append(array, np.array([absent], array.dtype))[at]
 
@@ -132,7 +133,7 @@ def _taken(array: npt.NDArray[np.generic], at: npt.NDArray[np.int64], absent: in
 def _differing(
     index: Index,
     inputs: npt.NDArray[np.uint64],
-    file: npt.NDArray[np.generic],
+    file: npt.NDArray[Any],
     at: npt.NDArray[np.int64],
     columns: ManifestColumns,
     legacy: Legacy,

@@ -16,15 +16,15 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest
 from storage.records import Failure, Features, FeatureSpec
-from storage.store.files import exists, is_empty_folder, read_json, sweep, write_text
-from storage.store.index import Index, Location, Outcome
+from storage.store.files import exists, is_empty_folder, read_json, write_text
+from storage.store.index import Location, Outcome
 from storage.store.index_files import fold, load_index, update_index
 from storage.store.layout import STORE_FORMAT, manifest_path, marker_path
 from storage.store.open_files import OpenFiles
 from storage.store.publication import ShardFeature, publish_shard
 from storage.store.recipes import require_same_settings
 from storage.store.removals import Removal, read_removals, write_removal
-from storage.store.runs import read_runs, wanted_digests, write_run
+from storage.store.runs import read_runs, wanted_digests
 from storage.store.shard_writer import Entry
 from storage.store.verify import problems
 
@@ -34,6 +34,9 @@ class FeatureStore:
 
     Args:
         path: The store's folder.
+
+    Attributes:
+        index: What is stored, as arrays; for code that asks about all clips at once.
 
     Raises:
         StoreError: If there is no store, or one of a format this version does not know.
@@ -48,7 +51,7 @@ class FeatureStore:
         if version != STORE_FORMAT:
             raise StoreError(f"{self.path}: expected store format {STORE_FORMAT}, got {version}")
         self._files = OpenFiles()
-        self._index = load_index(self.path)
+        self.index = load_index(self.path)
         self._settle()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -71,35 +74,25 @@ class FeatureStore:
 
     def refresh(self) -> None:
         """Take in what was published or taken out since the store was opened."""
-        update_index(self._index, self.path)
+        update_index(self.index, self.path)
         self._settle()
 
     def _settle(self) -> None:
         """Take away what removals say, and settle which recipe of each feature counts."""
         self._removals = read_removals(self.path)
-        self._index.remove(self._removals.values())
+        self.index.remove(self._removals.values())
         self._specs = {}
         wanted = wanted_digests(self.runs())
-        for name in sorted(self._index.features):
-            specs = self._index.specs_of(name)
+        for name in sorted(self.index.features):
+            specs = self.index.specs_of(name)
             current = [spec for spec in specs if spec.digest == wanted.get(name)] if len(specs) > 1 else []
             if specs:
                 self._specs[name] = (current or specs)[-1]
 
     @property
-    def index(self) -> Index:
-        """What is stored, as arrays; for code that asks about all clips at once."""
-        return self._index
-
-    @property
     def generation(self) -> int:
         """That of results published now: those of a lower one count less."""
-        return max([self._index.highest_generation, *(removal.generation for removal in self._removals.values())])
-
-    @property
-    def unreadable(self) -> Mapping[Path, str]:
-        """Shard files that cannot be read, and why; what they hold counts as missing."""
-        return self._index.unreadable
+        return max([self.index.highest_generation, *(removal.generation for removal in self._removals.values())])
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
@@ -109,7 +102,7 @@ class FeatureStore:
     @property
     def failures(self) -> list[Failure]:
         """Clips without values for a feature: failed, or skipped by rule; in order of feature and clip."""
-        return list(self._index.all_failures())
+        return list(self.index.all_failures())
 
     @property
     def has_manifest(self) -> bool:
@@ -162,7 +155,7 @@ class FeatureStore:
             clip_id: The clip.
             feature: Name of the feature.
         """
-        return self._index.location(feature, clip_id) is not None
+        return self.index.location(feature, clip_id) is not None
 
     def outcome_of(self, clip_id: str, feature: str) -> Outcome | None:
         """What became of one clip and feature; None if it is missing.
@@ -171,7 +164,7 @@ class FeatureStore:
             clip_id: The clip.
             feature: Name of the feature.
         """
-        return self._index.outcome(feature, clip_id)
+        return self.index.outcome(feature, clip_id)
 
     def get(self, clip_id: str, feature: str) -> Features:
         """Read one clip's values, times and mask.
@@ -201,11 +194,11 @@ class FeatureStore:
             clip_id: The clip.
             feature: Name of the feature.
         """
-        return self._index.flags_of(feature, clip_id)
+        return self.index.flags_of(feature, clip_id)
 
     def versions(self, feature: str) -> list[Mapping[str, str]]:
         """Each set of library versions, and `device`, that stored values of a feature were made with."""
-        return self._index.versions_of(feature)
+        return self.index.versions_of(feature)
 
     def length(self, clip_id: str, feature: str) -> int:
         """Number of rows of one clip, without reading them; raises what `get` does.
@@ -218,10 +211,10 @@ class FeatureStore:
         return location.stop - location.start
 
     def _location(self, clip_id: str, feature: str) -> Location:
-        if (location := self._index.location(feature, clip_id)) is not None:
+        if (location := self.index.location(feature, clip_id)) is not None:
             return location
         self._spec(feature)
-        failed = self._index.failure(feature, clip_id)
+        failed = self.index.failure(feature, clip_id)
         why = f"{failed.reason}: {failed.message}" if failed else "no such clip, or not extracted yet"
         raise StoreError(f"clip {clip_id}, feature {feature}: {why}")
 
@@ -260,13 +253,13 @@ class FeatureStore:
         """
         self.require(spec)
         (contents,) = publish_shard(self.path, shard, [ShardFeature(spec, entries, attributes)])
-        self._index.add(contents)
+        self.index.add(contents)
         self._settle()
         return contents.path
 
     def require(self, spec: FeatureSpec) -> None:
         """Check that a feature's numbers may go into this store, see `recipes.require_same_settings`."""
-        require_same_settings(self.path, self._index.specs_of(spec.name), spec)
+        require_same_settings(self.path, self.index.specs_of(spec.name), spec)
 
     def remove(self, removal: Removal) -> None:
         """Take results away, for good: they count no more, and `compact` removes them from the disk.
@@ -277,21 +270,13 @@ class FeatureStore:
         write_removal(self.path, removal)
         self._settle()
 
-    def write_run(self, run: str, record: Mapping[str, Any]) -> None:
-        """Write or replace the record of one run (`runs/<run>.json`), of plain JSON types."""
-        write_run(self.path, run, record)
-
     def runs(self) -> list[dict[str, Any]]:
         """Records of all runs, oldest first."""
         return read_runs(self.path)
 
     def save_index(self) -> None:
         """Write what is known as the store's index, so that it opens at once; the shard files stay the truth."""
-        fold(self._index, self.path)
-
-    def sweep(self) -> list[Path]:
-        """Remove unfinished files of processes that died."""
-        return sweep(self.path)
+        fold(self.index, self.path)
 
     def verify(self) -> Iterator[str]:
         """Re-read every stored byte; one line per problem. Missing work is no problem: see `storage.store.gaps`."""

@@ -150,7 +150,7 @@ def synthetic(tmp_path) -> Path:
 
 @pytest.fixture
 def many(tmp_path):
-    """Forty short audio files, the first one longest, about one shard each, and two features without a network: processes start fast."""
+    """Forty short audio files, the first one longest, about a shard each; two features without a network start fast."""
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(40):

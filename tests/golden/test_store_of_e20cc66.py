@@ -84,8 +84,11 @@ def expected() -> dict[str, Any]:
 
 def test_it_opens_and_reads_as_before(tmp_path, expected):
     found = held(unpacked(tmp_path))
-    added = {key: found["status"].pop(key) for key in ("flags", "mixed_versions")}
-    assert added == {"flags": {}, "mixed_versions": {}}  # that store knows of none
+    added = {key: found["status"].pop(key) for key in ("flags", "mixed_versions", "unreadable")}
+    assert added == {"flags": {}, "mixed_versions": {}, "unreadable": {}}  # that store knows of none
+    assert found["status"].pop("last_run") == "finished"
+    for counts in (found["status"], found["status"]["clips"], *found["status"]["features"].values()):
+        assert counts.pop("stale") == 0
     assert found == expected["held"]
 
 

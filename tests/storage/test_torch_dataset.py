@@ -134,7 +134,7 @@ def test_a_transform_may_change_values_and_add_numbers(store):
 
 
 def open_files(data: ClipDataset) -> list[str]:
-    return [str(path) for _, path in data.store._readers]
+    return [str(path) for _, path in data.store._files._readers]
 
 
 def test_a_pickled_data_set_carries_no_open_file_and_reads_the_same(store):

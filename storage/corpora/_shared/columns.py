@@ -124,12 +124,11 @@ def choose_columns(columns: Sequence[str], options: Mapping[str, str], where: st
     for name, usual in FIELDS.items():
         if name in constants or name in templates:
             continue
-        column = stated.get(name)
-        if column is None:
-            used = set(fields.values())
-            column = next((plain[_plain(k)] for k in usual if _plain(k) in plain and plain[_plain(k)] not in used), "")
-        elif column:
-            column = _existing(column, name, columns, plain, where)
+        if name in stated:
+            column = _existing(stated[name], name, columns, plain, where) if stated[name] else ""
+        else:
+            free = (plain[_plain(usual_name)] for usual_name in usual if _plain(usual_name) in plain)
+            column = next((c for c in free if c not in fields.values()), "")
         if column:
             fields[name] = column
     parts = {part for template in templates.values() for part in _TEMPLATE.findall(template)}

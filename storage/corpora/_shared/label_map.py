@@ -44,7 +44,7 @@ def _pairs(path: Path) -> Mapping[Any, Any]:
         if path.suffix.lower() in {".csv", ".tsv"}:
             rows = [row for row in csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",") if row]
             has_header = bool(rows) and rows[0][-1].strip() not in LABELS
-            return dict(rows[has_header:])  # type: ignore[arg-type]
+            return dict(rows[has_header:])
         found = yaml.safe_load(text)  # JSON is YAML
     except (UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         raise RunError(f"{path}: expected two columns, or keys with values: {' '.join(str(error).split())}") from error

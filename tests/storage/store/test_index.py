@@ -181,7 +181,7 @@ def two_shards(folder: Path) -> FeatureStore:
 @pytest.mark.parametrize("damage", ["cut", "other format", "junk log", "no log"])
 def test_a_damaged_index_costs_time_only(tmp_path, damage):
     store = two_shards(tmp_path / "s")
-    base, logs = store.path / "index" / "base.h5", sorted((store.path / "index" / "log").iterdir())
+    base, logs = store.path / "index" / "base.hdf5", sorted((store.path / "index" / "log").iterdir())
     assert len(logs) == 2
     if damage in {"cut", "other format"}:
         store.save_index()
@@ -212,4 +212,6 @@ def test_one_unreadable_shard_file_is_left_out_and_named(tmp_path):
     opened = FeatureStore(store.path)
     assert opened.has("a", "gemaps")
     assert not opened.has("b", "gemaps")
-    assert [(p.name, "not a readable HDF5 file" in why) for p, why in opened.unreadable.items()] == [("run-1.h5", True)]
+    assert [(p.name, "not a readable HDF5 file" in why) for p, why in opened.index.unreadable.items()] == [
+        ("run-1.h5", True)
+    ]

@@ -18,6 +18,7 @@ from storage.records import Failure, FeatureSpec
 from storage.store.gaps import notes
 from storage.store.merge import merge
 from storage.store.removals import Removal
+from storage.store.runs import write_run
 from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore, open_store
 from tests.storage.small_store import SPEC, equal, features
@@ -40,7 +41,7 @@ def make(
     outcomes = {i: failure.get(i) or features(3 + ord(i) % 5, seed + ord(i)) for i in ids}
     attributes = {"run": "run", "versions": {"av": "16"}, "libraries": libraries or {}, "device": device}
     store.put("run-0", spec, [Entry(i, outcomes[i], flags=(flags or {}).get(i, {})) for i in ids], attributes)
-    store.write_run("run", {"run": "run", "features": {spec.name: spec.digest}, "store": path.name})
+    write_run(store.path, "run", {"run": "run", "features": {spec.name: spec.digest}, "store": path.name})
     return store
 
 

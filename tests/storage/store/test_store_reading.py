@@ -183,7 +183,7 @@ def test_compressed_values_are_refused_with_a_reason(store):
         del file["values"]
         file.create_dataset("values", data=values, compression="gzip")
     shutil.rmtree(store.path / "index")
-    (why,) = open_store(store.path).unreadable.values()
+    (why,) = open_store(store.path).index.unreadable.values()
     assert "values: expected contiguous, uncompressed, little-endian numbers" in why
 
 
