@@ -8,7 +8,7 @@ extractor reads. 0 means that a digest is not known; it is never compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -56,7 +56,22 @@ def input_digests(clip: Clip) -> dict[str, int]:
         "video_part": _part_digest(clip.start, clip.end, clip.video_track, clip.crop),
         "audio": _file_digest(clip, "audio", clip.audio),
         "audio_part": _part_digest(clip.start, clip.end, clip.audio_track, clip.audio_channel),
-        "text": hash64("none" if clip.text is None else f"text {clip.text}"),
+        "text": _digest_of_text(clip.text),
+    }
+
+
+def digest_columns(clips: Sequence[Clip]) -> dict[str, list[int]]:
+    """The digests of many clips by input: what `input_digests` gives for each."""
+    if any(clip.video is not None or clip.audio is not None or clip.fingerprint for clip in clips):
+        each = [input_digests(clip) for clip in clips]
+        return {name: [digests[name] for digests in each] for name in INPUTS}
+    no_file = [_NO_FILE] * len(clips)
+    return {
+        "video": no_file,
+        "video_part": [_part_digest(c.start, c.end, c.video_track, c.crop) for c in clips],
+        "audio": no_file,
+        "audio_part": [_part_digest(c.start, c.end, c.audio_track, c.audio_channel) for c in clips],
+        "text": [_digest_of_text(c.text) for c in clips],
     }
 
 
@@ -86,6 +101,10 @@ def parse_fingerprint(text: str) -> int:
         return int(text, 16) & 0xFFFFFFFFFFFFFFFF
     except ValueError:
         return hash64(text)
+
+
+def _digest_of_text(text: str | None) -> int:
+    return hash64("none" if text is None else f"text {text}")
 
 
 def _media(clip: Clip) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest_files import (
     ManifestColumns,
+    RepeatedIdError,
     clip_from,
     columns_of,
     jsonl_header,
@@ -186,7 +187,9 @@ def write_manifest(
         header["adopted"] = hashes
     try:
         with publish(file) as temporary:
-            return write(temporary, _distinct(clips, file), header)
+            return write(temporary, iter(clips), header)
+    except RepeatedIdError as error:
+        raise StoreError(f"{file}: clip id '{error}' occurs twice; ids must be unique over the corpus") from error
     except UnicodeEncodeError as error:
         shown = str(error.object)[:80].encode("utf-8", "backslashreplace").decode()
         raise StoreError(f"{file}: {shown!r} cannot be stored as UTF-8; rename the file or repair the text") from error
@@ -207,15 +210,6 @@ def _recorded(root: Path, folder: Path) -> str:
     # Not `resolve`: a media folder reached over a link must stay the one that the user named.
     media, here = Path(os.path.abspath(root)), Path(os.path.abspath(folder))  # noqa: PTH100
     return media.relative_to(here).as_posix() if media.is_relative_to(here) else str(media)
-
-
-def _distinct(clips: Iterable[Clip], file: Path) -> Iterator[Clip]:
-    seen: set[str] = set()
-    for clip in clips:
-        if clip.id in seen:
-            raise StoreError(f"{file}: clip id {clip.id!r} occurs twice; ids must be unique over the corpus")
-        seen.add(clip.id)
-        yield clip
 
 
 def _is_parquet(file: Path) -> bool:

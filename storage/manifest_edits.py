@@ -201,7 +201,8 @@ def _as_parquet(incoming: Manifest, folder: Path) -> Path:
 def _table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, columns=["id", *FIELDS[1:], *_IDENTITY]).replace_schema_metadata(None)
+    with pq.ParquetFile(path) as source:
+        return source.read(columns=[*FIELDS, *_IDENTITY]).replace_schema_metadata(None)
 
 
 def _header(manifest: Manifest, roots: Mapping[str, Path], adopted: Iterable[str]) -> dict[str, Any]:

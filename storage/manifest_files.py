@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.clip import Clip
-from storage.identity import INPUTS, input_digests
+from storage.identity import INPUTS, digest_columns, input_digests
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +31,11 @@ _NUMBERS = ("start", "end", "duration")
 _JSON = ("labels", "dimensions", "files")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 _DIGESTS = {name: f"digest_{name}" for name in INPUTS}
+_VALUES = attrgetter(*FIELDS)
+
+
+class RepeatedIdError(Exception):
+    """Two clips of a manifest have one id, which is the error's text."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +127,30 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
     schema, count = parquet_schema(header), 0
     with pq.ParquetWriter(temporary, schema) as writer:
         while batch := list(islice(clips, BATCH)):
-            columns = [pa.array(_column(batch, name), schema.field(name).type) for name in FIELDS]
-            digests = [input_digests(clip) for clip in batch]
-            columns += [pa.array(np.array([d[name] for d in digests], np.uint64)) for name in _DIGESTS]
+            fields = zip(*map(_VALUES, batch), strict=True)
+            columns = [
+                pa.array(_column(name, values), schema.field(name).type)
+                for name, values in zip(FIELDS, fields, strict=True)
+            ]
+            columns += [_numbers(digests) for digests in digest_columns(batch).values()]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             count += len(batch)
+    with pq.ParquetFile(temporary) as written:
+        ids = written.read(columns=["id"]).column("id")
+    if len(ids.unique()) < len(ids):
+        raise RepeatedIdError(next(row["values"] for row in ids.value_counts().to_pylist() if row["counts"] > 1))
     return count
 
 
-def _column(batch: Sequence[Clip], name: str) -> list[Any]:
-    values = [getattr(clip, name) for clip in batch]
+def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
     return [dump(dict(value)) if value else "{}" for value in values] if name in _JSON else values
+
+
+def _numbers(values: Sequence[int]) -> pa.Array:
+    import pyarrow as pa
+
+    # `pa.array` of a NumPy array would bring pandas.
+    return pa.Array.from_buffers(pa.uint64(), len(values), [None, pa.py_buffer(np.array(values, np.uint64))])
 
 
 def jsonl_header(file: Path) -> dict[str, Any]:
@@ -156,9 +175,13 @@ def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) 
         header: What else is known of the manifest.
     """
     count = 0
+    seen: set[str] = set()
     with temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write(dump({KEY: header}) + "\n")
         for clip in clips:
+            if clip.id in seen:
+                raise RepeatedIdError(clip.id)
+            seen.add(clip.id)
             row = {name: getattr(clip, name) for name in FIELDS}
             row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
             out.write(dump({k: dict(v) if k in _JSON else v for k, v in row.items()}) + "\n")
@@ -170,12 +193,22 @@ def parquet_columns(file: Path) -> ManifestColumns | None:
     """What planning needs of a Parquet manifest; None if an older merflow wrote it without digests."""
     import pyarrow.parquet as pq
 
-    names = set(pq.read_schema(file).names)
-    if not names.issuperset(_DIGESTS.values()):
-        return None
-    table = pq.read_table(file, columns=["id", "duration", *_DIGESTS.values()])
-    digests = {name: table.column(column).to_numpy() for name, column in _DIGESTS.items()}
-    return ManifestColumns(table.column("id"), digests, table.column("duration").to_numpy().astype(np.float64))
+    with pq.ParquetFile(file) as source:  # `read_table` would bring pandas
+        if not set(_DIGESTS.values()) <= set(source.schema_arrow.names):
+            return None
+        table = source.read(columns=["id", "duration", *_DIGESTS.values()])
+    digests: dict[str, npt.NDArray[np.uint64]] = {
+        name: _as_numpy(table.column(column), np.uint64) for name, column in _DIGESTS.items()
+    }
+    return ManifestColumns(
+        table.column("id"), digests, _as_numpy(table.column("duration").fill_null(float("nan")), np.float64)
+    )
+
+
+def _as_numpy(column: pa.ChunkedArray, kind: type[np.generic]) -> npt.NDArray[Any]:
+    """A column of numbers without nulls; `to_numpy` would bring pandas."""
+    chunks = [np.frombuffer(c.buffers()[1], kind, len(c), c.offset * 8) for c in column.chunks if len(c)]
+    return np.concatenate([np.zeros(0, kind), *chunks])
 
 
 def columns_of(clips: Iterable[Clip]) -> ManifestColumns:

@@ -18,7 +18,7 @@ from typing import Any
 from configs.errors import RunError
 from storage.corpora._shared.cell_values import number, seconds
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.columns import Columns, choose_columns
+from storage.corpora._shared.columns import Columns, Reader, choose_columns
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
@@ -167,41 +167,41 @@ class TableCorpus(Corpus[TableOptions]):
         Raises:
             RunError: If a row cannot be read, or a number in it is not one.
         """
-        known = self._columns.known
-        numbers = {name: read for name, read in _READ.items() if name in known}
-        dimensions = [name for name in _DIMENSIONS if name in known]
-        plain = {name: to for name, to in _PLAIN.items() if name in known}
-        has_id, has_files = "id" in known, bool({"video", "audio"} & known)
+        known, cell = self._columns.known, self._columns.reader
+        numbers = {name: (cell(name), read) for name, read in _READ.items() if name in known}
+        dimensions = {name: cell(name) for name in _DIMENSIONS if name in known}
+        plain = {to: cell(name) for name, to in _PLAIN.items() if name in known}
+        identity, video, audio, file = cell("id"), cell("video"), cell("audio"), cell("file")
+        has_id, has_files, has_audio = "id" in known, bool({"video", "audio"} & known), "audio" in known
         for line, cells in self._table.rows():
             try:
                 fields = self._fields(cells, numbers, dimensions, plain)
             except ValueError as error:
                 raise RunError(f"{self.source}: row {line}: {error}") from error
-            name = self._columns.cell(cells, "id") or "" if has_id else None
-            video = self._columns.cell(cells, "video") if has_files else None
-            audio = self._columns.cell(cells, "audio") if "audio" in known else video
-            media = self._columns.cell(cells, "file")
+            name = (identity(cells) or "") if has_id else None
+            seen = video(cells)
+            heard = audio(cells) if has_audio else seen
+            media = file(cells)
             if self._id_names_media:
                 media, name = name, _without_suffix(name or "")
-            yield CorpusRow(f"row {line}", name, None, video, audio, None if has_files else media, fields, cells)
+            yield CorpusRow(f"row {line}", name, None, seen, heard, None if has_files else media, fields, cells)
 
     def _fields(
         self,
         cells: Mapping[str, str],
-        numbers: Mapping[str, Callable[[str, str], float]],
-        dimensions: list[str],
-        plain: Mapping[str, str],
+        numbers: Mapping[str, tuple[Reader, Callable[[str, str], float]]],
+        dimensions: Mapping[str, Reader],
+        plain: Mapping[str, Reader],
     ) -> dict[str, Any]:
-        columns = self._columns
-        fields: dict[str, Any] = {to: columns.cell(cells, name) for name, to in plain.items()}
-        for name, read in numbers.items():
-            text = columns.cell(cells, name)
-            fields[name] = None if text is None else read(text, name)
-        fields["text"] = columns.exact(cells, "text")
-        if columns.labels:
-            fields["labels"] = columns.label_cells(cells)
+        fields: dict[str, Any] = {to: read(cells) for to, read in plain.items()}
+        for name, (read, value_of) in numbers.items():
+            text = read(cells)
+            fields[name] = None if text is None else value_of(text, name)
+        fields["text"] = self._columns.exact(cells, "text")
+        if self._columns.labels:
+            fields["labels"] = self._columns.label_cells(cells)
         if dimensions:
-            found = {name: columns.cell(cells, name) for name in dimensions}
+            found = {name: read(cells) for name, read in dimensions.items()}
             fields["dimensions"] = {name: number(text, name) for name, text in found.items() if text is not None}
         return fields
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from storage.records import Failure, FeatureSpec
 from storage.store.feature_rows import ABSENT, FORGOTTEN, FeatureRows, Result
+from storage.store.layout import shard_store
 from storage.store.removals import Removal
 from storage.store.shard_reader import ArrayLocation, ShardContents, spec_digest
 
@@ -54,7 +55,8 @@ class IndexedFile:
     """What the index keeps of a shard file.
 
     Attributes:
-        path: The file.
+        store: Folder of the store.
+        name: Path of the file in it.
         spec: What its values are.
         digest: The spec's.
         arrays: Where its arrays lie.
@@ -62,12 +64,18 @@ class IndexedFile:
         is_legacy: Whether its results have one digest of all inputs.
     """
 
-    path: Path
+    store: Path
+    name: str
     spec: FeatureSpec
     digest: str
     arrays: Mapping[str, ArrayLocation]
     versions: Mapping[str, str]
     is_legacy: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.store / self.name
 
 
 @dataclass
@@ -101,8 +109,11 @@ class Index:
         name, width = shard.spec.name, max(1, len(shard.spec.clip_inputs))
         rows = self.features.setdefault(name, FeatureRows(width))
         file = len(self.files)
-        digest = spec_digest(shard.spec)
-        self.files.append(IndexedFile(shard.path, shard.spec, digest, shard.arrays, shard.versions, shard.is_legacy))
+        store, path = shard_store(shard.path)
+        if self.files and self.files[0].store == store:
+            store = self.files[0].store  # one path for all: a thousand equal ones take memory
+        kept = (shard.spec, spec_digest(shard.spec), shard.arrays, shard.versions, shard.is_legacy)
+        self.files.append(IndexedFile(store, path, *kept))
         numbers = [self._number(clip_id) for clip_id in shard.clip_ids]
         rows.reserve(len(self.ids), width)
         flags = self.flags.setdefault(name, {})
@@ -139,7 +150,7 @@ class Index:
             )
             old = Result(file, start, stop, generation, ())
             rank, other = self._rank(result), self._rank(old)
-            if rank < other or (rank == other and self.files[result.file].path >= self.files[old.file].path):
+            if rank < other or (rank == other and self.files[result.file].name >= self.files[old.file].name):
                 return False
         rows.set(number, result)
         return True

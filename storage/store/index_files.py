@@ -59,14 +59,14 @@ def update_index(index: Index, store: Path) -> None:
         store: Folder of the store.
     """
     present = shard_names(features_path(store))
-    known = {shard_name(store, file.path) for file in index.files}
+    known = {file.name for file in index.files}
     gone = known - present
     for feature in {name.split("/")[1] for name in gone}:
         _forget_feature(index, feature)
         known = {name for name in known if name.split("/")[1] != feature}
     index.unreadable.clear()
     missing = present - known
-    specs = {_recipe(shard_name(store, file.path)): file.spec for file in index.files}
+    specs = {_recipe(file.name): file.spec for file in index.files}
     if missing:
         for path in list_files(store, LOG_FILES):
             for contents in _logged(store, path, specs, missing):
@@ -100,7 +100,7 @@ def fold(index: Index, store: Path) -> None:
     """
     logs = list_files(store, LOG_FILES)
     with publish(index_path(store)) as temporary, create_hdf5(temporary) as file:
-        _write_base(file, index, store)
+        _write_base(file, index)
     for path in logs:
         remove(path)
 
@@ -171,12 +171,11 @@ def _locations(arrays: Mapping[str, Any]) -> dict[str, ArrayLocation]:
 # The base
 
 
-def _write_base(file: h5py.File, index: Index, store: Path) -> None:
+def _write_base(file: h5py.File, index: Index) -> None:
     specs = {id(f.spec): f.spec for f in index.files}  # files of one recipe share it: its digest takes long
     places = {key: place for place, key in enumerate(specs)}
     files = [
-        [shard_name(store, f.path), places[id(f.spec)], f.digest, _plain_locations(f.arrays), f.versions, f.is_legacy]
-        for f in index.files
+        [f.name, places[id(f.spec)], f.digest, _plain_locations(f.arrays), f.versions, f.is_legacy] for f in index.files
     ]
     described = {
         "specs": [spec.to_dict() for spec in specs.values()],
@@ -208,7 +207,7 @@ def _read_base(file: h5py.File, store: Path) -> Index:
     described = json.loads(_bytes(file["described"]))
     specs = [FeatureSpec.from_dict(values) for values in described["specs"]]
     files = [
-        IndexedFile(store / name, specs[place], digest, _locations(arrays), versions, is_legacy)
+        IndexedFile(store, name, specs[place], digest, _locations(arrays), versions, is_legacy)
         for name, place, digest, arrays, versions, is_legacy in described["files"]
     ]
     ids = _bytes(file["ids"]).decode()

@@ -61,6 +61,12 @@ def shard_name(store: Path, path: Path) -> str:
     return path.relative_to(store).as_posix()
 
 
+def shard_store(path: Path) -> tuple[Path, str]:
+    """Folder of the store of a shard file, and the file's path in it."""
+    feature, digest = path.parent.parent, path.parent
+    return feature.parent.parent, f"{feature.parent.name}/{feature.name}/{digest.name}/{path.name}"
+
+
 def features_path(store: Path) -> Path:
     """Folder of all shard files."""
     return store / "features"

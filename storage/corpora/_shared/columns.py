@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from configs.errors import RunError
@@ -32,6 +32,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 _IGNORED_IN_NAMES = re.compile(r"[\s_-]+")
 _TEMPLATE = re.compile(r"\{([^{}]+)\}")
+
+
+Reader = Callable[[Mapping[str, str]], str | None]
+
+
+def _nothing(_: Mapping[str, str]) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,17 @@ class Columns:
             name: Name of the field.
         """
         return (self.exact(cells, name) or "").strip() or None
+
+    def reader(self, name: str) -> Reader:
+        """What gives a row's cell of a field as `cell` does, for many rows.
+
+        Args:
+            name: Name of the field.
+        """
+        column = self.fields.get(name)
+        if column is not None:
+            return lambda cells: cells.get(column, "").strip() or None
+        return (lambda cells: self.cell(cells, name)) if name in self.known else _nothing
 
     def exact(self, cells: Mapping[str, str], name: str) -> str | None:
         """What a row says about a field, as it is written; None if nothing.

@@ -36,6 +36,7 @@ from storage.exporters.hdf5.clock import Layout, read_clock, read_layout
 from storage.exporters.hdf5.intervals import Intervals
 from storage.exporters.hdf5.layout import FORMAT, INTERVAL_LABELS, MASK, RESERVED, TIMES
 from storage.exporters.hdf5.options import Hdf5Options
+from storage.exporters.hdf5.plain_hdf5 import create_group, write_array, write_text
 from storage.exporters.hdf5.validate import validate_file
 from storage.records import Features, FeatureSpec
 from storage.store.files import create_hdf5
@@ -77,7 +78,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
         """
         layout, features = read_layout(self.options), self.features()
         refuse_broadcast(self.store, [self.store.specs[name] for name in features], self.options.broadcast)
-        clock = read_clock(self.store, self.options)
+        clock, specs = read_clock(self.store, self.options), self.store.specs
         missing: dict[str, list[str]] = {name: [] for name in (*features, TIMES)}
         clips = 0
         with create_hdf5(destination, for_old_readers=True) as file:
@@ -85,7 +86,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
             group = file.create_group("clips", track_order=True)
             for clip, available in self.store.iterate(features):
                 intervals = clock(clip, available)
-                _write_clip(group.create_group(clip.id), clip, available, self.store.specs, intervals, layout)
+                _write_clip(create_group(group.id, clip.id), clip, available, specs, intervals, layout)
                 absent = [name for name in features if name not in available]
                 for name in absent + ([] if len(intervals.times) else [TIMES]):
                     missing[name].append(clip.id)
@@ -128,18 +129,21 @@ def _write_clip(
     layout: Layout,
 ) -> None:
     fitted = layout.intervals(intervals)
-    group.create_dataset(TIMES, data=fitted.times)
+    write_array(group, TIMES, fitted.times)
     if fitted.labels:
-        _write_texts(group, {INTERVAL_LABELS: fitted.labels})
-    masks = group.create_group(MASK)
+        import h5py
+
+        _write_texts(h5py.Group(group), {INTERVAL_LABELS: fitted.labels})
+    masks = create_group(group, MASK)
     for name, features in available.items():
         values, valid = layout.align(features, intervals.times, specs[name].centre_offsets)
-        group.create_dataset(name, data=values)
-        masks.create_dataset(name, data=valid)
+        write_array(group, name, values)
+        write_array(masks, name, valid)
     texts = {name: text for name in _TEXTS if (text := getattr(clip, name)) is not None}
-    group.attrs.update({name: text.replace("\0", "\ufffd") for name, text in texts.items()})  # HDF5 text ends at 0
-    group.attrs["labels"] = json.dumps(dict(clip.labels), ensure_ascii=False)
-    group.attrs["dimensions"] = json.dumps(dict(clip.dimensions), ensure_ascii=False)
+    for name, text in texts.items():
+        write_text(group, name, text.replace("\0", "\ufffd"))  # HDF5 text ends at 0
+    write_text(group, "labels", json.dumps(dict(clip.labels), ensure_ascii=False))
+    write_text(group, "dimensions", json.dumps(dict(clip.dimensions), ensure_ascii=False))
 
 
 def _write_columns(file: Any, store: FeatureStore, features: list[str]) -> None:

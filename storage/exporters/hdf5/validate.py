@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from h5py import h5g
 
-from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED
+from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED, TIMES
+from storage.exporters.hdf5.plain_hdf5 import read_array
 from storage.store.files import open_hdf5
 
 
@@ -25,21 +28,27 @@ def validate_file(path: Path) -> Iterator[str]:
             return
         widths = {name: columns.shape[0] for name, columns in file["columns"].items()}
         missing = {name: set(ids.asstr()[...]) for name, ids in file["missing"].items()}
-        for clip_id, clip in file["clips"].items():
-            yield from _times_problems(clip["times"], f"clip {clip_id}, times")
-            for name in set(clip) - set(RESERVED) - set(widths):
+        clips = file["clips"].id
+        for clip_id in file["clips"]:
+            clip = h5g.open(clips, clip_id.encode())
+            names = {name.decode() for name in clip}
+            times = read_array(clip, TIMES)
+            yield from _times_problems(times, f"clip {clip_id}, times")
+            for name in names - set(RESERVED) - set(widths):
                 yield f"clip {clip_id}, {name}: expected a feature of /columns"
+            masks = h5g.open(clip, MASK.encode())
+            masked = {name.decode() for name in masks}
             for name, width in widths.items():
                 where, absent = f"clip {clip_id}, {name}", clip_id in missing.get(name, ())
-                if (name in clip) == absent:
+                if (name in names) == absent:
                     got = "both" if absent else "neither"
                     yield f"{where}: expected values or an entry in /missing, got {got}"
                 elif not absent:
-                    yield from _feature_problems(clip, name, width, where)
+                    mask = read_array(masks, name) if name in masked else None
+                    yield from _feature_problems(read_array(clip, name), mask, (len(times), width), where)
 
 
-def _times_problems(dataset: Any, where: str) -> Iterator[str]:
-    times = dataset[...]
+def _times_problems(times: npt.NDArray[Any], where: str) -> Iterator[str]:
     if times.ndim != 2 or times.shape[1] != 2 or times.dtype != np.float64:
         yield f"{where}: expected (N, 2) float64, got {times.shape} {times.dtype}"
         return
@@ -48,16 +57,14 @@ def _times_problems(dataset: Any, where: str) -> Iterator[str]:
         yield f"{where}: expected finite intervals in order of start"
 
 
-def _feature_problems(clip: Mapping[str, Any], name: str, width: int, where: str) -> Iterator[str]:
-    values, expected = clip[name][...], (clip["times"].shape[0], width)
+def _feature_problems(
+    values: npt.NDArray[Any], mask: npt.NDArray[Any] | None, expected: tuple[int, int], where: str
+) -> Iterator[str]:
     if values.shape != expected or values.dtype != np.float32:
         yield f"{where}: expected {expected} float32, got {values.shape} {values.dtype}"
-        return
-    if name not in clip[MASK]:
+    elif mask is None:
         yield f"{where}: expected a mask, got none"
-        return
-    mask = clip[MASK][name][...]
-    if mask.shape != expected[:1] or mask.dtype != np.bool_:
+    elif mask.shape != expected[:1] or mask.dtype != np.bool_:
         yield f"{where}: expected a mask of {expected[:1]} bool, got {mask.shape} {mask.dtype}"
     elif not np.isfinite(values[mask]).all():
         bad = values[mask][~np.isfinite(values[mask])]
