@@ -11,6 +11,7 @@ from typing import Any
 from configs.errors import RunError
 from extractors.core.extractor import Extractor, timed
 from extractors.core.media.clip_media import Media
+from extractors.core.media.passages import Passages
 from flows.job import Job, ShardReport
 from storage.clip import Clip
 from storage.records import Failure, Features
@@ -48,6 +49,7 @@ class ShardWork:
     ) -> None:
         self._context, self._stored, self._extractors = job.context, job.stored, extractors
         self._todo, self._report = todo, report
+        self._passages = Passages()  # segments of one file come one after another
 
     def run(self, clips: Sequence[Clip]) -> Iterator[ReadyClip]:
         """Every clip with its outcomes, in order.
@@ -83,16 +85,19 @@ class ShardWork:
 
         with ThreadPoolExecutor(1, "merflow-decode") as helper:
             ahead = helper.submit(prepare_group)
-            while group := ahead.result():
-                ahead = helper.submit(prepare_group)
-                yield group
+            try:
+                while group := ahead.result():
+                    ahead = helper.submit(prepare_group)
+                    yield group
+            finally:
+                helper.submit(self._passages.close)
 
     def _prepare(self, clip: Clip) -> ReadyClip:
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
         modalities = {e.modality for e in chosen}
         audio, video = "audio" in modalities, "video" in modalities
         root, deinterlace = self._context.root_of(clip), self._context.deinterlace
-        media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace)
+        media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace, passages=self._passages)
         with timed(self._report.seconds, "decode"):
             media.decode()
         self._restore_inputs(clip, media, chosen)

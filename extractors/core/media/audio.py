@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -43,6 +43,50 @@ class Audio:
         return self.start + self.samples.size / self.rate
 
 
+class PlacedFrame(NamedTuple):
+    """A decoded frame and where it lies in its file.
+
+    Attributes:
+        frame: The frame.
+        time: Seconds from the file's start at which it starts, by the container's clock.
+        position: Samples from the file's start, by FFmpeg's rule.
+        step: Samples between the end of the frame before and this one.
+    """
+
+    frame: av.AudioFrame
+    time: Fraction
+    position: int
+    step: int
+
+
+class Placement:
+    """Places the frames of one stream on its sample clock, in order from the file's start."""
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+        self._rate = 0
+
+    def place(self, frame: av.AudioFrame, time: Fraction) -> PlacedFrame:
+        """Where a frame lies, by FFmpeg's rule.
+
+        A time that is rounded to steps longer than a sample leaves a choice: then the frame follows the one before.
+
+        Args:
+            frame: The frame.
+            time: Seconds from the file's start.
+        """
+        rate, tick = frame.sample_rate, frame.time_base or Fraction(0)
+        if rate != self._rate:
+            self._next, self._rate = None, rate
+        position, before = _rounded(time * rate), self._next
+        if before is not None and tick.numerator * rate > tick.denominator:
+            low, high = floor((time - tick / 2) * rate), ceil((time + tick / 2) * rate)
+            if 2 * low - high <= before <= 2 * high - low:
+                position = min(max(before, low), high)
+        self._next = position + frame.samples
+        return PlacedFrame(frame, time, position, 0 if before is None else position - before)
+
+
 class AudioTrack:
     """Collects one audio stream as 16 kHz mono.
 
@@ -63,7 +107,7 @@ class AudioTrack:
         self._source = _Source()
         self._chunks: list[npt.NDArray[np.float32]] = []
         self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
-        self._held: tuple[av.AudioFrame, Fraction] | None = None
+        self._held: PlacedFrame | None = None
         self._first: Fraction | None = None
         self._samples: Counter[int] = Counter()  # kept so far, by their rate
         self._silence = self.end = Fraction(0)
@@ -73,33 +117,31 @@ class AudioTrack:
         """Whether the end of the clip's segment was reached."""
         return self._end is not None and self.end >= self._end
 
-    def add(self, frame: av.AudioFrame, time: Fraction) -> None:
-        """Take in one decoded frame.
+    def add(self, placed: PlacedFrame) -> None:
+        """Take in one decoded frame; of a segment, those before it may be left out.
 
         The last one is held back until the next one comes or the stream ends: a part of it may be padding.
 
         Args:
-            frame: The frame.
-            time: Seconds from the file's start at which it starts.
+            placed: The frame, in order.
 
         Raises:
             ClipError: `no_channel` or `audio_gap`.
         """
         if self._held is not None:
-            self._take(*self._held)
-        self._held = frame, time
+            self._take(self._held.frame, self._held)
+        self._held = placed
         if self._end is not None:
-            self.end = time + Fraction(frame.samples, frame.sample_rate)
+            self.end = placed.time + Fraction(placed.frame.samples, placed.frame.sample_rate)
 
     @property
     def _length(self) -> Fraction:
         """Seconds of the samples kept so far, without silence."""
         return sum((Fraction(count, rate) for rate, count in self._samples.items()), Fraction(0))
 
-    def _take(self, frame: av.AudioFrame, time: Fraction) -> None:
+    def _take(self, frame: av.AudioFrame, placed: PlacedFrame) -> None:
         """Keep what of a frame lies inside the clip."""
-        rate = frame.sample_rate
-        position = self._source.place(frame, time)
+        rate, position = frame.sample_rate, placed.position
         self.end = Fraction(position + frame.samples, rate)
         first = 0 if self._clip.start is None else max(0, _rounded(self._start * rate) - position)
         last = frame.samples if self._end is None else min(frame.samples, _rounded(self._end * rate) - position)
@@ -107,7 +149,7 @@ class AudioTrack:
             return
         if self._first is None:
             self._first = Fraction(position + first, rate)
-        elif self._source.step >= rate * SHORTEST_HOLE:
+        elif placed.step >= rate * SHORTEST_HOLE:
             self._note_hole(Fraction(position + first, rate))
         self._samples[rate] += last - first
         if self._source.has_changed(frame):
@@ -136,9 +178,9 @@ class AudioTrack:
             ClipError: `no_audio`, `no_channel` or `audio_gap`.
         """
         if self._held is not None:
-            frame, time = self._held
+            frame, time = self._held.frame, self._held.time
             kept = frame.samples if stored_end is None else _rounded((stored_end - time) * frame.sample_rate)
-            self._take(_cut(frame, 0, kept) if 0 < kept < frame.samples else frame, time)
+            self._take(_cut(frame, 0, kept) if 0 < kept < frame.samples else frame, self._held)
         if self._first is None:
             where = "" if self._end is None else f" between {float(self._start):g} and {float(self._end):g} s"
             raise ClipError("no_audio", f"{self._name}: its audio stream holds no audio{where}", stage="decode")
@@ -180,35 +222,11 @@ class AudioTrack:
 
 
 class _Source:
-    """The decoded stream: where its frames lie on the sample clock, and the resampler for its present form."""
+    """The decoded stream's present form, and the resampler for it."""
 
     def __init__(self) -> None:
         self._form: tuple[str, str, int] | None = None
         self._resampler: Resampler | None = None
-        self._next: int | None = None
-        self._rate = 0
-        self.step = 0  # samples between the end of the frame before and this one, by their times
-
-    def place(self, frame: av.AudioFrame, time: Fraction) -> int:
-        """Samples from the file's start to the frame, by FFmpeg's rule.
-
-        A time that is rounded to steps longer than a sample leaves a choice: then the frame follows the one before.
-
-        Args:
-            frame: The frame.
-            time: Seconds from the file's start.
-        """
-        rate, tick = frame.sample_rate, frame.time_base or Fraction(0)
-        if rate != self._rate:
-            self._next, self._rate = None, rate
-        position, before = _rounded(time * rate), self._next
-        if before is not None and tick.numerator * rate > tick.denominator:
-            low, high = floor((time - tick / 2) * rate), ceil((time + tick / 2) * rate)
-            if 2 * low - high <= before <= 2 * high - low:
-                position = min(max(before, low), high)
-        self.step = 0 if before is None else position - before
-        self._next = position + frame.samples
-        return position
 
     def has_changed(self, frame: av.AudioFrame) -> bool:
         """Whether the stream's rate, channels or sample format are others than before."""

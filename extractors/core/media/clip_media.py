@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from extractors.core.media.audio import Audio
 from extractors.core.media.frames import Frame
+from extractors.core.media.passages import Passages
 from extractors.core.media.reading import (
     NO_AUDIO,
     NO_FRAMES,
@@ -55,6 +56,7 @@ class Media:
         video: Whether some extractor needs frames.
         frame_cache_bytes: Most bytes of decoded frames to keep.
         deinterlace: Whether interlaced frames are made whole.
+        passages: Ways through files that segments of one file share; its own where not given.
 
     Attributes:
         files_opened: How often a file was opened.
@@ -71,12 +73,14 @@ class Media:
         video: bool = True,
         frame_cache_bytes: int = FRAME_CACHE_BYTES,
         deinterlace: bool = False,
+        passages: Passages | None = None,
     ) -> None:
         self.clip = clip
         self.files_opened = 0
         self.prepared_bytes = 0
         self.video_passes = 0
         self._root = root
+        self._passages, self._is_alone = passages or Passages(), passages is None
         self._settings = FrameSettings(frame_cache_bytes, deinterlace)
         self._audio_path = root / clip.audio if audio and clip.audio else None
         self._video_path = root / clip.video if video and clip.video else None
@@ -103,13 +107,15 @@ class Media:
             self.files_opened += (audio + frames) if is_segment else 1
             if is_segment:
                 read = (
-                    read_audio(path, self.clip) if audio else NO_AUDIO,
-                    read_frames(path, self.clip, self._settings) if frames else NO_FRAMES,
+                    read_audio(path, self.clip, self._passages) if audio else NO_AUDIO,
+                    read_frames(path, self.clip, self._settings, self._passages) if frames else NO_FRAMES,
                 )
             else:
                 read = read_whole(path, self.clip, audio=audio, frames=frames, settings=self._settings)
             self._audio_result = read[0] if audio else self._audio_result
             self._frames_result = read[1] if frames else self._frames_result
+        if self._is_alone:
+            self._passages.close()
 
     def _is_other_file(self, path: Path, kind: str) -> bool:
         record = self.clip.files.get(kind)
@@ -217,6 +223,9 @@ class Media:
             return
         self.video_passes += 1
         reading = VideoReading(self._video_path, self.clip, deinterlace=self._settings.deinterlace)
-        for frame, _ in reading.frames():
-            yield frame
+        try:
+            for frame, _ in reading.frames():
+                yield frame
+        finally:
+            reading.close()
         self.files_opened += reading.files_opened

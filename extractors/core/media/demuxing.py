@@ -136,13 +136,18 @@ class PacketPass:
                 self.errors[index] = undecodable(self._path, error, f"{kind}: ")
                 continue
             for frame in decoded:
-                self._count(index, frame)
+                self.count(index, frame)
                 time = self._clocks[index].time(frame) - self.zero
                 if isinstance(self._streams[index], av.AudioStream) or self._advances(index, time):
                     yield frame, time
 
-    def _count(self, index: int, frame: Frame) -> None:
-        """Count what is unusual about a frame."""
+    def count(self, index: int, frame: Frame) -> None:
+        """Count what is unusual about a frame.
+
+        Args:
+            index: Of its stream.
+            frame: The frame.
+        """
         counts = self._counts[index]
         counts["damaged"] += bool(frame.is_corrupt)
         if isinstance(frame, av.VideoFrame):

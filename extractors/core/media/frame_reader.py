@@ -34,8 +34,11 @@ class MediaFrameReader:
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
         reading = VideoReading(root / clip.video, clip)
-        for index, (decoded, time) in enumerate(reading.frames()):
-            yield Frame(index, float(time), float(time), decoded, reading.display).rgb()
+        try:
+            for index, (decoded, time) in enumerate(reading.frames()):
+                yield Frame(index, float(time), float(time), decoded, reading.display).rgb()
+        finally:
+            reading.close()
 
     def face(self, frame: Rgb, box: npt.NDArray[Any], size: int) -> Rgb:
         """The (size, size, 3) square around a face, 1.2 times as large as its box, cut out of a frame.

@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 
-from extractors.core.media.audio import Audio, AudioTrack
+from extractors.core.media.audio import Audio, AudioTrack, PlacedFrame, Placement
 from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.formats import trims_last_frame
 from extractors.core.media.frames import FrameTrack
 from extractors.core.media.opening import open_media, undecodable
 from extractors.core.media.orientation import Display
-from extractors.core.media.streams import choose_audio, declared_end, read_only, truncation, whole_file_truncation
+from extractors.core.media.passages import Passages
+from extractors.core.media.streams import choose_audio, declared_end, truncation, whole_file_truncation
 from extractors.core.media.video import VideoReading, display_of, require_video
 from storage.clip import Clip
 from storage.errors import ClipError
@@ -94,53 +95,60 @@ def read_whole(
                 if frame_pass is not None and isinstance(frame, av.VideoFrame):
                     frame_pass.add(frame, time)
                 elif audio_pass is not None and isinstance(frame, av.AudioFrame):
-                    audio_pass.add(frame, time)
+                    audio_pass.place(frame, time)
             cut = whole_file_truncation(container, packets.end, path)
             return (
-                NO_AUDIO if audio_pass is None else audio_pass.result(packets, cut),
+                NO_AUDIO if audio_pass is None else audio_pass.result_of(packets, cut),
                 NO_FRAMES if frame_pass is None else frame_pass.result(packets, cut),
             )
     except ClipError as error:
         return DecodedAudio(error), DecodedFrames(error)
 
 
-def read_audio(path: Path, clip: Clip) -> DecodedAudio:
+def read_audio(path: Path, clip: Clip, passages: Passages) -> DecodedAudio:
     """Read the audio of a segment, from the file's start: decoders carry state, and times may be rounded.
 
     Args:
         path: The file.
         clip: The clip.
+        passages: Ways through files, which segments of one file share.
     """
     try:
-        with open_media(path) as container:
-            audio_pass = _AudioPass(container, path, clip)
-            if audio_pass.stream is not None:
-                read_only(container, audio_pass.stream)
-            packets = PacketPass(container, [] if audio_pass.stream is None else [audio_pass.stream], path)
-            for frame, time in packets.frames():
-                if isinstance(frame, av.AudioFrame):
-                    audio_pass.add(frame, time)
-                if audio_pass.is_done:
-                    break
-            return audio_pass.result(packets, None)
+        passage = passages.audio(path, clip)
     except ClipError as error:
         return DecodedAudio(error)
+    audio_pass = _AudioPass(passage.container, path, clip)
+    flags: Flags = {}
+    if audio_pass.stream is not None:
+        for placed, flags in passage.frames(Fraction(clip.start or 0.0)):  # those of the last frame count
+            audio_pass.add(placed)
+            if audio_pass.is_done:
+                return audio_pass.result(None, flags)
+    return audio_pass.result(passage.error, passage.flags or flags)
 
 
-def read_frames(path: Path, clip: Clip, settings: FrameSettings) -> DecodedFrames:
+def read_frames(path: Path, clip: Clip, settings: FrameSettings, passages: Passages) -> DecodedFrames:
     """Read the frames of a segment.
 
     Args:
         path: The file.
         clip: The clip.
         settings: How frames are read.
+        passages: Ways through files, which segments of one file share.
     """
-    reading, frames = VideoReading(path, clip, deinterlace=settings.deinterlace), FrameTrack(clip, settings.cache_bytes)
+    deinterlace, frames = settings.deinterlace, FrameTrack(clip, settings.cache_bytes)
+    shared = passages.frames(path, clip, deinterlace=deinterlace)
+    reading = VideoReading(path, clip, deinterlace=deinterlace, passage=shared)
     try:
         for frame, time in reading.frames():
             frames.add(frame, time)
     except ClipError as error:
-        return DecodedFrames(error)
+        passages.keep_frames(None)
+        return DecodedFrames(error) if shared is None else read_frames(path, clip, settings, passages)
+    passages.keep_frames(reading.passage)
+    if shared is not None and reading.flags.get("times_made_up"):
+        passages.keep_frames(None)  # such frames are counted from where a segment alone begins to read
+        return read_frames(path, clip, settings, passages)
     times = frames.times()
     unusable = _unusable(path, clip, times, None)
     flags = _nonzero(reading.flags)
@@ -154,6 +162,7 @@ class _AudioPass:
         self.stream: av.AudioStream | None = None
         self._path, self._clip = path, clip
         self._track = AudioTrack(clip, path.name)
+        self._placement = Placement()
         self._declared: Fraction | None = None
         self._trims = False
         self._error: ClipError | None = None
@@ -169,21 +178,28 @@ class _AudioPass:
     def is_done(self) -> bool:
         return self._error is not None or self._track.is_complete
 
-    def add(self, frame: av.AudioFrame, time: Fraction) -> None:
+    def place(self, frame: av.AudioFrame, time: Fraction) -> None:
+        self.add(self._placement.place(frame, time))
+
+    def add(self, placed: PlacedFrame) -> None:
         if self._error is None:
             try:
-                self._track.add(frame, time)
+                self._track.add(placed)
             except ClipError as error:
                 self._error = error
             except (ValueError, av.error.FFmpegError) as error:  # FFmpeg's resampler
                 self._error = undecodable(self._path, error, "audio: ")
 
-    def result(self, packets: PacketPass, cut: ClipError | None) -> DecodedAudio:
+    def result_of(self, packets: PacketPass, cut: ClipError | None) -> DecodedAudio:
+        if self.stream is None:
+            return self.result(None, {})
+        return self.result(packets.errors.get(self.stream.index) or cut, packets.flags(self.stream))
+
+    def result(self, error: ClipError | None, flags: Flags) -> DecodedAudio:
         if self._error is not None:
             return DecodedAudio(self._error)
         if self.stream is None:
             return DecodedAudio(ClipError("no_audio", f"{self._path.name}: no audio stream", stage="open"))
-        error = packets.errors.get(self.stream.index) or cut
         if error is not None:
             return DecodedAudio(error)
         try:
@@ -193,11 +209,8 @@ class _AudioPass:
         error = _ends_early(f"{self._path.name}: audio ends at", float(self._track.end), self._declared, self._clip)
         if error is not None:
             return DecodedAudio(error)
-        flags = packets.flags(self.stream) | {
-            "holes": len(audio.holes),
-            "hole_seconds": float(np.diff(audio.holes).sum()),
-        }
-        return DecodedAudio(audio, _nonzero(flags))
+        holes = {"holes": len(audio.holes), "hole_seconds": float(np.diff(audio.holes).sum())}
+        return DecodedAudio(audio, _nonzero({**flags, **holes}))
 
 
 class _FramePass:

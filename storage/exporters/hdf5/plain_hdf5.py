@@ -1,7 +1,6 @@
 """Many small groups, datasets and attributes, through h5py's low-level interface.
 
-The bytes are those that `create_group`, `create_dataset` and `attrs[...] =` give: the property lists are set as h5py sets
-them. A clip costs a third of the time, and an export of ten thousand short clips has little else to do.
+The bytes are those that `create_group`, `create_dataset` and `attrs[...] =` give: property lists are set as h5py does.
 """
 
 from __future__ import annotations
