@@ -110,8 +110,7 @@ class Index:
         rows = self.features.setdefault(name, FeatureRows(width))
         file = len(self.files)
         store, path = shard_store(shard.path)
-        if self.files and self.files[0].store == store:
-            store = self.files[0].store  # one path for all: a thousand equal ones take memory
+        store = self.files[0].store if self.files else store  # one path for all: a thousand equal ones take memory
         kept = (shard.spec, spec_digest(shard.spec), shard.arrays, shard.versions, shard.is_legacy)
         self.files.append(IndexedFile(store, path, *kept))
         numbers = [self._number(clip_id) for clip_id in shard.clip_ids]

@@ -13,6 +13,7 @@ import pytest
 from configs.errors import RunError
 from storage.errors import StoreError
 from storage.exporters import EXPORTERS, Exporter, export
+from storage.store.runs import write_run
 from storage.store.store import FeatureStore
 from tests.exports import CLIPS, SPECS, contents, make_store, synthetic
 from tests.storage import toy
@@ -35,7 +36,7 @@ def store(tmp_path_factory) -> FeatureStore:
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory) -> FeatureStore:
     made = make_store(tmp_path_factory.mktemp("other") / "store", specs=SPECS[::-1], shards=SHUFFLED)
-    made.write_run("s", {"run": "s", "started": "later", "versions": {"av": "16"}, "config": {}})
+    write_run(made.path, "s", {"run": "s", "started": "later", "versions": {"av": "16"}, "config": {}})
     return made
 
 

@@ -161,8 +161,8 @@ def test_another_version_of_a_library_is_refused_unless_mixing_is_asked_for(
     store = tmp_path / "store"
     merflow("run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store)
     (tmp_path / "clip_2.mp4").rename(corpus / "clip_2.mp4")
-    known = job.version
-    monkeypatch.setattr(job, "version", lambda name: "9.9" if name == "numpy" else known(name))
+    known = job._version
+    monkeypatch.setattr(job, "_version", lambda name: "9.9" if name == "numpy" else known(name))
     command = ["run", "-c", config, "-m", ingested(merflow, corpus, tmp_path), "-s", store]
     done = merflow(*command, expect=2)
     assert "feature gemaps was made with numpy" in done.stderr
