@@ -83,8 +83,6 @@ def test_merr_from_a_folder_and_then_from_a_table(tell, merflow, monkeypatch, tm
     filmed(tmp_path / "MERR" / "video", "samplenew_00000000.mp4", "samplenew_00000001.mp4")
     merflow("ingest", "MERR/video", "--out", "merr.parquet")
     merflow("run", "--config", "merr", "--manifest", "merr.parquet", "--store", "merr_store")
-    options = ["--opt", "unlabelled=neutral", "--opt", "allow_synthetic=true"]
-    merflow("export", "merr", "merr_store", "merr_unlabelled", *options)
     table = "name,discrete_emotion,sentence\nsamplenew_00000000,happy,你好\nsamplenew_00000001,sad,再见\n"
     (tmp_path / "MERR" / "labels.csv").write_text(table, encoding="utf-8")
     said = tell(commands("MERR / Emotion-LLaMA"))
