@@ -37,7 +37,9 @@ REASONS: dict[str, Reason] = {
     "no_video": Reason("the clip has no video stream"),
     "no_text": Reason("the manifest has no text for the clip"),
     "too_short": Reason("the clip is shorter than one analysis window of the feature"),
-    "too_long": Reason("the text has more tokens than the model takes"),
+    "too_long": Reason(
+        "the text has more tokens than the model takes, or the audio is longer than the recipe's one pass"
+    ),
     "not_finite": Reason("the extractor gave NaN or infinity where it should not"),
     "out_of_memory": Reason("the device's memory was too small for this clip, even alone", can_retry=True),
     "program_failed": Reason(

@@ -22,7 +22,17 @@ from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.weights import load_model, load_scaler
-from extractors.hubert.windows import CONV_KERNEL, CONV_STRIDE, RATE, Recipe, Steps, joined, padded, passes
+from extractors.hubert.windows import (
+    CONV_KERNEL,
+    CONV_STRIDE,
+    LONGEST_PASS,
+    RATE,
+    Recipe,
+    Steps,
+    joined,
+    padded,
+    passes,
+)
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
@@ -63,8 +73,8 @@ class HubertOptions(NetworkOptions):
     Attributes:
         weights: A HuBERT, wav2vec 2.0 or WavLM in Hugging Face's layout; its `config.json` says which.
         recipe: `merflow`: chosen layers, clips over 30 s in overlapping windows. `mer2023`: last layer, whole clip in
-            one pass. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s, the last one
-            padded with zeros.
+            one pass, of at most two minutes. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s,
+            the last one padded with zeros.
         layers: One layer, a list of layers, or `all`; for `merflow` only.
         combine: What becomes of several layers: `concat` side by side, `sum` or `mean`.
         level: `frame` gives a row every 20 ms, `utterance` their mean. Two features that differ in nothing else share
@@ -180,11 +190,14 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         """Scaled audio, cut into what the network sees at once.
 
         Raises:
-            ClipError: `no_audio`, or `too_short` for a single step (25 ms).
+            ClipError: `no_audio`, `too_short` for a single step (25 ms), or `too_long` for a recipe of one pass.
         """
         audio, least = media.audio(), self._steps.window
         if audio.samples.size < least:
             raise ClipError("too_short", f"{audio.samples.size} samples of audio at 16 kHz, the model needs {least}")
+        if self.options.recipe == "mer2023" and audio.samples.size > LONGEST_PASS:
+            heard, most = audio.samples.size / RATE, LONGEST_PASS // RATE
+            raise ClipError("too_long", f"{heard:.1f} s of audio; recipe mer2023 is one pass, of at most {most} s")
         scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
         yield from passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
 

@@ -207,9 +207,10 @@ class Media:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of decoded frames, and of units prepared for networks, held in memory."""
-        frames = self._frames_result.kept or ()
-        return self.prepared_bytes + sum(plane.buffer_size for frame in frames for plane in frame.planes)
+        """Bytes of decoded frames and audio, and of units prepared for networks, held in memory."""
+        frames, audio = self._frames_result.kept or (), self._audio_result.audio
+        samples = 0 if isinstance(audio, ClipError) else audio.samples.nbytes
+        return samples + self.prepared_bytes + sum(plane.buffer_size for frame in frames for plane in frame.planes)
 
     def close(self) -> None:
         """Free the decoded data."""

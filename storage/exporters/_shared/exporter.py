@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 from configs.errors import RunError
 from configs.plugins import Flag, Registry, Section, parse
 from storage.atomic import publish
+from storage.exporters._shared.naming import named_by_corpus
 from storage.exporters._shared.provenance import describe_provenance
 from storage.exporters._shared.validation import refuse_invalid
 from storage.store.store import FeatureStore
@@ -141,6 +142,7 @@ def export(
         raise RunError(f"{destination}: exists already; an export never overwrites, choose a new name")
     if checked.stale == "omit":
         store = FeatureStore(store.path)  # of this export's own: stale values are hidden in it
+    store, remarks = named_by_corpus(store)
     exporter = exporter_class(store, checked)
     features = exporter.features()
     if not features:
@@ -149,7 +151,7 @@ def export(
         _refuse_synthetic(store, features)
     stale = settle_stale(store, features, checked.stale)
     with publish(destination) as temporary:
-        lines = stale + exporter.write(temporary, describe_provenance(name, store, features, options))
+        lines = remarks + stale + exporter.write(temporary, describe_provenance(name, store, features, options))
         lines += exporter.write_frames(temporary, reader)
         refuse_invalid(exporter.validate(temporary), name)
         mixed = {feature: mixed_versions(store.versions(feature)) for feature in features}

@@ -114,7 +114,7 @@ class MerrExporter(Exporter[MerrOptions]):
         lines = [line for text in texts for line in text.splitlines()]
         counts = {name: int(count) for name, count, _ in (line.split(" ") for line in lines)}
         entries = json.loads((destination / JSON).read_text(encoding="utf-8"))
-        for clip in manifest:
+        for clip in self.store.clips():
             if clip.id in counts:
                 peak = entries[clip.id].get("peak_index")
                 numbers = {"first": 0, "middle": counts[clip.id] // 2, "peak": -1 if peak is None else int(peak)}

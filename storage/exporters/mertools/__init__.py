@@ -115,7 +115,7 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
         places = [faces.columns.index(name) for name in BOX]
         kept, faceless = _kept(destination), []
         manifest = store.manifest
-        for clip in (clip for clip in manifest if clip.id in kept):
+        for clip in (clip for clip in store.clips() if clip.id in kept):
             features = store.get(clip.id, faces.name) if store.has(clip.id, faces.name) else None
             rows = [] if features is None else np.flatnonzero(features.valid).tolist()
             boxes = {} if features is None else {row: features.values[row, places] for row in rows}

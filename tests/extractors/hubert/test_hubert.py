@@ -175,6 +175,19 @@ def test_five_minutes_are_extracted_whole(hubert_folder: Path, tmp_path: Path, r
     assert found.times[-1, 1] <= 300.0
 
 
+def test_a_recipe_of_one_pass_refuses_long_audio_before_any_computing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("extractors.hubert.LONGEST_PASS", RATE)
+    extractor = build_extractor("hubert", "hubert", {"recipe": "mer2023", "weights": RANDOM})
+    extractor.load("cpu")
+    monkeypatch.setattr(extractor, "forward", None)
+    (outcome,) = extractor.extract([media_of(tmp_path, audio(1.5))])
+    assert isinstance(outcome, Failure)
+    assert (outcome.reason, outcome.message) == (
+        "too_long",
+        "1.5 s of audio; recipe mer2023 is one pass, of at most 1 s",
+    )
+
+
 def test_under_400_samples_is_too_short(tmp_path: Path) -> None:
     extractor = build()
     for samples in (1, 399):
