@@ -10,6 +10,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.identity import hash64
 from storage.manifest import Manifest
+from storage.manifest_files import MediaRecord
 from storage.media_files import FileRecord
 
 
@@ -41,7 +42,7 @@ class KnownFiles:
         try:
             manifest = Manifest.open(path)
             same = manifest.roots and next(iter(manifest.roots.values())).absolute() == root.absolute()
-            return cls(_records(manifest)) if same else cls()
+            return cls(_records(manifest.media_records())) if same else cls()
         except (StoreError, ValueError):
             return cls()
 
@@ -63,11 +64,11 @@ class KnownFiles:
         return FileRecord(bytes(row["sha256"]).hex(), state, float(row["seconds"]))
 
 
-def _records(manifest: Manifest) -> Iterator[tuple[str, FileRecord]]:
+def _records(rows: Iterable[MediaRecord]) -> Iterator[tuple[str, FileRecord]]:
     last: tuple[str, str] | None = None
-    for clip in manifest:
-        for kind, path in (("video", clip.video), ("audio", clip.audio)):
-            record = clip.files.get(kind)
+    for video, audio, files in rows:
+        for kind, path in (("video", video), ("audio", audio)):
+            record = files.get(kind)
             if path is not None and record is not None and (path, record) != last:
                 last = (path, record)
                 yield path, FileRecord.parse(record)

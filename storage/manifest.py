@@ -23,6 +23,7 @@ from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest_files import (
     ManifestColumns,
+    MediaRecord,
     RepeatedIdError,
     clip_from,
     columns_of,
@@ -30,6 +31,7 @@ from storage.manifest_files import (
     jsonl_rows,
     parquet_columns,
     parquet_header,
+    parquet_media,
     parquet_rows,
     write_jsonl,
     write_parquet,
@@ -135,6 +137,18 @@ class Manifest:
             if found is not None:
                 return found
         return columns_of(self)
+
+    def media_records(self) -> Iterator[MediaRecord]:
+        """What the manifest keeps of the media files of each clip that has any.
+
+        Raises:
+            StoreError: If the file turns out to be damaged.
+        """
+        if _is_parquet(self.path):
+            with _readable(self.path):
+                yield from parquet_media(self.path)
+            return
+        yield from ((clip.video, clip.audio, clip.files) for clip in self if clip.files)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Iterator[Clip]:
         """Stream some of the clips.

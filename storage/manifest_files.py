@@ -8,7 +8,7 @@ their default.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from operator import attrgetter
@@ -32,6 +32,7 @@ _JSON = ("labels", "dimensions", "files")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 _DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
+MediaRecord = tuple[str | None, str | None, Mapping[str, str]]
 
 
 class RepeatedIdError(Exception):
@@ -187,6 +188,19 @@ def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) 
             out.write(dump({k: dict(v) if k in _JSON else v for k, v in row.items()}) + "\n")
             count += 1
     return count
+
+
+def parquet_media(file: Path) -> Iterator[MediaRecord]:
+    """Paths and records of the media of each clip of a Parquet manifest that has any."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as source:
+        if "files" not in source.schema_arrow.names:
+            return
+        for batch in source.iter_batches(BATCH, columns=["video", "audio", "files"]):
+            for video, audio, files in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if files not in {None, "{}"}:
+                    yield video, audio, json.loads(files)
 
 
 def parquet_columns(file: Path) -> ManifestColumns | None:

@@ -73,7 +73,7 @@ class HubertOptions(NetworkOptions):
     Attributes:
         weights: A HuBERT, wav2vec 2.0 or WavLM in Hugging Face's layout; its `config.json` says which.
         recipe: `merflow`: chosen layers, clips over 30 s in overlapping windows. `mer2023`: last layer, whole clip in
-            one pass, of at most two minutes. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s,
+            one pass, of at most five minutes. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s,
             the last one padded with zeros.
         layers: One layer, a list of layers, or `all`; for `merflow` only.
         combine: What becomes of several layers: `concat` side by side, `sum` or `mean`.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 RATE = 16_000
 BLOCK = 10 * RATE  # samples in a block of MERBench's scripts
 PASS = 30 * RATE  # most samples in one pass of ours
-LONGEST_PASS = 120 * RATE  # most samples of a recipe that is one pass: its memory grows with the square of them
+LONGEST_PASS = 300 * RATE  # most samples of a recipe that is one pass: its memory grows with the square of them
 PASS_HOP = 28 * RATE  # samples between its windows
 CONV_KERNEL, CONV_STRIDE = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # where `config.json` does not say
 
