@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
+_NOTHING: dict[str, Any] = {}  # shared by all clips, which never change
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ class Clip:
     group: str | None = None
     label_raw: str | None = None
     label: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    dimensions: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    dimensions: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     source_id: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     duration: float | None = None
     root: str | None = None
     fingerprint: str = ""

@@ -7,6 +7,7 @@ in the first line of the JSONL. Clips stream: a million rows never sit in memory
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -200,13 +201,25 @@ def write_manifest(
     if hashes := list(adopted):
         header["adopted"] = hashes
     try:
-        with publish(file) as temporary:
+        with publish(file) as temporary, _without_collector():
             return write(temporary, iter(clips), header)
     except RepeatedIdError as error:
         raise StoreError(f"{file}: clip id '{error}' occurs twice; ids must be unique over the corpus") from error
     except UnicodeEncodeError as error:
         shown = str(error.object)[:80].encode("utf-8", "backslashreplace").decode()
         raise StoreError(f"{file}: {shown!r} cannot be stored as UTF-8; rename the file or repair the text") from error
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Clips hold no cycles, and looking for some among a million of them takes a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _replaced(file: Path, found: Mapping[str, Path], given: Mapping[str, Path]) -> dict[str, Path]:
