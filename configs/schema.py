@@ -19,6 +19,10 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of a weights file in Hugging Face's layout; the first that exists is used, as transformers does."""
 
 
+PATHS = ("local", "csv_folder")
+"""Keys of a configuration file that hold paths, relative to it."""
+
+
 class RandomWeights(Section):
     """The true architecture with weights from a seed: for trying things out, never for results."""
 
@@ -185,4 +189,16 @@ def load_config(source: str | Path) -> RunConfig:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys such as `extractors:`, got {type(values).__name__}")
-    return parse(RunConfig, values, str(path))
+    return parse(RunConfig, _placed(values, path.parent.absolute()), str(path))
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """The values with paths relative to the configuration's folder made absolute, and `~` expanded."""
+    if isinstance(value, list):
+        return [_placed(item, folder) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: str(folder / Path(item).expanduser()) if key in PATHS and isinstance(item, str) else _placed(item, folder)
+        for key, item in value.items()
+    }

@@ -23,7 +23,7 @@ import psutil
 from filelock import FileLock
 
 from configs.errors import RunError
-from configs.home import home
+from configs.home import writable_home
 from storage.atomic import write_text
 
 START_SECONDS = 180.0
@@ -58,7 +58,7 @@ def prefect_server() -> Iterator[str]:
         yield user_url
         return
     added = {k: v for k, v in _QUIET.items() if k not in os.environ}
-    folder = home() / "prefect"
+    folder = writable_home() / "prefect"
     state = None
     with _registered(folder):
         url = _running(folder) or _start(folder)

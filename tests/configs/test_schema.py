@@ -70,3 +70,23 @@ def test_file_that_is_not_yaml(tmp_path):
         load_config(path)
     with pytest.raises(ConfigError, match=r"no such file.*shipped: .*demo"):
         load_config(tmp_path / "nothing.yaml")
+
+
+def test_paths_in_a_configuration_are_relative_to_it(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    text = (
+        "extractors:\n"
+        "  - {name: hubert, weights: {local: models/h}}\n"
+        "  - {name: mae, weights: {local: ~/m.pth, format: mae-pth}}\n"
+        "  - {name: openface, csv_folder: /data/csv}\n"
+        "cluster: {engine: local}\n"
+    )
+    (tmp_path / "conf" / "c.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    config = load_config("conf/c.yaml")
+    options = [entry.options for entry in config.extractors]
+    assert options[0]["weights"]["local"] == str(tmp_path / "conf" / "models" / "h")
+    assert options[1]["weights"]["local"] == str(tmp_path / "me" / "m.pth")
+    assert options[2]["csv_folder"] == "/data/csv"
+    assert config.cluster.engine == "local"

@@ -387,3 +387,12 @@ def test_places_that_cannot_be_written_are_one_line(merflow, corpus, config, tmp
         done.stderr
         == f"merflow: {tmp_path / 'x.parquet'}: no space left on the device; free some, or choose another place\n"
     )
+
+
+def test_a_run_joins_files_by_itself_where_a_feature_has_too_many(run, merflow, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.store.compact.MOST_FILES", 2)
+    store = tmp_path / "s"
+    for number, name in enumerate(("clip_0", "clip_1", "clip_2")):
+        run(corpus, "--clips", name)
+        assert len(list(store.glob("features/gemaps/*/*.h5"))) == (number + 1 if number < 2 else 1)
+    assert "0 problems" in merflow("verify", store).stdout
