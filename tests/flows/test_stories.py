@@ -61,6 +61,7 @@ def filmed(folder: Path, *names: str) -> None:
         write_clip(folder / name, seconds=0.8 + number / 10, video=not name.endswith(".wav"))
 
 
+@pytest.mark.slow
 def test_indomer(tell, tmp_path):
     (tmp_path / "INDOMER").mkdir()
     tree = indomer_tree(tmp_path / "INDOMER")
@@ -77,6 +78,7 @@ def test_indomer(tell, tmp_path):
     assert list((tmp_path / "indomer_features").rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_merr_from_a_folder_and_then_from_a_table(tell, merflow, monkeypatch, tmp_path):
     for module in ("options", "validate"):
         monkeypatch.setattr(f"storage.exporters.merr.{module}.WIDTH", TINY)

@@ -140,7 +140,7 @@ def everything(index: Index, store: Path) -> dict:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_an_index_that_was_folded_at_any_time_says_what_one_rebuilt_from_nothing_says(tmp_path, steps):
     folder = tmp_path / "store"

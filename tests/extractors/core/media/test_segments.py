@@ -25,7 +25,7 @@ def films(tmp_path_factory):
     made = {}
     for name in ("film.mp4", "film.mkv", "film.avi"):
         made[name] = folder / name
-        write_clip(made[name], seconds=SECONDS)
+        write_clip(made[name], seconds=SECONDS, fps=8)
     source = encode(folder / "whole.mkv", audio=noise(SECONDS, 48_000), codec="aac", rate=48_000)
     made["hole.mkv"] = folder / "hole.mkv"
     remux(source, made["hole.mkv"], keep=lambda _, n: not 300 <= n < 304)
