@@ -23,3 +23,12 @@ def feat_clips() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "tests" / "data"
+
+
+LONG_FILES = ("test_survival", "test_repair", "test_engines", "test_plugins_outside", "test_commands", "test_odd_media")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long go first, so that no worker waits for the last one; within that, the order stays random."""
+    items.sort(key=lambda item: LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES))
