@@ -9,7 +9,6 @@ import pytest
 
 from tests.legacy import numpy124  # noqa: F401  a fixture
 
-
 LONG_FILES = ("test_survival", "test_repair", "test_engines", "test_plugins_outside", "test_commands")
 
 
