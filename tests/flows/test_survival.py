@@ -167,6 +167,7 @@ media.Media.decode = deadly
 """
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_its_worker_fails_alone(command, status, many, manifest, tmp_path):
     """It fails for the features that were asked for; another one's weights need not be here."""
     (tmp_path / "site").mkdir()

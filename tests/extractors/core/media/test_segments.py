@@ -77,7 +77,10 @@ def read(clip, folder, passages=None) -> Got:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("film", ["film.mp4", "film.mkv", "film.avi", "hole.mkv", "cut.mp4"])
+@pytest.mark.parametrize(
+    "film",
+    ["film.mp4", "hole.mkv", *(pytest.param(f, marks=pytest.mark.slow) for f in ("film.mkv", "film.avi", "cut.mp4"))],
+)
 def test_what_is_shared_is_what_each_gets_alone(films, film, kind):
     path, passages = films[film], Passages()
     for clip in segments(path, *KINDS[kind]):
