@@ -85,9 +85,9 @@ def main() -> None:
         segments = measure(film, config, clips)
         write_sound(sound / "sound.wav", 60 * arguments.sound_minutes)
         hubert = {"name": "hubert", "weights": {"random": {"size": "tiny"}}}
-        heard = measure(sound, {"extractors": [{"name": "gemaps"}, hubert]}, [{"id": "a", "audio": "sound.wav"}])
+        audio = measure(sound, {"extractors": [{"name": "gemaps"}, hubert]}, [{"id": "a", "audio": "sound.wav"}])
         ratio = segments["seconds"] / (segments["decoding"] + segments["own"])
-        report("long_media", ratio=ratio, most=1.2, segments=len(clips), film=segments, sound=heard)
+        report("long_media", ratio=ratio, most=1.2, segments=len(clips), film=segments, sound=audio)
 
 
 def measure(folder: Path, config: dict[str, object], clips: list[dict[str, object]]) -> dict[str, float]:

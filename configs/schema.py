@@ -189,16 +189,18 @@ def load_config(source: str | Path) -> RunConfig:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys such as `extractors:`, got {type(values).__name__}")
-    return parse(RunConfig, _placed(values, path.parent.absolute()), str(path))
+    return parse(RunConfig, _with_absolute_paths(values, path.parent.absolute()), str(path))
 
 
-def _placed(value: Any, folder: Path) -> Any:
+def _with_absolute_paths(value: Any, folder: Path) -> Any:
     """The values with paths relative to the configuration's folder made absolute, and `~` expanded."""
     if isinstance(value, list):
-        return [_placed(item, folder) for item in value]
+        return [_with_absolute_paths(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: str(folder / Path(item).expanduser()) if key in PATHS and isinstance(item, str) else _placed(item, folder)
+        key: str(folder / Path(item).expanduser())
+        if key in PATHS and isinstance(item, str)
+        else _with_absolute_paths(item, folder)
         for key, item in value.items()
     }

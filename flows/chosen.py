@@ -35,14 +35,11 @@ def asked_clips(survey: Survey, manifest: Manifest | None, pattern: str | None) 
         RunError: If the file names a clip that there is not, or the glob matches none.
     """
     asked = np.ones(len(survey.columns), np.bool_)
-    if manifest is not None:
-        import pyarrow.compute as pc
-
-        ids = manifest.columns().ids
-        if len(ids) != len(asked):
-            found = pc.is_in(survey.columns.ids, ids).to_numpy()
-            # Clips that kept the id of an older manifest are found by no id: then all are meant.
-            asked = found if found.sum() == len(ids) else asked
+    if manifest is not None and len(manifest) != len(asked):  # the store has clips of other manifests too
+        own = set(manifest.ids())
+        is_own = np.fromiter((clip_id in own for clip_id in survey.columns.ids.to_pylist()), np.bool_, len(asked))
+        # Clips that kept the id of an older manifest are found by no id: then all are meant.
+        asked = is_own if is_own.sum() == len(own) else asked
     return asked if pattern is None else asked & _matching(survey, pattern)
 
 

@@ -52,7 +52,7 @@ def mark_for_retry(store: FeatureStore, reason: str | None, pattern: str | None)
     refuse_live_run(store.path)
     if reason is not None and reason not in REASONS:
         raise RunError(f"--reason {reason}: no such reason; reasons: {', '.join(REASONS)}")
-    chosen = None if pattern is None else set(chosen_ids(store.manifest.columns().ids.to_pylist(), pattern))
+    chosen = None if pattern is None else set(chosen_ids(store.manifest.ids(), pattern))
     failures: dict[str, list[str]] = {}
     for failure in store.failures:
         is_meant = failure.state == "failed" if reason is None else failure.reason == reason
@@ -73,7 +73,7 @@ def forget_clips(store: FeatureStore, ids: Sequence[str]) -> None:
     Raises:
         RunError: If the store does not know a clip, or a run is going on.
     """
-    known = set(store.manifest.columns().ids.to_pylist()) if store.has_manifest else set()
+    known = set(store.manifest.ids()) if store.has_manifest else set()
     known |= set(store.index.ids)
     unknown = [clip_id for clip_id in ids if clip_id not in known]
     if unknown:

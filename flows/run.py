@@ -65,6 +65,7 @@ class RunResult:
     Attributes:
         run: The run's id; empty if there was nothing to do.
         todo: Clips that missed something when it started.
+        store: The store, as it is now.
         features: The features that it was asked for.
         asked: (n,) bool over the store's manifest, the clips that it was asked for.
         stale: A line for each feature with stale values that stay as they are.
@@ -76,6 +77,7 @@ class RunResult:
 
     run: str
     todo: int
+    store: FeatureStore
     features: Sequence[str]
     asked: npt.NDArray[np.bool_]
     stale: Sequence[str] = ()
@@ -112,13 +114,13 @@ def run_extraction(
     features = [e.feature for e in extractors]
     if not plan.todo:
         _record_wanted(store, config, extractors, plan, changed=changed)
-        return RunResult("", 0, features, asked, plan.stale, pruned)
+        return RunResult("", 0, store, features, asked, plan.stale, pruned)
     _check_roots(survey, plan)
     if not request.mixed_versions:
         _refuse_other_versions(store, extractors)
     result = _work(config, extractors, store, survey, plan)
     return RunResult(
-        str(result["run"]), plan.todo, features, asked, plan.stale, pruned,
+        str(result["run"]), plan.todo, store, features, asked, plan.stale, pruned,
         result["outcomes"], result["seconds"], result["errors"],
     )  # fmt: skip
 

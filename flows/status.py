@@ -204,7 +204,7 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], l
     Raises:
         StoreError: If the store does not know the clip.
     """
-    if clip_id not in store.manifest.columns().ids.to_pylist():
+    if clip_id not in store.manifest.ids():
         raise StoreError(f"{store.path}: no clip {clip_id!r}; `merflow status` lists what failed")
     rows = [_summary(spec, store.get(clip_id, name)) for name, spec in store.specs.items() if store.has(clip_id, name)]
     failures = [store.index.failure(name, clip_id) for name in store.specs]

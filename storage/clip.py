@@ -68,6 +68,11 @@ class Clip:
     root: str | None = None
     fingerprint: str = ""
 
+    @property
+    def media(self) -> dict[str, str]:
+        """Paths or URLs of its media by `video` and `audio`, those it has."""
+        return {kind: path for kind, path in (("video", self.video), ("audio", self.audio)) if path is not None}
+
     def __post_init__(self) -> None:
         """Refuse ids and segments no later step could use."""
         if not CLIP_ID.fullmatch(self.id):

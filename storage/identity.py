@@ -8,7 +8,7 @@ extractor reads. 0 means that a digest is not known; it is never compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -49,30 +49,17 @@ def input_digests(clip: Clip) -> dict[str, int]:
 
     A clip of a manifest that merflow 0.1 made has one digest for all of them.
     """
-    if clip.fingerprint and not clip.files:
-        return dict.fromkeys(INPUTS, hash64(clip.fingerprint))
-    return {
-        "video": _file_digest(clip, "video", clip.video),
-        "video_part": _part_digest(clip.start, clip.end, clip.video_track, clip.crop),
-        "audio": _file_digest(clip, "audio", clip.audio),
-        "audio_part": _part_digest(clip.start, clip.end, clip.audio_track, clip.audio_channel),
-        "text": _digest_of_text(clip.text),
-    }
+    return {name: column[0] for name, column in digest_columns([clip]).items()}
 
 
 def digest_columns(clips: Sequence[Clip]) -> dict[str, list[int]]:
     """The digests of many clips by input: what `input_digests` gives for each."""
-    if any(clip.video is not None or clip.audio is not None or clip.fingerprint for clip in clips):
-        each = [input_digests(clip) for clip in clips]
-        return {name: [digests[name] for digests in each] for name in INPUTS}
-    no_file = [_NO_FILE] * len(clips)
-    return {
-        "video": no_file,
-        "video_part": [_part_digest(c.start, c.end, c.video_track, c.crop) for c in clips],
-        "audio": no_file,
-        "audio_part": [_part_digest(c.start, c.end, c.audio_track, c.audio_channel) for c in clips],
-        "text": [_digest_of_text(c.text) for c in clips],
-    }
+    columns = {name: list(map(digest, clips)) for name, digest in _DIGEST_OF.items()}
+    for row, clip in enumerate(clips):
+        if _is_old(clip):
+            for column in columns.values():
+                column[row] = hash64(clip.fingerprint)
+    return columns
 
 
 def hash64(text: str) -> int:
@@ -87,9 +74,9 @@ def legacy_fingerprint(clip: Clip) -> int:
     Args:
         clip: The clip, ingested by any version.
     """
-    if clip.fingerprint and not clip.files:
+    if _is_old(clip):
         return parse_fingerprint(clip.fingerprint)
-    media = {kind: _sha256_or_why(clip, kind, path) for kind, path in _media(clip).items()}
+    media = {kind: _sha256_or_why(clip, kind, path) for kind, path in clip.media.items()}
     parts = [media, clip.start, clip.end, clip.audio_channel, clip.crop, clip.text]
     tracks = [clip.audio_track, clip.video_track]
     return parse_fingerprint(digest_of(parts if tracks == [None, None] else [*parts, tracks]))
@@ -103,12 +90,9 @@ def parse_fingerprint(text: str) -> int:
         return hash64(text)
 
 
-def _digest_of_text(text: str | None) -> int:
-    return hash64("none" if text is None else f"text {text}")
-
-
-def _media(clip: Clip) -> Mapping[str, str]:
-    return {kind: path for kind, path in (("video", clip.video), ("audio", clip.audio)) if path is not None}
+def _is_old(clip: Clip) -> bool:
+    """Whether a clip comes from a manifest of merflow 0.1, with one fingerprint and no records of files."""
+    return bool(clip.fingerprint) and not clip.files
 
 
 def _sha256_or_why(clip: Clip, kind: str, path: str) -> str:
@@ -118,13 +102,11 @@ def _sha256_or_why(clip: Clip, kind: str, path: str) -> str:
 
 
 def _file_digest(clip: Clip, kind: str, path: str | None) -> int:
-    if path is None:
-        return _NO_FILE
-    return _text_digest(_sha256_or_why(clip, kind, path))
+    return _cached_hash("none" if path is None else _sha256_or_why(clip, kind, path))
 
 
 @lru_cache(maxsize=64)
-def _text_digest(text: str) -> int:
+def _cached_hash(text: str) -> int:
     return hash64(text)
 
 
@@ -133,4 +115,10 @@ def _part_digest(*parts: object) -> int:
     return hash64(canonical_json(parts))
 
 
-_NO_FILE = hash64("none")
+_DIGEST_OF: dict[str, Callable[[Clip], int]] = {
+    "video": lambda clip: _file_digest(clip, "video", clip.video),
+    "video_part": lambda clip: _part_digest(clip.start, clip.end, clip.video_track, clip.crop),
+    "audio": lambda clip: _file_digest(clip, "audio", clip.audio),
+    "audio_part": lambda clip: _part_digest(clip.start, clip.end, clip.audio_track, clip.audio_channel),
+    "text": lambda clip: hash64("none" if clip.text is None else f"text {clip.text}"),
+}

@@ -136,7 +136,7 @@ class _Files:
         self._reported: set[str] = set()
 
     def start(self, clip: Clip) -> None:
-        for name in _media(clip).values():
+        for name in clip.media.values():
             if name not in self._files:
                 self._files[name] = self._look(name)
 
@@ -153,7 +153,7 @@ class _Files:
         return _File(record) if record is not None else self._pool.submit(_read, path, state, self._probe)
 
     def measured(self, clip: Clip, report: IngestReport) -> Clip:
-        media = _media(clip)
+        media = clip.media
         files = {kind: self._found(name) for kind, name in media.items()}
         for kind, name in media.items():
             if files[kind].problem and name not in self._reported:
@@ -170,10 +170,6 @@ class _Files:
         if isinstance(file, Future):
             file = self._files[name] = file.result()
         return file
-
-
-def _media(clip: Clip) -> dict[str, str]:
-    return {kind: name for kind, name in (("video", clip.video), ("audio", clip.audio)) if name is not None}
 
 
 def _beyond(clip: Clip, seconds: float) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from storage.manifest_files import (
     jsonl_rows,
     parquet_columns,
     parquet_header,
+    parquet_ids,
     parquet_media,
     parquet_rows,
     write_jsonl,
@@ -51,7 +53,7 @@ class Manifest:
         roots: Folder that paths of clips are relative to, by the name that clips have in `root`; the first one is that
             of clips without.
         corpus: Name of the corpus.
-        adopted: In a store's manifest: digests of the manifests that went into it, see `flows.adopt`.
+        adopted: In a store's manifest: digests of the manifests that went into it, see `manifest_edits.adopt`.
     """
 
     path: Path
@@ -139,6 +141,18 @@ class Manifest:
                 return found
         return columns_of(self)
 
+    def ids(self) -> list[str]:
+        """Ids of all clips, in order, without reading more of a Parquet file.
+
+        Raises:
+            StoreError: If the file turns out to be damaged.
+        """
+        if not _is_parquet(self.path):
+            return [clip.id for clip in self]
+        with _readable(self.path):
+            ids: list[str] = parquet_ids(self.path).to_pylist()
+        return ids
+
     def media_records(self) -> Iterator[MediaRecord]:
         """What the manifest keeps of the media files of each clip that has any.
 
@@ -195,11 +209,7 @@ def write_manifest(
     """
     file = Path(path)
     write = write_parquet if _is_parquet(file) else write_jsonl
-    roots = {corpus: root} if isinstance(root, Path) else root
-    recorded = {name: _recorded(folder, file.parent) for name, folder in roots.items()}
-    header: dict[str, Any] = {"format": FORMAT, "corpus": corpus, "roots": recorded}
-    if hashes := list(adopted):
-        header["adopted"] = hashes
+    header = header_of(file, {corpus: root} if isinstance(root, Path) else root, corpus, adopted)
     try:
         with publish(file) as temporary, _without_collector():
             return write(temporary, iter(clips), header)
@@ -208,6 +218,31 @@ def write_manifest(
     except UnicodeEncodeError as error:
         shown = str(error.object)[:80].encode("utf-8", "backslashreplace").decode()
         raise StoreError(f"{file}: {shown!r} cannot be stored as UTF-8; rename the file or repair the text") from error
+
+
+def header_of(file: Path, roots: Mapping[str, Path], corpus: str, adopted: Iterable[str] = ()) -> dict[str, Any]:
+    """What a manifest says of itself beside its clips; arguments as for `write_manifest`.
+
+    Args:
+        file: The manifest.
+        roots: Media folders by name.
+        corpus: Name of the corpus.
+        adopted: Digests of the manifests that went into a store's manifest.
+    """
+    recorded = {name: _recorded(folder, file.parent) for name, folder in roots.items()}
+    hashes = list(adopted)
+    return {"format": FORMAT, "corpus": corpus, "roots": recorded} | ({"adopted": hashes} if hashes else {})
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name for one more media folder: the name itself, or with a number where it is taken.
+
+    Args:
+        name: The corpus's.
+        taken: Names of other media folders.
+    """
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(free for free in chain([name], numbered) if free not in taken)
 
 
 @contextmanager

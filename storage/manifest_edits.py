@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,13 @@ import numpy as np
 
 from storage.atomic import publish
 from storage.errors import StoreError
-from storage.identity import INPUTS
-from storage.manifest import FORMAT, Manifest, write_manifest
-from storage.manifest_files import FIELDS, KEY, parquet_header, parquet_schema
+from storage.manifest import FORMAT, Manifest, free_name, header_of, write_manifest
+from storage.manifest_files import DIGESTS, FIELDS, KEY, parquet_header, parquet_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _REMEMBERED = 64
-_IDENTITY = [f"digest_{name}" for name in INPUTS]
 
 
 def adopt(path: Path, incoming: Manifest) -> bool:
@@ -71,7 +68,7 @@ def take_out(path: Path, ids: Iterable[str]) -> int:
     table = _table(path)
     kept = table.filter(pc.invert(pc.is_in(table.column("id"), gone)))
     if len(kept) < len(table):
-        _write(path, kept, _header(manifest, manifest.roots, ()))
+        _write(path, kept, header_of(path, manifest.roots, manifest.corpus))
     return len(table) - len(kept)
 
 
@@ -83,7 +80,7 @@ def relocate(path: Path, roots: Mapping[str, Path]) -> None:
         roots: The folders that moved, by name.
     """
     manifest = _current_form(path)
-    _write(path, _table(path), _header(manifest, {**manifest.roots, **roots}, ()))
+    _write(path, _table(path), header_of(path, {**manifest.roots, **roots}, manifest.corpus))
 
 
 def _join(manifest: Manifest, incoming_file: Path, incoming: Manifest, digest: str) -> None:
@@ -110,8 +107,7 @@ def _join(manifest: Manifest, incoming_file: Path, incoming: Manifest, digest: s
     order = np.concatenate([order[: len(old)], np.arange(len(old) + len(known), len(joined))])
     adopted = [digest] if has_changed else [*manifest.adopted, digest][-_REMEMBERED:]
     corpus = "+".join(dict.fromkeys([*manifest.corpus.split("+"), *incoming.corpus.split("+")]))
-    header = _header(replace(manifest, corpus=corpus), roots, adopted)
-    _write(manifest.path, joined.take(pa.array(order)), header)
+    _write(manifest.path, joined.take(pa.array(order)), header_of(manifest.path, roots, corpus, adopted))
 
 
 def _recognised(old: pa.Table, new: pa.Table, lost: Any, fresh: Any) -> dict[int, int]:
@@ -126,7 +122,7 @@ def _names(table: pa.Table, rows: Any) -> dict[tuple[Any, ...], int]:
     """Row of each clip by its corpus's name and its inputs; those of several clips are left out."""
     import pyarrow as pa
 
-    some = table.select(["source_id", *_IDENTITY]).take(pa.array(rows))
+    some = table.select(["source_id", *DIGESTS.values()]).take(pa.array(rows))
     found: dict[tuple[Any, ...], int] = {}
     several = set()
     for row, values in zip(rows.tolist(), zip(*(c.to_pylist() for c in some.columns), strict=True), strict=True):
@@ -152,7 +148,7 @@ def _joined_roots(
         chosen = same or name
         if same is None and name in roots:
             is_left = any(owner == name and at < 0 for owner, at in zip(owners, match.tolist(), strict=True))
-            chosen = _free(name, roots) if is_left and roots[name].is_dir() and folder.is_dir() else name
+            chosen = free_name(name, roots) if is_left and roots[name].is_dir() and folder.is_dir() else name
         if chosen not in roots or folder.is_dir():  # a folder that is gone was moved, and the store may know where
             roots[chosen] = folder
         names[name] = chosen
@@ -161,10 +157,6 @@ def _joined_roots(
 
 def _same(one: Path, other: Path) -> bool:
     return one == other or os.path.realpath(one) == os.path.realpath(other)
-
-
-def _free(name: str, roots: Mapping[str, Path]) -> str:
-    return next(f"{name}-{i}" for i in range(2, len(roots) + 3) if f"{name}-{i}" not in roots)
 
 
 def _with_roots(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
@@ -202,22 +194,13 @@ def _table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as source:
-        return source.read(columns=[*FIELDS, *_IDENTITY]).replace_schema_metadata(None)
+        return source.read(columns=[*FIELDS, *DIGESTS.values()]).replace_schema_metadata(None)
 
 
-def _header(manifest: Manifest, roots: Mapping[str, Path], adopted: Iterable[str]) -> dict[str, Any]:
-    here = manifest.path.parent.absolute()
-    recorded = {
-        name: folder.relative_to(here).as_posix() if folder.is_relative_to(here) else str(folder)
-        for name, folder in _absolute(roots).items()
-    }
-    return {"format": FORMAT, "corpus": manifest.corpus, "roots": recorded, "adopted": list(adopted)}
-
-
-def _write(path: Path, table: pa.Table, header: Mapping[str, Any]) -> None:
+def _write(path: Path, table: pa.Table, header: dict[str, Any]) -> None:
     import pyarrow.parquet as pq
 
-    schema = parquet_schema(dict(header))
+    schema = parquet_schema(header)
     with publish(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         writer.write_table(table.cast(schema.remove_metadata()).replace_schema_metadata({KEY: json.dumps(header)}))
 

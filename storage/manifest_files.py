@@ -30,7 +30,7 @@ FIELDS = tuple(f.name for f in fields(Clip))
 _NUMBERS = ("start", "end", "duration")
 _JSON = ("labels", "dimensions", "files")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
-_DIGESTS = {name: f"digest_{name}" for name in INPUTS}
+DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
 MediaRecord = tuple[str | None, str | None, Mapping[str, str]]
 
@@ -79,7 +79,7 @@ def parquet_schema(header: dict[str, Any]) -> pa.Schema:
         "crop": pa.list_(pa.float64()),
     }
     columns = [pa.field(name, types.get(name, pa.string()), nullable=name != "id") for name in FIELDS]
-    columns += [pa.field(column, pa.uint64(), nullable=False) for column in _DIGESTS.values()]
+    columns += [pa.field(column, pa.uint64(), nullable=False) for column in DIGESTS.values()]
     return pa.schema(columns, metadata={KEY: json.dumps(header)})
 
 
@@ -136,8 +136,7 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
             columns += [_numbers(digests) for digests in digest_columns(batch).values()]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             count += len(batch)
-    with pq.ParquetFile(temporary) as written:
-        ids = written.read(columns=["id"]).column("id")
+    ids = parquet_ids(temporary)
     if len(ids.unique()) < len(ids):
         raise RepeatedIdError(next(row["values"] for row in ids.value_counts().to_pylist() if row["counts"] > 1))
     return count
@@ -190,6 +189,14 @@ def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) 
     return count
 
 
+def parquet_ids(file: Path) -> pa.ChunkedArray:
+    """Ids of a Parquet manifest, in order."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as source:
+        return source.read(columns=["id"]).column("id")
+
+
 def parquet_media(file: Path) -> Iterator[MediaRecord]:
     """Paths and records of the media of each clip of a Parquet manifest that has any."""
     import pyarrow.parquet as pq
@@ -208,11 +215,11 @@ def parquet_columns(file: Path) -> ManifestColumns | None:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as source:  # `read_table` would bring pandas
-        if not set(_DIGESTS.values()) <= set(source.schema_arrow.names):
+        if not set(DIGESTS.values()) <= set(source.schema_arrow.names):
             return None
-        table = source.read(columns=["id", "duration", *_DIGESTS.values()])
+        table = source.read(columns=["id", "duration", *DIGESTS.values()])
     digests: dict[str, npt.NDArray[np.uint64]] = {
-        name: _as_numpy(table.column(column), np.uint64) for name, column in _DIGESTS.items()
+        name: _as_numpy(table.column(column), np.uint64) for name, column in DIGESTS.items()
     }
     return ManifestColumns(
         table.column("id"), digests, _as_numpy(table.column("duration").fill_null(float("nan")), np.float64)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from storage.clip import Clip
 from storage.digests import canonical_json, digest_of
 from storage.identity import Modality, inputs_of
+from storage.wording import shortened
 
 Level = Literal["frame", "utterance"]
 _TUPLES = ("columns", "units", "centre_offsets", "reads")
@@ -122,12 +123,7 @@ def _first_difference(ours: Any, theirs: Any, path: str) -> str | None:
         return None
     if ours == theirs:
         return None
-    return f"{path}: {_shorten(ours)} against {_shorten(theirs)}"
-
-
-def _shorten(value: object, limit: int = 60) -> str:
-    text = canonical_json(value)
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return f"{path}: {shortened(ours)} against {shortened(theirs)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

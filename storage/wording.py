@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from storage.digests import canonical_json
+
+
+def shortened(value: object, limit: int = 60) -> str:
+    """JSON text of a value, cut where it is long.
+
+    Args:
+        value: Plain JSON types.
+        limit: Most characters.
+
+    >>> shortened({"layers": [1, 2, 3]}, limit=9)
+    '{"layers"...'
+    """
+    text = canonical_json(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun, which gets an `s` unless there is one of it.

@@ -196,8 +196,8 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
         if audio.samples.size < least:
             raise ClipError("too_short", f"{audio.samples.size} samples of audio at 16 kHz, the model needs {least}")
         if self.options.recipe == "mer2023" and audio.samples.size > LONGEST_PASS:
-            heard, most = audio.samples.size / RATE, LONGEST_PASS // RATE
-            raise ClipError("too_long", f"{heard:.1f} s of audio; recipe mer2023 is one pass, of at most {most} s")
+            length, most = audio.samples.size / RATE, LONGEST_PASS // RATE
+            raise ClipError("too_long", f"{length:.1f} s of audio; recipe mer2023 is one pass, of at most {most} s")
         scaled = self._scaler(audio.samples, sampling_rate=audio.rate, return_tensors="np")["input_values"][0]
         yield from passes(np.asarray(scaled, dtype=np.float32), self.options.recipe, self._steps)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from configs.errors import ConfigError
-from flows.cli.options import JsonOption, OptOption, console, parse_options
+from flows.cli.options import JsonOption, OptOption, console, counting, parse_options
 
 PREVIEWED = 5
 
@@ -44,24 +42,9 @@ def ingest(
     if out is None:
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
     out = out.expanduser()
-    with _counting() as progress:
+    with counting("reading clips") as progress:
         report = ingest_corpus(corpus, path, out, options, progress)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
         show_ingest(console(), report, out)
-
-
-@contextmanager
-def _counting() -> Iterator[Callable[[int], None] | None]:
-    """A count on a terminal, nothing in a log."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.completed} clips read"))
-    with Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda number: bar.update(task, completed=number)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StoreArgument, console
+from flows.cli.options import JsonOption, StoreArgument, console, counting
 from storage.wording import counted
 
 
@@ -64,7 +64,6 @@ def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_jso
 
 def verify(store: StoreArgument) -> None:
     """Re-read every stored byte: checksums, shapes, finiteness, ids; notes say what is missing."""
-    from flows.cli.repairing import counting
     from storage.store.gaps import notes
     from storage.store.store import open_store
     from storage.store.verify import problems

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -33,6 +35,41 @@ def console(stderr: bool = False) -> Console:
     # Without a terminal there is no width to fit: a log must not lose the end of a clip's name.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
     return Console(stderr=stderr, highlight=False, width=width)
+
+
+class Counting(Protocol):
+    """Shows how far something is."""
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Say it.
+
+        Args:
+            done: How many.
+            total: Of how many; None where nobody knows.
+        """
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Counting | None]:
+    """A count on a terminal, with a bar where the total is known; nothing in a log.
+
+    Args:
+        what: What is done.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int | None = None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
 
 
 def parse_roots(given: list[str] | None) -> dict[str, Path]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import ClipsOption, StoreArgument, console
+from flows.cli.options import ClipsOption, StoreArgument, console, counting
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -92,21 +90,3 @@ def _compact(store: FeatureStore) -> None:
         lines = join(store, progress)
     for line in lines:
         typer.echo(line)
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing in a log.
-
-    Args:
-        what: What is done.
-    """
-    from rich.progress import Progress
-
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield None
-        return
-    with Progress(console=screen, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

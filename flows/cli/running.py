@@ -117,11 +117,10 @@ def report_run(result: RunResult, store: Path) -> int:
     """
     from flows.cli.tables import show_next, show_status
     from flows.status import read_status
-    from storage.store.store import open_store
     from storage.wording import counted
 
     screen = console()
-    status = read_status(open_store(store), result.features, result.asked)
+    status = read_status(result.store, result.features, result.asked)
     if result.pruned:
         screen.print(f"taken out of the store: {counted(len(result.pruned), 'clip')}, such as {result.pruned[0]}")
     if not result.todo and status.exit_code == 0:

@@ -179,12 +179,12 @@ class TableCorpus(Corpus[TableOptions]):
             except ValueError as error:
                 raise RunError(f"{self.source}: row {line}: {error}") from error
             name = (identity(cells) or "") if has_id else None
-            seen = video(cells)
-            heard = audio(cells) if has_audio else seen
+            frames = video(cells)
+            track = audio(cells) if has_audio else frames
             media = file(cells)
             if self._id_names_media:
                 media, name = name, _without_suffix(name or "")
-            yield CorpusRow(f"row {line}", name, None, seen, heard, None if has_files else media, fields, cells)
+            yield CorpusRow(f"row {line}", name, None, frames, track, None if has_files else media, fields, cells)
 
     def _fields(
         self,

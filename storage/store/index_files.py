@@ -33,7 +33,7 @@ from storage.store.files import (
     write_small,
 )
 from storage.store.index import Index, IndexedFile
-from storage.store.layout import LOG_FILES, features_path, index_path, log_path, shard_name
+from storage.store.layout import LOG_FILES, features_path, index_path, log_path, shard_store
 from storage.store.shard_reader import ArrayLocation, FailedRow, Row, ShardContents, read_contents
 
 FORMAT = 1
@@ -86,7 +86,7 @@ def log_publication(store: Path, shard: str, published: Iterable[ShardContents])
         shard: Id of the shard.
         published: Its shard files, one per feature.
     """
-    entries = [_entry(store, contents) for contents in published]
+    entries = [_entry(contents) for contents in published]
     if entries:
         write_small(log_path(store, shard), json.dumps({"format": FORMAT, "files": entries}))
 
@@ -119,9 +119,9 @@ def _forget_feature(index: Index, feature: str) -> None:
 # The log
 
 
-def _entry(store: Path, contents: ShardContents) -> dict[str, Any]:
+def _entry(contents: ShardContents) -> dict[str, Any]:
     return {
-        "path": shard_name(store, contents.path),
+        "path": shard_store(contents.path)[1],
         "arrays": _plain_locations(contents.arrays),
         "rows": {clip_id: [r.start, r.stop, list(r.inputs), r.generation] for clip_id, r in contents.rows.items()},
         "failures": [[asdict(f.failure), list(f.inputs), f.generation] for f in contents.failures],

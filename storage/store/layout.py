@@ -48,17 +48,7 @@ def shard_path(store: Path, spec: FeatureSpec, shard: str) -> Path:
         spec: The feature.
         shard: Id of the shard.
     """
-    return store / "features" / spec.name / spec.digest / f"{shard}.h5"
-
-
-def shard_name(store: Path, path: Path) -> str:
-    """A shard file's path relative to its store, as the index keeps it.
-
-    Args:
-        store: Folder of the store.
-        path: The shard file.
-    """
-    return path.relative_to(store).as_posix()
+    return feature_path(store, spec.name) / spec.digest / f"{shard}.h5"
 
 
 def shard_store(path: Path) -> tuple[Path, str]:
@@ -79,7 +69,7 @@ def feature_path(store: Path, feature: str) -> Path:
         store: Folder of the store.
         feature: Name of the feature.
     """
-    return store / "features" / feature
+    return features_path(store) / feature
 
 
 def removal_path(store: Path, name: str) -> Path:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, replace
-from itertools import count, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +21,7 @@ from storage.clip import Clip
 from storage.digests import digest_of
 from storage.errors import StoreError
 from storage.identity import INPUTS, input_digests
-from storage.manifest import Manifest, write_manifest
+from storage.manifest import Manifest, free_name, write_manifest
 from storage.records import FeatureSpec
 from storage.store.files import exists, link_or_copy, list_files, publish, same_bytes
 from storage.store.layout import RUN_RECORDS, SHARD_FILES, manifest_path, run_path, shard_path
@@ -152,9 +151,7 @@ def _roots(manifests: Sequence[Manifest]) -> tuple[dict[str, Path], list[dict[st
         for name, folder in manifest.roots.items():
             place = folder.resolve()
             chosen = next((n for n, f in roots.items() if f == place), None)
-            if chosen is None:
-                others = (f"{name}-{i}" for i in count(2))
-                chosen = next(n for n in (name, *islice(others, len(roots))) if n not in roots)
+            chosen = free_name(name, roots) if chosen is None else chosen
             roots[chosen] = place
             own[name] = chosen
         own[None] = next(iter(own.values()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from storage.digests import canonical_json
 from storage.errors import StoreError
 from storage.records import FeatureSpec
+from storage.wording import shortened
 
 # A person's choices stand in these; the rest of a spec follows from them and from the code.
 _CHOSEN = ("extractor", "level", "dtype", "precision", "synthetic")
@@ -77,9 +77,4 @@ def _code(spec: FeatureSpec) -> tuple[object, ...]:
 
 
 def _difference(name: str, ours: object, theirs: object) -> str:
-    return f"{name}: {_shorten(ours)} in the store, now {_shorten(theirs)}"
-
-
-def _shorten(value: object, limit: int = 60) -> str:
-    text = canonical_json(value)
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return f"{name}: {shortened(ours)} in the store, now {shortened(theirs)}"

@@ -82,12 +82,11 @@ class FeatureStore:
         self._removals = read_removals(self.path)
         self.index.remove(self._removals.values())
         self._specs = {}
-        wanted = wanted_digests(self.runs())
-        for name in sorted(self.index.features):
-            specs = self.index.specs_of(name)
-            current = [spec for spec in specs if spec.digest == wanted.get(name)] if len(specs) > 1 else []
-            if specs:
-                self._specs[name] = (current or specs)[-1]
+        recipes = {name: specs for name in sorted(self.index.features) if (specs := self.index.specs_of(name))}
+        wanted = wanted_digests(self.runs()) if any(len(specs) > 1 for specs in recipes.values()) else {}
+        for name, specs in recipes.items():
+            current = [spec for spec in specs if spec.digest == wanted.get(name)] if name in wanted else []
+            self._specs[name] = (current or specs)[-1]
 
     @property
     def generation(self) -> int:

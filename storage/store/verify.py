@@ -31,7 +31,7 @@ def problems(store: Path, progress: Progress | None = None) -> Iterator[str]:
     known: set[str] | None = None
     try:
         if exists(manifest_path(store)):
-            known = set(Manifest.open(manifest_path(store)).columns().ids.to_pylist())
+            known = set(Manifest.open(manifest_path(store)).ids())
         taken_out = list(read_removals(store).values())
     except StoreError as error:
         yield str(error)

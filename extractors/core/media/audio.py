@@ -43,7 +43,7 @@ class Audio:
         return self.start + self.samples.size / self.rate
 
 
-class PlacedFrame(NamedTuple):
+class LocatedFrame(NamedTuple):
     """A decoded frame and where it lies in its file.
 
     Attributes:
@@ -59,14 +59,14 @@ class PlacedFrame(NamedTuple):
     step: int
 
 
-class Placement:
+class SampleClock:
     """Places the frames of one stream on its sample clock, in order from the file's start."""
 
     def __init__(self) -> None:
         self._next: int | None = None
         self._rate = 0
 
-    def place(self, frame: av.AudioFrame, time: Fraction) -> PlacedFrame:
+    def locate(self, frame: av.AudioFrame, time: Fraction) -> LocatedFrame:
         """Where a frame lies, by FFmpeg's rule.
 
         A time that is rounded to steps longer than a sample leaves a choice: then the frame follows the one before.
@@ -84,7 +84,7 @@ class Placement:
             if 2 * low - high <= before <= 2 * high - low:
                 position = min(max(before, low), high)
         self._next = position + frame.samples
-        return PlacedFrame(frame, time, position, 0 if before is None else position - before)
+        return LocatedFrame(frame, time, position, 0 if before is None else position - before)
 
 
 class AudioTrack:
@@ -107,7 +107,7 @@ class AudioTrack:
         self._source = _Source()
         self._chunks: list[npt.NDArray[np.float32]] = []
         self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
-        self._held: PlacedFrame | None = None
+        self._held: LocatedFrame | None = None
         self._first: Fraction | None = None
         self._samples: Counter[int] = Counter()  # kept so far, by their rate
         self._silence = self.end = Fraction(0)
@@ -117,31 +117,31 @@ class AudioTrack:
         """Whether the end of the clip's segment was reached."""
         return self._end is not None and self.end >= self._end
 
-    def add(self, placed: PlacedFrame) -> None:
+    def add(self, located: LocatedFrame) -> None:
         """Take in one decoded frame; of a segment, those before it may be left out.
 
         The last one is held back until the next one comes or the stream ends: a part of it may be padding.
 
         Args:
-            placed: The frame, in order.
+            located: The frame, in order.
 
         Raises:
             ClipError: `no_channel` or `audio_gap`.
         """
         if self._held is not None:
             self._take(self._held.frame, self._held)
-        self._held = placed
+        self._held = located
         if self._end is not None:
-            self.end = placed.time + Fraction(placed.frame.samples, placed.frame.sample_rate)
+            self.end = located.time + Fraction(located.frame.samples, located.frame.sample_rate)
 
     @property
     def _length(self) -> Fraction:
         """Seconds of the samples kept so far, without silence."""
         return sum((Fraction(count, rate) for rate, count in self._samples.items()), Fraction(0))
 
-    def _take(self, frame: av.AudioFrame, placed: PlacedFrame) -> None:
+    def _take(self, frame: av.AudioFrame, located: LocatedFrame) -> None:
         """Keep what of a frame lies inside the clip."""
-        rate, position = frame.sample_rate, placed.position
+        rate, position = frame.sample_rate, located.position
         self.end = Fraction(position + frame.samples, rate)
         first = 0 if self._clip.start is None else max(0, _rounded(self._start * rate) - position)
         last = frame.samples if self._end is None else min(frame.samples, _rounded(self._end * rate) - position)
@@ -149,7 +149,7 @@ class AudioTrack:
             return
         if self._first is None:
             self._first = Fraction(position + first, rate)
-        elif placed.step >= rate * SHORTEST_HOLE:
+        elif located.step >= rate * SHORTEST_HOLE:
             self._note_hole(Fraction(position + first, rate))
         self._samples[rate] += last - first
         if self._source.has_changed(frame):

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from extractors.core.media.audio import PlacedFrame, Placement
+from extractors.core.media.audio import LocatedFrame, SampleClock
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.opening import open_media
 from extractors.core.media.streams import choose_audio, read_only
@@ -24,7 +24,7 @@ from storage.clip import Clip
 from storage.errors import ClipError
 
 KEPT_SAMPLES = 8_000_000  # of all channels; what segments that overlap share
-Counted = tuple[PlacedFrame, dict[str, float]]
+Counted = tuple[LocatedFrame, dict[str, float]]
 
 
 class AudioPassage:
@@ -40,7 +40,7 @@ class AudioPassage:
         flags: What is unusual about the whole stream, once it ended.
 
     Raises:
-        ClipError: If the file cannot be opened, or has no such track.
+        ClipError: If the file cannot be opened.
     """
 
     def __init__(self, path: Path, clip: Clip) -> None:
@@ -57,7 +57,7 @@ class AudioPassage:
             read_only(self.container, self._stream)
         self._packets = PacketPass(self.container, [] if self._stream is None else [self._stream], path)
         self._decoded = self._packets.frames()
-        self._placement = Placement()
+        self._clock = SampleClock()
         self._kept: deque[Counted] = deque()
         self._kept_samples = 0
         self._begin = Fraction(0)  # seconds from which on frames are still there
@@ -84,10 +84,10 @@ class AudioPassage:
         for frame, time in self._decoded:
             if not isinstance(frame, av.AudioFrame) or self._stream is None:
                 continue
-            placed = self._placement.place(frame, time)
-            if _end(placed) <= start:
+            located = self._clock.locate(frame, time)
+            if _end(located) <= start:
                 continue
-            counted = placed, self._packets.flags(self._stream)
+            counted = located, self._packets.flags(self._stream)
             self._kept.append(counted)
             self._kept_samples += _size(frame)
             while self._kept_samples > KEPT_SAMPLES:
@@ -97,10 +97,10 @@ class AudioPassage:
             self.error = self._packets.errors.get(self._stream.index)
             self.flags = self._packets.flags(self._stream)
 
-    def _drop(self) -> PlacedFrame:
-        placed, _ = self._kept.popleft()
-        self._kept_samples -= _size(placed.frame)
-        return placed
+    def _drop(self) -> LocatedFrame:
+        located, _ = self._kept.popleft()
+        self._kept_samples -= _size(located.frame)
+        return located
 
     def close(self) -> None:
         """Close the file."""
@@ -163,11 +163,11 @@ class Passages:
             self._audio = None
 
 
-def _end(placed: PlacedFrame) -> Fraction:
+def _end(located: LocatedFrame) -> Fraction:
     """Seconds from the file's start to a frame's end: by the clock or by the samples, whichever is later."""
-    frame = placed.frame
-    by_clock = placed.time + Fraction(frame.samples, frame.sample_rate)
-    return max(by_clock, Fraction(placed.position + frame.samples, frame.sample_rate))
+    frame = located.frame
+    by_clock = located.time + Fraction(frame.samples, frame.sample_rate)
+    return max(by_clock, Fraction(located.position + frame.samples, frame.sample_rate))
 
 
 def _size(frame: av.AudioFrame) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 
-from extractors.core.media.audio import Audio, AudioTrack, PlacedFrame, Placement
+from extractors.core.media.audio import Audio, AudioTrack, LocatedFrame, SampleClock
 from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.formats import trims_last_frame
@@ -95,7 +95,7 @@ def read_whole(
                 if frame_pass is not None and isinstance(frame, av.VideoFrame):
                     frame_pass.add(frame, time)
                 elif audio_pass is not None and isinstance(frame, av.AudioFrame):
-                    audio_pass.place(frame, time)
+                    audio_pass.locate(frame, time)
             cut = whole_file_truncation(container, packets.end, path)
             return (
                 NO_AUDIO if audio_pass is None else audio_pass.result_of(packets, cut),
@@ -120,8 +120,8 @@ def read_audio(path: Path, clip: Clip, passages: Passages) -> DecodedAudio:
     audio_pass = _AudioPass(passage.container, path, clip)
     flags: Flags = {}
     if audio_pass.stream is not None:
-        for placed, flags in passage.frames(Fraction(clip.start or 0.0)):  # those of the last frame count
-            audio_pass.add(placed)
+        for located, flags in passage.frames(Fraction(clip.start or 0.0)):  # those of the last frame count
+            audio_pass.add(located)
             if audio_pass.is_done:
                 return audio_pass.result(None, flags)
     return audio_pass.result(passage.error, passage.flags or flags)
@@ -162,7 +162,7 @@ class _AudioPass:
         self.stream: av.AudioStream | None = None
         self._path, self._clip = path, clip
         self._track = AudioTrack(clip, path.name)
-        self._placement = Placement()
+        self._clock = SampleClock()
         self._declared: Fraction | None = None
         self._trims = False
         self._error: ClipError | None = None
@@ -178,13 +178,13 @@ class _AudioPass:
     def is_done(self) -> bool:
         return self._error is not None or self._track.is_complete
 
-    def place(self, frame: av.AudioFrame, time: Fraction) -> None:
-        self.add(self._placement.place(frame, time))
+    def locate(self, frame: av.AudioFrame, time: Fraction) -> None:
+        self.add(self._clock.locate(frame, time))
 
-    def add(self, placed: PlacedFrame) -> None:
+    def add(self, located: LocatedFrame) -> None:
         if self._error is None:
             try:
-                self._track.add(placed)
+                self._track.add(located)
             except ClipError as error:
                 self._error = error
             except (ValueError, av.error.FFmpegError) as error:  # FFmpeg's resampler

@@ -37,10 +37,6 @@ _TEMPLATE = re.compile(r"\{([^{}]+)\}")
 Reader = Callable[[Mapping[str, str]], str | None]
 
 
-def _nothing(_: Mapping[str, str]) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The columns in use.
@@ -77,7 +73,7 @@ class Columns:
             cells: The row, by column.
             name: Name of the field.
         """
-        return (self.exact(cells, name) or "").strip() or None
+        return self.reader(name)(cells)
 
     def reader(self, name: str) -> Reader:
         """What gives a row's cell of a field as `cell` does, for many rows.
@@ -88,7 +84,7 @@ class Columns:
         column = self.fields.get(name)
         if column is not None:
             return lambda cells: cells.get(column, "").strip() or None
-        return (lambda cells: self.cell(cells, name)) if name in self.known else _nothing
+        return lambda cells: (self.exact(cells, name) or "").strip() or None
 
     def exact(self, cells: Mapping[str, str], name: str) -> str | None:
         """What a row says about a field, as it is written; None if nothing.

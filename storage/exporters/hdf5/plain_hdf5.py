@@ -75,16 +75,3 @@ def write_text(owner: Any, name: str, text: str) -> None:
     """
     attribute = h5a.create(owner, name.encode("ascii"), _text_type(), h5s.create_simple(()))
     attribute.write(np.array(text, dtype=h5py.string_dtype()))
-
-
-def read_array(parent: Any, name: str) -> npt.NDArray[Any]:
-    """All values of a dataset.
-
-    Args:
-        parent: Low-level id of its group.
-        name: Its name.
-    """
-    dataset = h5d.open(parent, name.encode())
-    array = np.empty(dataset.shape, dataset.dtype)
-    dataset.read(h5s.ALL, h5s.ALL, array)
-    return array

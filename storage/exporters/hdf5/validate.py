@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5g
+from h5py import Group, h5g
 
 from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED, TIMES
-from storage.exporters.hdf5.plain_hdf5 import read_array
 from storage.store.files import open_hdf5
+from storage.store.shard_reader import read_dataset
 
 
 def validate_file(path: Path) -> Iterator[str]:
@@ -30,22 +30,22 @@ def validate_file(path: Path) -> Iterator[str]:
         missing = {name: set(ids.asstr()[...]) for name, ids in file["missing"].items()}
         clips = file["clips"].id
         for clip_id in file["clips"]:
-            clip = h5g.open(clips, clip_id.encode())
-            names = {name.decode() for name in clip}
-            times = read_array(clip, TIMES)
+            clip = Group(h5g.open(clips, clip_id.encode()))  # `clips[clip_id]` takes five times as long
+            names = {name.decode() for name in clip.id}
+            times = read_dataset(clip, TIMES)
             yield from _times_problems(times, f"clip {clip_id}, times")
             for name in names - set(RESERVED) - set(widths):
                 yield f"clip {clip_id}, {name}: expected a feature of /columns"
-            masks = h5g.open(clip, MASK.encode())
-            masked = {name.decode() for name in masks}
+            masks = Group(h5g.open(clip.id, MASK.encode()))
+            masked = {name.decode() for name in masks.id}
             for name, width in widths.items():
                 where, absent = f"clip {clip_id}, {name}", clip_id in missing.get(name, ())
                 if (name in names) == absent:
                     got = "both" if absent else "neither"
                     yield f"{where}: expected values or an entry in /missing, got {got}"
                 elif not absent:
-                    mask = read_array(masks, name) if name in masked else None
-                    yield from _feature_problems(read_array(clip, name), mask, (len(times), width), where)
+                    mask = read_dataset(masks, name) if name in masked else None
+                    yield from _feature_problems(read_dataset(clip, name), mask, (len(times), width), where)
 
 
 def _times_problems(times: npt.NDArray[Any], where: str) -> Iterator[str]:
