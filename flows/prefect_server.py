@@ -37,7 +37,7 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
-_started: list[subprocess.Popen[bytes]] = []  # the keeper this process started, to be reaped by it
+_started: list[subprocess.Popen[bytes]] = []  # keepers this process started, to be reaped by it
 
 
 @contextmanager
@@ -107,7 +107,9 @@ def _start(folder: Path) -> str:
         if state is None or not _alive(state["keeper"], state["created"]):
             log = (folder / "server.log").open("ab")
             with log:
-                _started[:] = [
+                # One of before may have outlived its last use here, for another process used it too.
+                _started[:] = [keeper for keeper in _started if keeper.poll() is None]
+                _started.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "flows.prefect_server", str(folder), str(_free_port())],
                         stdin=subprocess.DEVNULL,
@@ -115,7 +117,7 @@ def _start(folder: Path) -> str:
                         stderr=log,
                         start_new_session=True,  # Ctrl-C in the terminal must not reach it before its users are done
                     )
-                ]
+                )
             _await_state(folder, state)
     url = _running(folder)
     if url is None:
@@ -126,7 +128,7 @@ def _start(folder: Path) -> str:
 def _await_state(folder: Path, old: dict[str, object] | None) -> None:
     deadline = time.monotonic() + START_SECONDS
     while _state(folder) in (None, old) and time.monotonic() < deadline:
-        if _started and _started[0].poll() is not None:
+        if _started and _started[-1].poll() is not None:
             return  # it ended at once: its log says why
         time.sleep(0.05)
 

@@ -15,6 +15,7 @@ from storage.identity import legacy_fingerprint
 from storage.manifest import Manifest
 from storage.manifest_files import ManifestColumns
 from storage.store.feature_rows import FORGOTTEN
+from storage.store.runs import wanted_digests
 from storage.store.states import State, States, clip_numbers, describe_change, states_of
 from storage.wording import counted
 
@@ -38,16 +39,17 @@ class Survey:
         self._store = store
         self.manifest: Manifest = store.manifest
         self.columns: ManifestColumns = self.manifest.columns()
+        self._wanted = wanted_digests(store.runs())
 
     def states(self, feature: str, digest: str | None = None) -> States:
         """States of all clips for one feature.
 
         Args:
             feature: Its name; one that the store does not have is missing everywhere.
-            digest: Digest of the recipe that counts; that of the last run where not given.
+            digest: Digest of the recipe that counts; that of the last run that was asked for it where not given.
         """
-        spec = self._store.specs.get(feature)
-        wanted = digest or (None if spec is None else spec.digest)
+        spec = self._store.specs.get(feature)  # what counts where no run is on record
+        wanted = digest or self._wanted.get(feature) or (None if spec is None else spec.digest)
         return states_of(self._store.index, feature, wanted, self.columns, self._numbers, lambda: self._legacy)
 
     @cached_property

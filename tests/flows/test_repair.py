@@ -302,6 +302,23 @@ def test_values_of_an_older_merflow_are_stale_in_one_line_and_kept(run, status, 
     assert set(times_computed(store).values()) == {1, 2}
 
 
+def test_a_store_of_an_older_merflow_that_lacks_nothing_is_stale_all_the_same(
+    run, merflow, status, corpus, tmp_path, monkeypatch
+):
+    store = tmp_path / "s"
+    run(corpus, "--features", "gemaps")
+    monkeypatch.setattr("extractors.core.engines.MEDIA_RULES", 99)
+    shown = run(corpus, "--features", "gemaps", expect=1)
+    assert "to do" not in shown.stderr
+    assert "nothing to do" not in shown.stdout
+    assert "3 stale values (clip_0, clip_1, clip_2); changed: made by an older merflow" in shown.stdout
+    assert counts(status, store, expect=1)["gemaps"] == {"stale": 3}
+    assert "changed: made by an older merflow" in merflow("export", "hdf5", store, tmp_path / "x.h5", expect=2).stderr
+    merflow("export", "hdf5", store, tmp_path / "x.h5", "--opt", "stale=keep")
+    run(corpus, "--features", "gemaps", "--replace-stale")
+    assert counts(status, store)["gemaps"] == {"stored": 3}
+
+
 def test_clips_and_limit_choose_and_the_exit_code_is_about_what_was_asked_for(
     run, merflow, status, corpus, config, tmp_path
 ):
