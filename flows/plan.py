@@ -25,8 +25,8 @@ from storage.store.survey import Survey, restricted, stale_lines
 
 
 def new_run_id() -> str:
-    """A run's id: sorts by time, unique without asking anyone."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    """A run's id: sorts by time, to the microsecond, and is unique without asking anyone."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
 
 
 def chosen_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:

@@ -16,7 +16,7 @@ from configs.errors import RunError
 from configs.schema import Cluster, RunConfig
 from flows.engine import check_engine, choose_engine
 from flows.job import ShardReport
-from flows.plan import Plan, build_extractors, with_engine
+from flows.plan import Plan, build_extractors, new_run_id, with_engine
 from flows.progress import Bar, Lines, Progress, current_progress, reporting
 from flows.run import run_extraction
 from storage.clip import Clip
@@ -75,6 +75,13 @@ def test_a_flow_run_is_at_the_given_server_even_if_prefect_was_imported_without_
     request = urllib.request.Request(f"{server}/flow_runs/filter", wanted, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         assert [run["state_type"] for run in json.load(answer)] == ["COMPLETED"]
+
+
+def test_ids_of_runs_sort_by_time_within_a_second_and_after_those_of_before():
+    ids = [new_run_id() for _ in range(50)]
+    assert sorted(ids) == ids
+    second = ids[0][:15]
+    assert f"{second}-ffffff" < ids[0]  # as merflow 0.1 spelt them
 
 
 def test_faces_are_added_where_something_needs_them():
