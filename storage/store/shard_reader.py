@@ -122,8 +122,10 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         name: Name of the dataset.
     """
     dataset = h5py.h5d.open(group.id, name.encode())
-    array = np.empty(dataset.shape, dataset.dtype)
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    kind = dataset.get_type()
+    array = np.empty(dataset.shape, kind.dtype)
+    # A name for the type in memory spares a conversion; text is converted, for its objects are Python's.
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
     return array
 
 

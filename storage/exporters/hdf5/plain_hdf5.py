@@ -5,7 +5,7 @@ The bytes are those that `create_group`, `create_dataset` and `attrs[...] =` giv
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import h5py
@@ -41,6 +41,11 @@ def _array_type(dtype: np.dtype[Any]) -> Any:
     return h5t.py_create(dtype, logical=True)
 
 
+@lru_cache(4096)
+def _space(shape: tuple[int, ...]) -> Any:
+    return h5s.create_simple(shape)
+
+
 def create_group(parent: Any, name: str) -> Any:
     """Create a group; give its low-level id.
 
@@ -60,9 +65,9 @@ def write_array(parent: Any, name: str, array: npt.NDArray[Any]) -> None:
         name: Its name, in ASCII.
         array: Its values.
     """
-    space = h5s.create_simple(array.shape)
-    dataset = h5d.create(parent, name.encode("ascii"), _array_type(array.dtype), space, dcpl=_dataset_list())
-    dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array))
+    kind = _array_type(array.dtype)
+    dataset = h5d.create(parent, name.encode("ascii"), kind, _space(array.shape), dcpl=_dataset_list())
+    dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), mtype=kind)
 
 
 def write_text(owner: Any, name: str, text: str) -> None:
@@ -73,5 +78,5 @@ def write_text(owner: Any, name: str, text: str) -> None:
         name: Its name, in ASCII.
         text: Its value.
     """
-    attribute = h5a.create(owner, name.encode("ascii"), _text_type(), h5s.create_simple(()))
+    attribute = h5a.create(owner, name.encode("ascii"), _text_type(), _space(()))
     attribute.write(np.array(text, dtype=h5py.string_dtype()))
