@@ -83,13 +83,16 @@ class Cluster(Section):
     """Where shards run.
 
     Attributes:
-        engine: `auto` (in process for few clips, else local Dask), `local` (in this process), `dask` (local Dask
-            worker processes), a scheduler address such as `tcp://host:8786`, or the dotted name of a Dask
-            cluster class, such as `dask_jobqueue.SLURMCluster`.
+        engine: `auto` (one process for few clips, else local Dask), `local` (one process beside the run's), `dask`
+            (local Dask worker processes), a scheduler address such as `tcp://host:8786`, the dotted name of a Dask
+            cluster class, such as `dask_jobqueue.SLURMCluster`, or `inline` (in the run's own process, for a debugger).
         workers: Worker processes for `dask`; default one per GPU, else one per CPU core within memory (6 GiB each).
         threads: Threads of each worker's model arithmetic; same threads, same bytes.
         arguments: Keyword arguments of a cluster class.
         shard_seconds: Most seconds of media in one shard.
+        publish_seconds: Seconds after which finished clips are published at the latest; what a crash can cost.
+        clip_seconds: Seconds that one clip may take, whatever its length; one that takes longer fails with `timeout`.
+        seconds_per_second: Seconds that each second of a clip's media may take beside those.
     """
 
     engine: str = "auto"
@@ -97,6 +100,9 @@ class Cluster(Section):
     threads: int = Field(default=1, ge=1)
     arguments: dict[str, Any] = Field(default_factory=dict)
     shard_seconds: float = Field(default=120.0, gt=0)
+    publish_seconds: float = Field(default=30.0, gt=0)
+    clip_seconds: float = Field(default=60.0, gt=0)
+    seconds_per_second: float = Field(default=120.0, ge=0)
 
 
 class ExtractorEntry(BaseModel):

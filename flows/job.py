@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from configs.plugins import Section
+from flows.unforeseen import Unforeseen
 from storage.clip import Clip
 from storage.records import Failure, FeatureSpec, Shard
 from storage.store.index import Location
+from storage.store.shard_reader import ShardContents
 
 VERSIONS = ("merflow", "torch", "transformers", "opensmile", "py-feat", "av", "numpy", "pillow", "scipy", "h5py")
 
@@ -49,6 +51,9 @@ class RunContext:
         deinterlace: Whether interlaced frames are made whole.
         skipped_reasons: Reasons that count as skipped by rule, not as failed.
         generation: Of the run's results; of two results the one of the higher generation counts.
+        publish_seconds: Seconds after which finished clips are published at the latest.
+        clip_seconds: Seconds that one clip may take, beside those that its length allows.
+        seconds_per_second: Seconds that one second of media may take.
     """
 
     run: str
@@ -59,6 +64,13 @@ class RunContext:
     deinterlace: bool = False
     skipped_reasons: frozenset[str] = frozenset()
     generation: int = 0
+    publish_seconds: float = 30.0
+    clip_seconds: float = 60.0
+    seconds_per_second: float = 120.0
+
+    def limit(self, clip: Clip) -> float:
+        """Seconds that work on a clip may take."""
+        return self.clip_seconds + self.seconds_per_second * (clip.duration or 0.0)
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
@@ -100,6 +112,9 @@ class ShardReport:
         flags: How many clips had what unusual media, by the flags' names.
         seconds: Wall seconds by stage: `decode`, `write`, each feature's name, and its parts as `feature.part`.
         decoded_again: Passes over frames beyond the first, of clips whose frames do not fit in memory.
+        succeeded: Features that have values for at least one clip.
+        unforeseen: Errors of which it is not known yet whether they are their clips' own; not recorded.
+        stopped: Whether the worker was asked to stop before all clips were done.
     """
 
     shard: str
@@ -109,6 +124,33 @@ class ShardReport:
     flags: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     decoded_again: int = 0
+    succeeded: set[str] = field(default_factory=set)
+    unforeseen: list[Unforeseen] = field(default_factory=list)
+    stopped: bool = False
+
+
+def remaining(job: Job, published: Iterable[ShardContents]) -> Job:
+    """What is left of a job after some of its files were published.
+
+    Args:
+        job: The job.
+        published: What the shard's files hold.
+
+    Returns:
+        The job with the clips and features that still miss something, and with those that were published as stored.
+    """
+    stored: dict[str, dict[str, Location | Failure]] = {clip_id: dict(of) for clip_id, of in job.stored.items()}
+    for contents in published:
+        for clip_id, row in contents.rows.items():
+            found = Location(contents.path, row.start, row.stop, contents.arrays)
+            stored.setdefault(clip_id, {})[contents.spec.name] = found
+        for failed in contents.failures:
+            stored.setdefault(failed.failure.clip_id, {})[contents.spec.name] = failed.failure
+    todo = {
+        clip_id: {name: attempt for name, attempt in names.items() if name not in stored.get(clip_id, {})}
+        for clip_id, names in job.todo.items()
+    }
+    return replace(job, todo={clip_id: names for clip_id, names in todo.items() if names}, stored=stored)
 
 
 OnClip = Callable[[Clip, bool], None]

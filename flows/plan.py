@@ -186,6 +186,9 @@ def make_context(
         deinterlace=config.deinterlace == "auto",
         skipped_reasons=frozenset(reason for reason, rule in rules.items() if rule == "skip"),
         generation=generation,
+        publish_seconds=config.cluster.publish_seconds,
+        clip_seconds=config.cluster.clip_seconds,
+        seconds_per_second=config.cluster.seconds_per_second,
     )
 
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flows.job import ShardReport
     from flows.plan import Plan
-    from storage.clip import Clip
 
 LOG_SECONDS = 30.0
 
@@ -30,16 +28,13 @@ class Progress:
             engine: Where shards run, for people.
         """
 
-    def clip_done(self, clip: Clip, failed: bool) -> None:
-        """A clip is done; told by the engine of this process only.
+    def clips_done(self, number: int, failed: int) -> None:
+        """Clips are done.
 
         Args:
-            clip: The clip.
-            failed: Whether it failed for at least one feature.
+            number: How many; fewer than none where a worker died before it had published what it had told of.
+            failed: How many of them failed for at least one feature.
         """
-
-    def shard_done(self, report: ShardReport) -> None:
-        """A shard is published."""
 
     def end(self) -> None:
         """The run stops working, for whatever reason."""
@@ -48,23 +43,20 @@ class Progress:
 class _Counting(Progress):
     def __init__(self) -> None:
         self.total = self.done = self.failed = 0
-        self._by_clip = False
         self._begin = time.monotonic()
 
     def begin(self, plan: Plan, engine: str) -> None:
         self.total = plan.todo
         self._begin = time.monotonic()
 
-    def clip_done(self, clip: Clip, failed: bool) -> None:
-        self._by_clip = True
-        self._count(1, int(failed))
+    def clips_done(self, number: int, failed: int) -> None:
+        """Count them.
 
-    def shard_done(self, report: ShardReport) -> None:
-        if not self._by_clip:
-            self._count(report.clips, report.failed_clips)
-
-    def _count(self, clips: int, failed: int) -> None:
-        self.done += clips
+        Args:
+            number: How many.
+            failed: How many of them failed.
+        """
+        self.done += number
         self.failed += failed
         self.show()
 

@@ -18,19 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from configs.schema import RunConfig
+from configs.schema import Cluster, RunConfig
 from extractors.core.extractor import Extractor
 from flows.chosen import asked_clips, prune
-from flows.engine import check_engine
-from flows.job import versions
+from flows.dispatch import Dispatch
+from flows.engines.choice import check_engine, open_engine
+from flows.engines.engine import Engine
+from flows.interrupts import interruptible
+from flows.job import RunContext, versions
 from flows.plan import Plan, build_extractors, make_context, make_plan, new_run_id
 from flows.prefect_server import prefect_server
+from flows.progress import current_progress
+from flows.shards import bounds, make_jobs
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
 from storage.store.compact import compact_if_many
 from storage.store.files import exists, sweep
+from storage.store.index import Index
 from storage.store.layout import manifest_path, marker_path
-from storage.store.runs import RUNNING, owner, wanted_digests, write_run
+from storage.store.runs import RUNNING, clear_work, owner, wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -136,16 +142,15 @@ def _work(
     write_run(store.path, run, record)
     state = "failed"
     try:
-        with prefect_server():
-            from flows.prefect_flow import run_shards
-
-            result = run_shards(config.cluster, plan, context, survey.manifest, store.index)
+        with open_engine(config.cluster, plan.todo) as engine:
+            record |= _dispatch(config.cluster, engine, plan, context, survey.manifest, store.index)
         state = "finished"
-        record |= result
     except KeyboardInterrupt:
         state = "interrupted"
         raise
     finally:
+        with suppress(OSError):
+            clear_work(store.path, run)
         with suppress(OSError):  # what went wrong before is what a person should see
             write_run(store.path, run, record | {"finished": _now(), "state": state})
     store.refresh()
@@ -153,6 +158,22 @@ def _work(
         store.save_index()
         compact_if_many(store)
     return record
+
+
+def _dispatch(
+    cluster: Cluster, engine: Engine, plan: Plan, context: RunContext, manifest: Manifest, index: Index
+) -> dict[str, Any]:
+    """Begin to work, then start Prefect's server, which takes seconds, and work on under its eyes."""
+    progress = current_progress()
+    progress.begin(plan, engine.name)
+    full = bounds(plan, engine.workers, cluster.shard_seconds)
+    dispatch = Dispatch(engine, make_jobs(plan, manifest, index, context, full), context, progress)
+    with interruptible(dispatch):
+        dispatch.start()
+        with prefect_server():
+            from flows.prefect_flow import run_flow
+
+            return run_flow(dispatch, list(plan.features))
 
 
 def _of_plan(asked: npt.NDArray[np.bool_], plan: Plan) -> npt.NDArray[np.bool_]:

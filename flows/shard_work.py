@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
 from extractors.core.extractor import Extractor, timed
 from extractors.core.media.clip_media import Media
 from extractors.core.media.passages import Passages
+from flows.flight import Flight
 from flows.job import Job, ShardReport
+from flows.places import machine_error
+from flows.unforeseen import Unforeseen, unforeseen
 from storage.clip import Clip
 from storage.records import Failure, Features
 from storage.store.shard_reader import ShardReader
@@ -27,6 +31,7 @@ class ReadyClip:
     clip: Clip
     media: Media
     outcomes: dict[str, Features | Failure] = field(default_factory=dict)
+    unforeseen: dict[str, Unforeseen] = field(default_factory=dict)
     flags: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -36,35 +41,40 @@ class ShardWork:
     Args:
         job: The shard, and where stored features lie that others are computed from.
         extractors: The run's extractors by feature, each after those it needs.
-        todo: The features to extract from each clip.
         report: Seconds by stage are added to it.
+        flight: Notes which clips are in hand.
+        stopped: Asked after each group of clips: whether the rest is to be left.
     """
 
     def __init__(
         self,
         job: Job,
         extractors: Mapping[str, Extractor[Any]],
-        todo: Mapping[str, Sequence[str]],
         report: ShardReport,
+        flight: Flight,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._context, self._stored, self._extractors = job.context, job.stored, extractors
-        self._todo, self._report = todo, report
+        self._stopped = stopped
+        self._context, self._stored, self._extractors, self._flight = job.context, job.stored, extractors, flight
+        self._job, self._report = job, report
+        self._todo = {i: [name for name in extractors if name in names] for i, names in job.todo.items()}
         self._passages = Passages()  # segments of one file come one after another
 
-    def run(self, clips: Sequence[Clip]) -> Iterator[ReadyClip]:
-        """Every clip with its outcomes, in order.
+    def run(self) -> Generator[ReadyClip, None, None]:
+        """Every clip that misses something with its outcomes, in order.
 
         Raises:
-            RunError: If the media folder is gone.
+            RunError: If the media folder is gone, or this machine has no space or no open files left.
         """
-        for root in {self._context.root_of(clip) for clip in clips}:
-            if not root.is_dir():
-                raise RunError(f"{root}: the media folder is not there")
+        clips = [clip for clip in self._job.shard.clips if self._todo.get(clip.id)]
+        for clip in {self._context.root_of(clip): clip for clip in clips}.values():
+            self._require_root(clip)
         wanted = {name for clip in clips for name in self._todo[clip.id]}
         networks = [e for name, e in self._extractors.items() if name in wanted and not e.releases_gil]
         for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
             for extractor in networks:
                 self._extract(extractor, group)
+            self._flight.end(ready.clip for ready in group)
             for ready in group:
                 self._report.decoded_again += max(0, ready.media.video_passes - 1)
                 ready.media.close()
@@ -89,26 +99,59 @@ class ShardWork:
                 while group := ahead.result():
                     ahead = helper.submit(prepare_group)
                     yield group
+                    if self._stopped():
+                        rest = iter(())
+                        return
             finally:
                 helper.submit(self._passages.close)
 
+    def _require_root(self, clip: Clip) -> None:
+        """Refuse to record clips as missing where all of their media folder is."""
+        root = self._context.root_of(clip)
+        if not root.is_dir():
+            raise RunError(f"{root}: the media folder is not there; put it back, the same command resumes")
+
     def _prepare(self, clip: Clip) -> ReadyClip:
+        self._flight.begin(clip)
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
         modalities = {e.modality for e in chosen}
         audio, video = "audio" in modalities, "video" in modalities
         root, deinterlace = self._context.root_of(clip), self._context.deinterlace
         media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace, passages=self._passages)
-        with timed(self._report.seconds, "decode"):
-            media.decode()
-        self._restore_inputs(clip, media, chosen)
         ready = ReadyClip(clip, media)
+        try:
+            with timed(self._report.seconds, "decode"):
+                media.decode()
+        except Exception as error:  # noqa: BLE001  # a decoder's own fault is one clip's
+            self._note(error, chosen, ready)
+        self._restore_inputs(clip, media, chosen)
         for extractor in chosen:
             if extractor.releases_gil:
                 self._extract(extractor, [ready])
         for extractor in chosen:
-            if not extractor.releases_gil:
-                extractor.prepare(media)
+            if not extractor.releases_gil and extractor.feature not in ready.unforeseen:
+                try:
+                    extractor.prepare(media)
+                except Exception as error:  # noqa: BLE001
+                    self._note(error, [extractor], ready)
+        self._flight.step()
         return ready
+
+    def _note(self, error: Exception, extractors: Iterable[Extractor[Any]], ready: ReadyClip) -> None:
+        """Keep an error that nobody foresaw as what became of some features of a clip.
+
+        Raises:
+            RunError: If it is about no clip: one of a store, of a full disk, ...
+        """
+        if isinstance(error, RunError):
+            raise error
+        of_machine = machine_error(error)
+        if of_machine is not None:
+            raise of_machine from error
+        for extractor in extractors:
+            ready.unforeseen[extractor.feature] = unforeseen(
+                error, ready.clip, extractor.feature, Path(self._context.store), self._context.run
+            )
 
     def _restore_inputs(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:
         """Set the features that the chosen ones are computed from and that are stored already."""
@@ -121,13 +164,33 @@ class ShardWork:
                     media.set_feature(name, reader.rows(stored.start, stored.stop))
 
     def _extract(self, extractor: Extractor[Any], group: Sequence[ReadyClip]) -> None:
-        batch = [ready for ready in group if extractor.feature in self._todo[ready.clip.id]]
-        with timed(self._report.seconds, extractor.feature):
-            outcomes = extractor.outcomes([ready.media for ready in batch]) if batch else []
-        for ready, outcome in zip(batch, outcomes, strict=True):
-            ready.outcomes[extractor.feature] = outcome
-            ready.media.set_feature(extractor.feature, outcome)
-            ready.flags[extractor.feature] = ready.media.flags(extractor.modality)
+        name = extractor.feature
+        for ready in group:
+            broken = next((ready.unforeseen[need] for need in extractor.needs if need in ready.unforeseen), None)
+            if broken is not None and name in self._todo[ready.clip.id]:
+                ready.unforeseen[name] = broken.of(name)
+        batch = [r for r in group if name in self._todo[r.clip.id] and name not in r.unforeseen]
+        with timed(self._report.seconds, name):
+            self._outcomes(extractor, batch)
+        self._flight.step()
         for part, seconds in extractor.seconds.items():
             self._report.seconds[f"{extractor.feature}.{part}"] += seconds
         extractor.seconds.clear()
+
+    def _outcomes(self, extractor: Extractor[Any], batch: Sequence[ReadyClip]) -> None:
+        """What becomes of some clips; where that raises, clip by clip, so that only the one at fault has the error."""
+        try:
+            outcomes = extractor.outcomes([ready.media for ready in batch]) if batch else []
+        except Exception as error:  # noqa: BLE001
+            if len(batch) > 1 and not isinstance(error, RunError):
+                for ready in batch:
+                    self._outcomes(extractor, [ready])
+            else:
+                self._note(error, [extractor], batch[0])
+            return
+        for ready, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Failure) and outcome.reason == "missing_file":
+                self._require_root(ready.clip)
+            ready.outcomes[extractor.feature] = outcome
+            ready.media.set_feature(extractor.feature, outcome)
+            ready.flags[extractor.feature] = ready.media.flags(extractor.modality)

@@ -6,7 +6,7 @@ neighbours stay together, in order, so that a worker goes through the file once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
@@ -142,18 +142,30 @@ def _stored(index: Index, work: _Work, needs: dict[str, tuple[str, ...]]) -> dic
     return found
 
 
-def singles(
-    job: Job, todo: dict[str, dict[str, int]], published: dict[str, dict[str, Location | Failure]]
-) -> Iterator[Job]:
-    """The clips of a shard that could not be finished, one by one.
+def singles(job: Job, ids: Collection[str]) -> Iterator[Job]:
+    """Some clips of a shard, each as a shard of its own.
 
     Args:
         job: The shard.
-        todo: What each clip still misses; clips that miss nothing are left out.
-        published: What the shard published before it broke off, by clip and feature.
+        ids: Which clips.
     """
     for number, clip in enumerate(job.shard.clips):
-        if todo.get(clip.id):
-            stored = {**job.stored.get(clip.id, {}), **published.get(clip.id, {})}
-            shard = Shard(f"{job.shard.id}-{number:03d}", (clip,))
-            yield replace(job, shard=shard, todo={clip.id: todo[clip.id]}, stored={clip.id: stored})
+        if clip.id in ids:
+            yield _part(job, f"{job.shard.id}-{number:03d}", (clip,))
+
+
+def without(job: Job, ids: Collection[str]) -> Job:
+    """A shard that is tried again, without some of its clips.
+
+    Args:
+        job: The shard.
+        ids: Which clips.
+    """
+    kept = tuple(clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in ids)
+    return _part(job, f"{job.shard.id}-again", kept)
+
+
+def _part(job: Job, name: str, clips: tuple[Clip, ...]) -> Job:
+    todo = {clip.id: job.todo[clip.id] for clip in clips}
+    stored = {clip.id: job.stored.get(clip.id, {}) for clip in clips}
+    return replace(job, shard=Shard(name, clips), todo=todo, stored=stored)

@@ -3,23 +3,30 @@
 A worker is made once per process from the context of a run, and keeps its networks loaded from shard to shard and from
 run to run. Two stages overlap: a helper thread decodes the next clips and runs the extractors that release the GIL
 (openSMILE, face detection), while this thread runs the networks on the current ones: one clip at a time on a CPU, as
-many as the extractors can use at once on a GPU. Files are written once per shard and feature, which takes milliseconds.
+many as the extractors can use at once on a GPU. Finished clips are published in parts, so that a death costs little.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
-from extractors.core.extractor import EXTRACTORS, Extractor, timed
-from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, versions
+from extractors.core.extractor import EXTRACTORS, Extractor
+from flows.flight import Flight
+from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, remaining, versions
+from flows.places import store_unwritable
+from flows.publisher import Publisher, published_parts
 from flows.shard_work import ReadyClip, ShardWork
+from flows.unforeseen import Breaker
 from storage.identity import input_digests
-from storage.records import Failure
-from storage.store.publication import ShardFeature, is_published, publish_shard
+from storage.records import Failure, Features
+from storage.store.files import exists
+from storage.store.layout import flight_path, stop_path
 from storage.store.shard_writer import Entry
 
 
@@ -44,39 +51,55 @@ class Worker:
             unused.close()
         self._devices: dict[str, str] = {} if previous is None else dict(previous._devices)
 
-    def extract(self, job: Job, on_clip: OnClip | None = None) -> ShardReport:
-        """Extract what a shard's clips still miss, and publish it.
+    def extract(self, job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:
+        """Extract what a shard's clips still miss, and publish it in parts.
 
-        A feature whose file was published before is left out, so that a shard that Dask runs twice costs nothing.
+        What the shard published before is left out, so that one that Dask runs twice costs nothing.
 
         Args:
             job: The shard and what to do with it.
-            on_clip: Called after each clip with whether it failed; only for engines in this process.
+            on_clip: Called after each clip with whether it failed; only for engines on this machine.
+            armed: Whether this process ends when a clip takes longer than its limit.
 
         Raises:
-            RunError: If the media folder is gone: recording every clip as failed would be wrong.
+            RunError: If the media folder or the store is gone, full or read-only, or the same unforeseen error came
+                from several clips.
         """
         report = ShardReport(job.shard.id, len(job.shard.clips))
-        specs = self.context.specs
-        store = Path(self.context.store)
-        published = {name for name, spec in specs.items() if is_published(store, spec, job.shard.id)}
-        todo = {clip.id: [n for n in specs if n in job.todo[clip.id]] for clip in job.shard.clips}
-        report.outcomes["already"] = sum(n in published for names in todo.values() for n in names)
-        todo = {clip_id: [n for n in names if n not in published] for clip_id, names in todo.items()}
-        wanted = {name for names in todo.values() for name in names}
-        extractors = {name: e for name, e in self._extractors.items() if name in wanted}
-        self._load(list(extractors.values()))
-        entries: dict[str, list[Entry]] = {name: [] for name in extractors}
-        work = ShardWork(job, self._extractors, todo, report)
-        for ready in work.run([c for c in job.shard.clips if todo[c.id]]):
-            failed = self._record(ready, job.todo[ready.clip.id], entries, report)
-            report.failed_clips += failed
-            if on_clip is not None:
-                on_clip(ready.clip, failed)
-        with timed(report.seconds, "write"):
-            features = [ShardFeature(specs[n], entries[n], self._attributes(e)) for n, e in extractors.items()]
-            publish_shard(store, job.shard.id, features)
+        store, specs = Path(self.context.store), self.context.specs
+        published, number = published_parts(store, list(specs.values()), job.shard.id)
+        report.outcomes["already"] += sum(len(contents.clip_ids) for contents in published)
+        job = remaining(job, published)
+        self._load([e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())])
+        try:
+            flight = Flight(flight_path(store, self.context.run, job.shard.id), self.context.limit, armed=armed)
+            publisher = Publisher(store, job.shard.id, specs, self._attributes, self.context.publish_seconds, number)
+            with closing(flight), closing(publisher):
+                self._extract(job, publisher, flight, report, on_clip)
+        except OSError as error:
+            raise store_unwritable(store, error) from error
+        report.seconds["write"] += publisher.seconds
         return report
+
+    def _extract(
+        self, job: Job, publisher: Publisher, flight: Flight, report: ShardReport, on_clip: OnClip | None
+    ) -> None:
+        stop = stop_path(Path(self.context.store), self.context.run)
+
+        def stopped() -> bool:
+            if exists(stop):
+                report.stopped = True
+                publisher.publish()
+            return report.stopped
+
+        breaker = Breaker()
+        work = ShardWork(job, self._extractors, report, flight, stopped)
+        with closing(work.run()) as ready_clips:
+            for ready in ready_clips:
+                is_failed = self._record(ready, job.todo[ready.clip.id], breaker, publisher, report)
+                if on_clip is not None:
+                    on_clip(ready.clip, is_failed)
+        report.unforeseen = breaker.pending()
 
     def close(self) -> None:
         """Free everything that was loaded."""
@@ -96,7 +119,8 @@ class Worker:
             extractor.loaded = True
             self._devices[extractor.feature] = device
 
-    def _attributes(self, extractor: Extractor[Any]) -> dict[str, Any]:
+    def _attributes(self, feature: str) -> dict[str, Any]:
+        extractor = self._extractors[feature]
         made_by = {"libraries": versions(extractor.libraries), "device": self._device_of(extractor)}
         return {"run": self.context.run, "versions": versions(), **made_by}
 
@@ -109,18 +133,31 @@ class Worker:
         return describe_device(self._devices.get(extractor.feature, "cpu"))
 
     def _record(
-        self, ready: ReadyClip, attempts: Mapping[str, int], entries: dict[str, list[Entry]], report: ShardReport
+        self,
+        ready: ReadyClip,
+        attempts: Mapping[str, int],
+        breaker: Breaker,
+        publisher: Publisher,
+        report: ShardReport,
     ) -> bool:
-        """Keep a clip's outcomes for the shard files; give whether it failed."""
-        has_failed = False
-        inputs = input_digests(ready.clip)
+        """Hand on what became of a clip; give whether it failed."""
+        has_failed, inputs, entries = bool(ready.unforeseen), input_digests(ready.clip), {}
         for name, outcome in ready.outcomes.items():
             kept = self._judged(outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
-            entries[name].append(Entry(ready.clip.id, kept, inputs, ready.flags[name], self.context.generation))
+            entries[name] = Entry(ready.clip.id, kept, inputs, ready.flags[name], self.context.generation)
             state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
             has_failed = has_failed or state == "failed"
+        publisher.add(entries)
+        succeeded = [name for name, outcome in ready.outcomes.items() if isinstance(outcome, Features)]
+        report.succeeded.update(succeeded)
+        for error in breaker.succeeded(succeeded):
+            publisher.add({error.feature: error.entry(self.context.generation)})
+            report.outcomes["failed"] += 1
+        report.failed_clips += has_failed
         report.flags.update({name for flags in ready.flags.values() for name in flags})
+        for name, error in ready.unforeseen.items():
+            breaker.failed(replace(error, attempt=attempts[name]))
         return has_failed
 
     def _judged(self, failure: Failure, attempt: int) -> Failure:
@@ -153,16 +190,20 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
+        self._turn = threading.Lock()
 
-    def worker(self, context: RunContext) -> Worker:
-        """The worker of a run; made anew when the run is another one.
+    def extract(self, job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:
+        """Extract a shard; one at a time, also where Dask gives this process several threads.
 
-        Raises:
-            RunError: If a feature's numbers would differ from what the planner said.
+        Args:
+            job: The shard and what to do with it.
+            on_clip: Called after each clip with whether it failed.
+            armed: Whether this process ends when a clip takes longer than its limit.
         """
-        if self._worker is None or self._worker.context != context:
-            self._worker = Worker(context, self._worker)
-        return self._worker
+        with self._turn:
+            if self._worker is None or self._worker.context != job.context:
+                self._worker = Worker(job.context, self._worker)
+            return self._worker.extract(job, on_clip, armed=armed)
 
     def close(self) -> None:
         """Free the worker."""
@@ -174,14 +215,16 @@ class WorkerProcess:
 PROCESS = WorkerProcess()
 
 
-def extract_shard(job: Job, on_clip: OnClip | None = None) -> ShardReport:
+def extract_shard(job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:
     """Extract a shard with this process's worker; what engines run.
 
     Args:
         job: The shard and what to do with it.
-        on_clip: Called after each clip with whether it failed; only for engines in this process.
+        on_clip: Called after each clip with whether it failed; only for engines on this machine.
+        armed: Whether this process ends when a clip takes longer than its limit; only where another one sees that.
 
     Raises:
-        RunError: If the media folder is gone, or a feature's numbers would differ from what the planner said.
+        RunError: If the media folder or the store is gone, full or read-only, a feature's numbers would differ from
+            what the planner said, or the same unforeseen error came from several clips.
     """
-    return PROCESS.worker(job.context).extract(job, on_clip)
+    return PROCESS.extract(job, on_clip, armed=armed)

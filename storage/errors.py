@@ -47,6 +47,10 @@ REASONS: dict[str, Reason] = {
     ),
     "bad_csv": Reason("a CSV file of the clip's features is missing, damaged, or of another clip", can_retry=True),
     "crash": Reason("the worker process died while it worked on this clip, more than once", can_retry=True),
+    "timeout": Reason("the clip took longer than its time limit, more than once", can_retry=True),
+    "error": Reason(
+        "merflow or an extractor failed in a way that nobody foresaw; its traceback is kept", can_retry=True
+    ),
 }
 
 

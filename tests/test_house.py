@@ -85,8 +85,8 @@ def test_prefect_and_dask_are_imported_in_one_place_each():
                 files.add(named(file))
     assert users == {
         "prefect": {"flows/prefect_flow.py"},
-        "distributed": {"flows/engine.py"},
-        "dask": {"flows/engine.py"},
+        "distributed": {"flows/engines/dask_cluster.py"},
+        "dask": {"flows/engines/dask_cluster.py"},
     }
 
 

@@ -6,7 +6,6 @@ usage, configuration or place, 130 interrupted.
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -15,21 +14,9 @@ import typer
 
 from configs.errors import MerflowError
 from flows.cli import exporting, ingesting, inspecting, plugins, repairing, running, weights
+from flows.places import PLACES, place_error
 
 INTERRUPTED = 130
-PLACES = {
-    errno.EACCES: "no permission; choose another place, or change its permissions",
-    errno.EPERM: "no permission; choose another place, or change its permissions",
-    errno.EROFS: "the file system is read-only; choose another place",
-    errno.ENOSPC: "no space left on the device; free some, or choose another place",
-    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
-    errno.ENOTDIR: "not a folder",
-    errno.EISDIR: "a folder, expected a file",
-    errno.ENAMETOOLONG: "the name is too long for the file system",
-    errno.EMFILE: "too many open files; raise the limit with `ulimit -n 4096`",
-    errno.ENFILE: "too many open files on this machine",
-}
-"""What the errors of a place mean, and what to do."""
 app = typer.Typer(
     name="merflow",
     help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
@@ -76,16 +63,6 @@ def main() -> None:
     if code == INTERRUPTED:
         sys.stderr.write("merflow: interrupted; run the same command to resume\n")
     sys.exit(code)
-
-
-def place_error(error: OSError) -> str:
-    """One line for a person.
-
-    Args:
-        error: One of `PLACES`.
-    """
-    where = error.filename2 or error.filename
-    return f"{where}: {PLACES[error.errno or 0]}" if where else PLACES[error.errno or 0]
 
 
 def _interrupt(_number: int, _frame: object) -> None:

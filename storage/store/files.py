@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,19 @@ from storage.errors import StoreError
 __all__ = [
     "create_hdf5",
     "exists",
+    "free_bytes",
     "is_empty_folder",
     "link_or_copy",
     "list_files",
+    "open_append",
     "open_binary",
     "open_hdf5",
     "publish",
     "read_json",
+    "read_text",
     "remove",
     "remove_folder",
+    "remove_if_empty",
     "same_bytes",
     "shard_names",
     "size_of",
@@ -117,6 +122,12 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def remove_if_empty(path: Path) -> None:
+    """Remove a folder that holds nothing; one that does, or is gone, is no error."""
+    with suppress(OSError):
+        path.rmdir()
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file."""
     return path.stat().st_size
@@ -137,6 +148,29 @@ def open_binary(path: Path) -> io.BufferedReader:
         return path.open("rb")
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error}") from error
+
+
+def open_append(path: Path) -> io.FileIO:
+    """Open a file to which lines are added, each at once in the hands of the system: it outlives this process.
+
+    Args:
+        path: The file; the folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab", buffering=0)
+
+
+def read_text(path: Path) -> str:
+    """Text of a small file; none if there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that can still be written below a folder."""
+    return shutil.disk_usage(folder).free
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -1,7 +1,8 @@
 """Where each file of a store lies. The only place that spells these names.
 
 ```
-store/  store.json  manifest.parquet  runs/<run>.json  features/<feature>/<digest>/<shard>.h5
+store/  store.json  manifest.parquet  runs/<run>.json  runs/<run>/{flight/<shard>, errors/<clip>.<feature>.txt, stop}
+        features/<feature>/<digest>/<shard>.h5
         removals/<generation>-<kind>-<id>.json  index/base.hdf5  index/log/<shard>.json
 ```
 """
@@ -38,6 +39,59 @@ def run_path(store: Path, run: str) -> Path:
         run: Id of the run.
     """
     return store / "runs" / f"{run}.json"
+
+
+def work_path(store: Path, run: str) -> Path:
+    """Folder of what a run notes while it works; only its `errors` outlive it.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    return store / "runs" / run
+
+
+def flights_path(store: Path, run: str) -> Path:
+    """Folder of what a run's workers have in hand.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    return work_path(store, run) / "flight"
+
+
+def flight_path(store: Path, run: str, shard: str) -> Path:
+    """The clips of a shard that its worker has in hand.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+        shard: Id of the shard.
+    """
+    return flights_path(store, run) / shard
+
+
+def stop_path(store: Path, run: str) -> Path:
+    """The file that asks a run's workers to stop after the clip in hand.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    return work_path(store, run) / "stop"
+
+
+def traceback_path(store: Path, run: str, clip_id: str, feature: str) -> Path:
+    """Traceback of an error that nobody foresaw.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+        clip_id: The clip.
+        feature: The feature.
+    """
+    return work_path(store, run) / "errors" / f"{clip_id}.{feature}.txt"
 
 
 def shard_path(store: Path, spec: FeatureSpec, shard: str) -> Path:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.records import FeatureSpec
-from storage.store.files import exists
 from storage.store.index_files import log_publication
 from storage.store.layout import shard_path
 from storage.store.shard_reader import ShardContents
@@ -49,14 +48,3 @@ def publish_shard(store: Path, shard: str, features: Iterable[ShardFeature]) -> 
     with suppress(OSError):  # a note only: whoever opens the store reads the shard files instead
         log_publication(store, shard, published)
     return published
-
-
-def is_published(store: Path, spec: FeatureSpec, shard: str) -> bool:
-    """Whether a shard's file of one feature is there, asked by its name alone.
-
-    Args:
-        store: Folder of the store.
-        spec: The feature.
-        shard: Id of the shard.
-    """
-    return exists(shard_path(store, spec, shard))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import StoreError
-from storage.store.files import list_files, read_json, write_text
-from storage.store.layout import RUN_RECORDS, run_path
+from storage.store.files import list_files, read_json, remove, remove_folder, remove_if_empty, write_text
+from storage.store.layout import RUN_RECORDS, flights_path, run_path, stop_path, work_path
 
 RUNNING = "running"
 
@@ -25,6 +25,18 @@ def write_run(store: Path, run: str, record: Mapping[str, Any]) -> None:
         record: Plain JSON types.
     """
     write_text(run_path(store, run), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def clear_work(store: Path, run: str) -> None:
+    """Remove what a run noted while it worked, but for its errors.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    remove(stop_path(store, run))
+    remove_folder(flights_path(store, run))
+    remove_if_empty(work_path(store, run))
 
 
 def read_runs(store: Path) -> list[dict[str, Any]]:

@@ -91,6 +91,10 @@ def merflow(server, environment, monkeypatch):
     """
     for name, value in (environment | {"PREFECT_API_URL": server}).items():
         monkeypatch.setenv(name, value)
+    # Also its clips, where no engine is named: what a test replaces is replaced for them too.
+    monkeypatch.setattr(
+        "flows.engines.choice.choose_engine", lambda cluster, _: cluster.engine.replace("auto", "inline")
+    )
 
     def call(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
         line = ["merflow", *map(str, arguments)]

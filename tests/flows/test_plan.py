@@ -14,8 +14,7 @@ from rich.console import Console
 
 from configs.errors import RunError
 from configs.schema import Cluster, RunConfig
-from flows.engine import check_engine, choose_engine
-from flows.job import ShardReport
+from flows.engines.choice import check_engine, choose_engine
 from flows.plan import Plan, build_extractors, new_run_id, with_engine
 from flows.progress import Bar, Lines, Progress, current_progress, reporting
 from flows.run import run_extraction
@@ -116,7 +115,7 @@ def test_a_few_clips_stay_in_this_process():
     assert choose_engine(Cluster(workers=2), 9) == "dask"
     assert choose_engine(Cluster(workers=1), 9) == "local"
     assert choose_engine(Cluster(engine="tcp://somewhere:8786"), 1) == "tcp://somewhere:8786"
-    with pytest.raises(RunError, match=r"unknown engine 'slurm'; engines: auto, local, dask, a scheduler address"):
+    with pytest.raises(RunError, match=r"unknown engine 'slurm'; engines: auto, local, dask, inline, a scheduler address"):
         check_engine(Cluster(engine="slurm"))
 
 
@@ -126,16 +125,13 @@ def test_the_command_line_wins_over_the_configuration():
     assert with_engine(config, "local", 5).cluster == Cluster(engine="local", workers=5)
 
 
-@pytest.mark.parametrize("by_clip", [True, False])
-def test_progresss_count_each_clip_once(by_clip, capsys):
+def test_progress_counts_clips(capsys):
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
     for progress in (Lines(), Bar(screen)):
         with reporting(progress):
             current_progress().begin(Plan((), clips=3, rows=np.arange(3), seconds=9), "in this process")
             for i in range(3):
-                if by_clip:
-                    progress.clip_done(Clip(f"c{i}"), failed=i == 1)
-                progress.shard_done(ShardReport(f"s{i}", 1, failed_clips=int(i == 1)))
+                progress.clips_done(1, int(i == 1))
         assert (progress.done, progress.failed, progress.left) == (3, 1, "0:00:00")
     assert "3/3 clips, 1 failed" in capsys.readouterr().err
     assert "3/3" in screen.file.getvalue()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from flows.progress import current_progress
 from flows.repair import drop_feature
-from flows.shards import bounds, make_jobs
-from flows.worker import extract_shard
 from storage import open_store
 from storage.store.runs import owner, write_run
 from storage.store.store import FeatureStore
@@ -23,18 +20,10 @@ from tests.media import write_clip
 
 @pytest.fixture(autouse=True)
 def _plainly(monkeypatch):
-    """Shards run one after another without Prefect around them: what is asked here is what a store makes of runs."""
+    """Runs work without Prefect around them: what is asked here is what a store makes of runs."""
 
-    def run_shards(config, plan, context, manifest, index):
-        progress, outcomes = current_progress(), Counter()
-        progress.begin(plan, "plainly")
-        for job in make_jobs(plan, manifest, index, context, bounds(plan, 1, config.shard_seconds)):
-            report = extract_shard(job)
-            outcomes.update(report.outcomes)
-            progress.shard_done(report)
-        return {"outcomes": dict(outcomes), "seconds": {}, "errors": []}
-
-    monkeypatch.setattr("flows.prefect_flow.run_shards", run_shards)
+    monkeypatch.setattr("flows.run.prefect_server", nullcontext)
+    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
 
 
 @pytest.fixture

@@ -1,0 +1,262 @@
+"""Hands the shards of a run to an engine and sees to what becomes of them; knows neither Prefect nor Dask.
+
+A worker that dies costs what it had not published. The clips that it had in hand are tried again one at a time, after
+all others: only one that dies alone has failed, and its neighbours are not blamed. What is about no clip (a store that
+cannot be written, the same unforeseen error everywhere, no worker left) ends the run at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from configs.errors import RunError
+from flows.engines.engine import Engine, StoppedError, WorkerLostError
+from flows.flight import LastSeen, last_seen
+from flows.job import Job, RunContext, ShardReport, remaining, versions
+from flows.progress import Progress
+from flows.publisher import publish_part, published_parts
+from flows.shards import singles, without
+from flows.unforeseen import Breaker, Unforeseen
+from storage.clip import Clip
+from storage.identity import input_digests
+from storage.records import Failure
+from storage.store.files import remove, write_small
+from storage.store.layout import flight_path, stop_path
+from storage.store.publication import ShardFeature
+from storage.store.shard_writer import Entry
+
+RETRY_SECONDS = (2.0, 10.0)
+STOP_SECONDS = 10.0
+MOST_DEATHS = 3
+SAME_ERRORS = 3
+MOST_WORKERS = 4096
+
+Watched = Callable[[Job, "Future[ShardReport]"], None]
+
+
+class Dispatch:
+    """The shards of one run on their way through an engine.
+
+    Args:
+        engine: Where they run.
+        jobs: The shards.
+        context: What they have in common.
+        progress: Told how far the run is.
+    """
+
+    def __init__(self, engine: Engine, jobs: Iterator[Job], context: RunContext, progress: Progress) -> None:
+        self.engine, self.jobs, self.context, self.progress = engine, jobs, context, progress
+        self.store = Path(context.store)
+        self.outcomes: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+        self.decoded_again = 0
+        self.errors: list[str] = []
+        self._breaker = Breaker()
+        self._same: list[str] = []
+        self._told: dict[str, bool] = {}
+        self._released = 0
+        self._deaths: Counter[str] = Counter()
+        self._pool = ThreadPoolExecutor(MOST_WORKERS, "merflow-shard")  # the window below is the real bound
+        self._pending: dict[Future[ShardReport], Job] = {}
+        self._stopping = threading.Event()
+        self._deadline = 0.0
+        self._watch: Watched | None = None
+
+    def start(self) -> None:
+        """Begin to work; `go` does the rest."""
+        self._fill(self.jobs)
+
+    def go(self, watch: Watched | None = None) -> dict[str, Any]:
+        """Work until nothing is left.
+
+        Args:
+            watch: Told of each shard, and of the future that has its report.
+
+        Returns:
+            `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
+            summed over workers), `errors` (one line per shard that could not be finished).
+
+        Raises:
+            RunError: If the run cannot go on.
+            KeyboardInterrupt: If it was interrupted; what was finished is published.
+        """
+        if watch is not None:
+            self._watch = watch
+            for future, job in self._pending.items():
+                watch(job, future)
+        try:
+            alone: list[Job] = []
+            lost = self._run_all(self.jobs)
+            while lost:
+                lost = self._run_all(iter([again for job in lost if (again := self._split(job, alone)) is not None]))
+            for job in self._run_all(iter(alone)):
+                left, seen = self._after_death(job)
+                if left.todo:
+                    self._record_death(left, seen)
+            self._record(self._breaker.pending())
+        finally:
+            self._stopping.set()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            if self._pending:
+                self.engine.stop()
+        return {
+            "outcomes": dict(self.outcomes),
+            "seconds": dict(self.seconds),
+            "flags": dict(sorted(self.flags.items())),
+            "decoded_again": self.decoded_again,
+            "errors": self.errors,
+        }
+
+    def interrupt(self) -> list[str]:
+        """Ask the workers to stop after the clip in hand; what is finished is published.
+
+        Returns:
+            Ids of the clips in hand.
+        """
+        self._deadline = time.monotonic() + STOP_SECONDS
+        self._stopping.set()
+        with suppress(OSError):
+            write_small(stop_path(self.store, self.context.run), "")
+        flights = (last_seen(flight_path(self.store, self.context.run, j.shard.id)) for j in self._pending.values())
+        return sorted({clip_id for seen in flights for clip_id in seen.clips})
+
+    def _fill(self, jobs: Iterator[Job]) -> None:
+        for job in islice(jobs, max(0, 2 * self.engine.workers - len(self._pending))):
+            future = self._pool.submit(self._attempt, job)
+            self._pending[future] = job
+            if self._watch is not None:
+                self._watch(job, future)
+
+    def _run_all(self, jobs: Iterator[Job]) -> list[Job]:
+        """Run jobs through a bounded window; return those whose worker died."""
+        lost: list[Job] = []
+        while True:
+            if not self._stopping.is_set():
+                self._fill(jobs)
+            elif not self._pending or time.monotonic() > self._deadline:
+                raise KeyboardInterrupt
+            if not self._pending:
+                return lost
+            done, _ = wait(self._pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = self._pending.pop(future)
+                error = future.exception()
+                if error is None:
+                    self._finished(job, future.result())
+                elif isinstance(error, WorkerLostError):
+                    lost.append(job)
+                elif isinstance(error, RunError):
+                    raise error
+                elif not (isinstance(error, StoppedError) and self._stopping.is_set()):
+                    self._unfinished(job, error)
+
+    def _attempt(self, job: Job) -> ShardReport:
+        """Run a shard; again after a pause where it was no worker's death and nobody's fault that is known."""
+        for pause in (*RETRY_SECONDS, None):
+            try:
+                return self.engine.run(job, self._clip_done)
+            except (RunError, WorkerLostError, StoppedError):
+                raise
+            except Exception:
+                if pause is None or self._stopping.wait(pause):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _clip_done(self, clip: Clip, failed: bool) -> None:
+        self._told[clip.id] = failed
+        self.progress.clips_done(1, int(failed))
+
+    def _count(self, clips: Iterable[Clip], done: int, failed: int) -> None:
+        """Clips of a shard are done; some of them may have been told of one by one."""
+        told = [self._told.pop(clip.id) for clip in clips if clip.id in self._told]
+        done, failed = done - len(told), failed - sum(told)
+        if done or failed:
+            self.progress.clips_done(done, failed)
+
+    def _finished(self, job: Job, report: ShardReport) -> None:
+        self._same.clear()
+        if report.stopped:
+            self._told.clear()
+        else:
+            self._count(job.shard.clips, report.clips, report.failed_clips)
+        self.outcomes.update(report.outcomes)
+        self.seconds.update(report.seconds)
+        self.flags.update(report.flags)
+        self.decoded_again += report.decoded_again
+        self._record(self._breaker.succeeded(report.succeeded))
+        for error in report.unforeseen:
+            self._breaker.failed(error)
+
+    def _unfinished(self, job: Job, error: BaseException) -> None:
+        said = f"{type(error).__name__}: {error}"
+        self.errors.append(f"shard {job.shard.id} ({len(job.shard.clips)} clips): {said}")
+        self._same.append(type(error).__name__)
+        if self._same[-SAME_ERRORS:].count(type(error).__name__) == SAME_ERRORS:
+            raise RunError(f"{SAME_ERRORS} shards in a row could not be run: {said}; the same command resumes")
+
+    def _after_death(self, job: Job) -> tuple[Job, LastSeen]:
+        """What a shard whose worker died still misses, and what that worker had in hand."""
+        path = flight_path(self.store, self.context.run, job.shard.id)
+        seen = last_seen(path)
+        with suppress(OSError):
+            remove(path)
+        published, _ = published_parts(self.store, list(self.context.specs.values()), job.shard.id)
+        for contents in published:
+            self.outcomes["stored"] += len(contents.rows)
+            self.outcomes.update(failed.failure.state for failed in contents.failures)
+        left = remaining(job, published)
+        self._count(job.shard.clips, len(job.shard.clips) - len(left.todo), 0)
+        return left, seen
+
+    def _split(self, job: Job, alone: list[Job]) -> Job | None:
+        """A shard whose worker died, without the clips that it had in hand: those are tried alone, after all others."""
+        left, seen = self._after_death(job)
+        suspects = seen.clips & left.todo.keys()
+        alone += singles(left, suspects)
+        rest = without(left, suspects)
+        origin = rest.shard.id.replace("-again", "")
+        self._deaths[origin] = 0 if suspects else self._deaths[origin] + 1
+        if self._deaths[origin] == MOST_DEATHS:
+            self.errors.append(f"shard {origin}: its worker died {MOST_DEATHS} times with no clip in hand")
+            return None
+        return rest if rest.todo else None
+
+    def _record_death(self, job: Job, seen: LastSeen) -> None:
+        (clip,) = job.shard.clips
+        reason, message = "crash", "its worker process died with other clips around it, and again with this one alone"
+        if seen.is_late:
+            limit = self.context.limit(clip)
+            reason, message = (
+                "timeout",
+                f"it took longer than {limit:.0f} s beside other clips, and again alone",
+            )
+        attributes = {"run": self.context.run, "versions": versions()}
+        features = []
+        for feature, attempt in job.todo[clip.id].items():
+            failure = Failure(clip.id, feature, reason, message, attempt=attempt)
+            entry = Entry(clip.id, failure, input_digests(clip), generation=self.context.generation)
+            features.append(ShardFeature(self.context.specs[feature], [entry], attributes))
+            self.outcomes["failed"] += 1
+        publish_part(self.store, f"{job.shard.id}-death", features)
+        self._count([clip], 1, 1)
+
+    def _record(self, errors: Iterable[Unforeseen]) -> None:
+        """Publish errors that are their clips' own."""
+        by_feature: dict[str, list[Entry]] = {}
+        for error in errors:
+            by_feature.setdefault(error.feature, []).append(error.entry(self.context.generation))
+            self.outcomes["failed"] += 1
+        if by_feature:
+            attributes = {"run": self.context.run, "versions": versions()}
+            features = [ShardFeature(self.context.specs[n], entries, attributes) for n, entries in by_feature.items()]
+            publish_part(self.store, f"{self.context.run}-errors-{self._released:03d}", features)
+            self._released += 1

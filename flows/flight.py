@@ -1,0 +1,113 @@
+"""Which clips a worker has in hand, noted where those who outlive it can read it.
+
+One small file per shard, to which lines are added: `+ id` when work on a clip begins, `- id` when it has ended. The
+time limit of clips is kept by `faulthandler`, which needs neither Python's lock nor a decoder's cooperation: it writes
+where every thread is into the same file, and ends the process.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.clip import Clip
+from storage.store.files import open_append, read_text, remove
+
+_LATE = "Timeout ("
+
+
+class Flight:
+    """Notes the clips that this process has in hand.
+
+    Args:
+        path: The shard's file.
+        limit: Seconds that work on a clip may take.
+        armed: Whether this process ends when that time is over; only where another one is there to see it.
+    """
+
+    def __init__(self, path: Path, limit: Callable[[Clip], float], *, armed: bool) -> None:
+        self._path, self._limit, self._armed = path, limit, armed
+        self._file = open_append(path)
+        self._limits: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, clip: Clip) -> None:
+        """Work on a clip begins.
+
+        Raises:
+            OSError: If that cannot be noted.
+        """
+        with self._lock:
+            self._limits[clip.id] = self._limit(clip)
+            self._file.write(f"+ {clip.id}\n".encode())
+            self._arm()
+
+    def step(self) -> None:
+        """Work on the clips in hand has come further."""
+        with self._lock:
+            self._arm()
+
+    def end(self, clips: Iterable[Clip]) -> None:
+        """Work on clips has ended.
+
+        Raises:
+            OSError: If that cannot be noted.
+        """
+        with self._lock:
+            for clip in clips:
+                self._limits.pop(clip.id, None)
+                self._file.write(f"- {clip.id}\n".encode())
+            self._arm()
+
+    def close(self) -> None:
+        """Nothing is in hand any more."""
+        with self._lock:
+            self._limits.clear()
+            self._arm()
+            self._file.close()
+            with suppress(OSError):
+                remove(self._path)
+
+    def _arm(self) -> None:
+        if not self._armed:
+            return
+        if self._limits:
+            faulthandler.dump_traceback_later(sum(self._limits.values()), exit=True, file=self._file)
+        else:
+            faulthandler.cancel_dump_traceback_later()
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """What a worker that died had in hand.
+
+    Attributes:
+        clips: Ids of the clips.
+        is_late: Whether it ended itself because its clips took longer than their limit.
+        where: Where its threads were then, as `faulthandler` writes it.
+    """
+
+    clips: frozenset[str] = frozenset()
+    is_late: bool = False
+    where: str = ""
+
+
+def last_seen(path: Path) -> LastSeen:
+    """Read what a worker noted.
+
+    Args:
+        path: The shard's file; it may be missing.
+    """
+    noted, late, where = read_text(path).partition(_LATE)
+    clips: set[str] = set()
+    for line in noted.splitlines():
+        sign, _, clip_id = line.partition(" ")
+        if sign == "+":
+            clips.add(clip_id)
+        elif sign == "-":
+            clips.discard(clip_id)
+    return LastSeen(frozenset(clips), bool(late), late + where)
