@@ -93,6 +93,8 @@ class Cluster(Section):
         publish_seconds: Seconds after which finished clips are published at the latest; what a crash can cost.
         clip_seconds: Seconds that one clip may take, whatever its length; one that takes longer fails with `timeout`.
         seconds_per_second: Seconds that each second of a clip's media may take beside those.
+        worker_gib: Most memory of one worker in GiB, beyond which its clip fails with `out_of_memory`; default its
+            share of nine tenths of its machine's.
     """
 
     engine: str = "auto"
@@ -103,6 +105,7 @@ class Cluster(Section):
     publish_seconds: float = Field(default=30.0, gt=0)
     clip_seconds: float = Field(default=60.0, gt=0)
     seconds_per_second: float = Field(default=120.0, ge=0)
+    worker_gib: float | None = Field(default=None, gt=0)
 
 
 class ExtractorEntry(BaseModel):

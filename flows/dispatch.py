@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,8 @@ class Dispatch:
                 watch(job, future)
         try:
             alone: list[Job] = []
-            lost = self._run_all(self.jobs)
-            while lost:
-                lost = self._run_all(iter([again for job in lost if (again := self._split(job, alone)) is not None]))
-            for job in self._run_all(iter(alone)):
-                left, seen = self._after_death(job)
-                if left.todo:
-                    self._record_death(left, seen)
+            self._run_and_repeat(self.jobs, lambda left, seen: alone.extend(singles(left, seen.clips)))
+            self._run_and_repeat(iter(alone), self._record_death)
             self._record(self._breaker.pending())
         finally:
             self._stopping.set()
@@ -215,25 +211,40 @@ class Dispatch:
             self.outcomes.update(failed.failure.state for failed in contents.failures)
         left = remaining(job, published)
         self._count(job.shard.clips, len(job.shard.clips) - len(left.todo), 0)
-        return left, seen
+        return left, replace(seen, clips=seen.clips & left.todo.keys())
 
-    def _split(self, job: Job, alone: list[Job]) -> Job | None:
-        """A shard whose worker died, without the clips that it had in hand: those are tried alone, after all others."""
-        left, seen = self._after_death(job)
-        suspects = seen.clips & left.todo.keys()
-        alone += singles(left, suspects)
-        rest = without(left, suspects)
-        origin = rest.shard.id.replace("-again", "")
-        self._deaths[origin] = 0 if suspects else self._deaths[origin] + 1
-        if self._deaths[origin] == MOST_DEATHS:
-            self.errors.append(f"shard {origin}: its worker died {MOST_DEATHS} times with no clip in hand")
-            return None
-        return rest if rest.todo else None
+    def _run_and_repeat(self, jobs: Iterator[Job], suspect: Callable[[Job, LastSeen], None]) -> None:
+        """Run jobs; those whose worker died again, without the clips that it had in hand.
+
+        Args:
+            jobs: The jobs.
+            suspect: Called with what is left of a job whose worker died, and what that worker had in hand.
+        """
+        lost = self._run_all(jobs)
+        while lost:
+            again = []
+            for job in lost:
+                left, seen = self._after_death(job)
+                if seen.clips:
+                    suspect(left, seen)
+                rest = without(left, seen.clips)
+                origin = rest.shard.id.replace("-again", "")
+                self._deaths[origin] = 0 if seen.clips else self._deaths[origin] + 1
+                if rest.todo and self._deaths[origin] < MOST_DEATHS:
+                    again.append(rest)
+                elif rest.todo:
+                    self.errors.append(f"shard {origin}: its worker died {MOST_DEATHS} times with no clip in hand")
+            lost = self._run_all(iter(again))
 
     def _record_death(self, job: Job, seen: LastSeen) -> None:
         (clip,) = job.shard.clips
         reason, message = "crash", "its worker process died with other clips around it, and again with this one alone"
-        if seen.is_late:
+        if seen.hunger:
+            reason, message = (
+                "out_of_memory",
+                f"its worker process was ended twice, the second time alone: {seen.hunger}",
+            )
+        elif seen.is_late:
             limit = self.context.limit(clip)
             reason, message = (
                 "timeout",

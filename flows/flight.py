@@ -8,16 +8,21 @@ where every thread is into the same file, and ends the process.
 from __future__ import annotations
 
 import faulthandler
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from storage.clip import Clip
 from storage.store.files import open_append, read_text, remove
 
 _LATE = "Timeout ("
+_HUNGRY = "!"
+MEMORY_SECONDS = 0.2
 
 
 class Flight:
@@ -26,14 +31,18 @@ class Flight:
     Args:
         path: The shard's file.
         limit: Seconds that work on a clip may take.
-        armed: Whether this process ends when that time is over; only where another one is there to see it.
+        most_bytes: Memory that this process may hold.
+        armed: Whether this process ends when a clip takes longer or it holds more; only where another one sees that.
     """
 
-    def __init__(self, path: Path, limit: Callable[[Clip], float], *, armed: bool) -> None:
+    def __init__(self, path: Path, limit: Callable[[Clip], float], most_bytes: int, *, armed: bool) -> None:
         self._path, self._limit, self._armed = path, limit, armed
         self._file = open_append(path)
         self._limits: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        if armed:
+            threading.Thread(target=self._watch_memory, args=(most_bytes,), daemon=True).start()
 
     def begin(self, clip: Clip) -> None:
         """Work on a clip begins.
@@ -66,11 +75,20 @@ class Flight:
     def close(self) -> None:
         """Nothing is in hand any more."""
         with self._lock:
+            self._closed.set()
             self._limits.clear()
             self._arm()
             self._file.close()
             with suppress(OSError):
                 remove(self._path)
+
+    def _watch_memory(self, most_bytes: int) -> None:
+        process = psutil.Process()
+        while not self._closed.wait(MEMORY_SECONDS):
+            held = process.memory_info().rss
+            if held > most_bytes:
+                self._file.write(f"{_HUNGRY} {held >> 20} MiB held, at most {most_bytes >> 20} MiB\n".encode())
+                os._exit(1)
 
     def _arm(self) -> None:
         if not self._armed:
@@ -88,11 +106,13 @@ class LastSeen:
     Attributes:
         clips: Ids of the clips.
         is_late: Whether it ended itself because its clips took longer than their limit.
+        hunger: How much memory it held, if it ended itself because of that.
         where: Where its threads were then, as `faulthandler` writes it.
     """
 
     clips: frozenset[str] = frozenset()
     is_late: bool = False
+    hunger: str = ""
     where: str = ""
 
 
@@ -104,10 +124,13 @@ def last_seen(path: Path) -> LastSeen:
     """
     noted, late, where = read_text(path).partition(_LATE)
     clips: set[str] = set()
+    hunger = ""
     for line in noted.splitlines():
         sign, _, clip_id = line.partition(" ")
         if sign == "+":
             clips.add(clip_id)
         elif sign == "-":
             clips.discard(clip_id)
-    return LastSeen(frozenset(clips), bool(late), late + where)
+        elif sign == _HUNGRY:
+            hunger = clip_id
+    return LastSeen(frozenset(clips), bool(late), hunger, late + where)

@@ -54,6 +54,8 @@ class RunContext:
         publish_seconds: Seconds after which finished clips are published at the latest.
         clip_seconds: Seconds that one clip may take, beside those that its length allows.
         seconds_per_second: Seconds that one second of media may take.
+        memory_bytes: Memory that a worker may hold; 0 for its share of its machine's.
+        memory_share: That share, 0..1.
     """
 
     run: str
@@ -67,6 +69,8 @@ class RunContext:
     publish_seconds: float = 30.0
     clip_seconds: float = 60.0
     seconds_per_second: float = 120.0
+    memory_bytes: int = 0
+    memory_share: float = 0.9
 
     def limit(self, clip: Clip) -> float:
         """Seconds that work on a clip may take."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from configs.errors import RunError
 from configs.schema import ExtractorEntry, RunConfig
 from extractors.core.extractor import EXTRACTORS, Extractor, build_extractor, resolve_dependencies
+from flows.engines.machine import workers_here
 from flows.job import FeaturePlan, RunContext
 from storage.store.states import State
 from storage.store.survey import Survey, restricted, stale_lines
@@ -189,6 +190,8 @@ def make_context(
         publish_seconds=config.cluster.publish_seconds,
         clip_seconds=config.cluster.clip_seconds,
         seconds_per_second=config.cluster.seconds_per_second,
+        memory_bytes=int((config.cluster.worker_gib or 0) * 2**30),
+        memory_share=0.9 / workers_here(config.cluster),
     )
 
 

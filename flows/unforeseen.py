@@ -50,7 +50,8 @@ class Unforeseen:
         """What is recorded of it."""
         said = f"{self.kind}: {self.message}" if self.message else self.kind
         text = f"{said} ({self.where}); its traceback is in the run's `errors`"
-        return Failure(self.clip.id, self.feature, "error", text, attempt=self.attempt)
+        reason = "out_of_memory" if self.kind == MemoryError.__name__ else "error"
+        return Failure(self.clip.id, self.feature, reason, text, attempt=self.attempt)
 
     def entry(self, generation: int) -> Entry:
         """What is stored of it.

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from configs.errors import RunError
 from extractors.core.extractor import EXTRACTORS, Extractor
+from flows.engines.machine import memory_of_machine
 from flows.flight import Flight
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, remaining, versions
 from flows.places import store_unwritable
@@ -72,7 +73,9 @@ class Worker:
         job = remaining(job, published)
         self._load([e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())])
         try:
-            flight = Flight(flight_path(store, self.context.run, job.shard.id), self.context.limit, armed=armed)
+            flight = Flight(
+                flight_path(store, self.context.run, job.shard.id), self.context.limit, self._most_bytes(), armed=armed
+            )
             publisher = Publisher(store, job.shard.id, specs, self._attributes, self.context.publish_seconds, number)
             with closing(flight), closing(publisher):
                 self._extract(job, publisher, flight, report, on_clip)
@@ -100,6 +103,9 @@ class Worker:
                 if on_clip is not None:
                     on_clip(ready.clip, is_failed)
         report.unforeseen = breaker.pending()
+
+    def _most_bytes(self) -> int:
+        return self.context.memory_bytes or int(self.context.memory_share * memory_of_machine())
 
     def close(self) -> None:
         """Free everything that was loaded."""

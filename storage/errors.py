@@ -41,7 +41,9 @@ REASONS: dict[str, Reason] = {
         "the text has more tokens than the model takes, or the audio is longer than the recipe's one pass"
     ),
     "not_finite": Reason("the extractor gave NaN or infinity where it should not"),
-    "out_of_memory": Reason("the device's memory was too small for this clip, even alone", can_retry=True),
+    "out_of_memory": Reason(
+        "the memory of the device, or of a worker, was too small for the clip alone", can_retry=True
+    ),
     "program_failed": Reason(
         "an external program, such as OpenFace, failed or did not end within its time limit", can_retry=True
     ),

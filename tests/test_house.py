@@ -91,10 +91,10 @@ def test_prefect_and_dask_are_imported_in_one_place_each():
 
 
 def test_the_flow_knows_nothing_of_faces():
-    work = ("plan", "job", "worker", "shard_work", "prefect_flow", "engine", "run", "status", "progress")
-    for name in work:
-        code = ast.unparse(_without_docstrings(tree_of(ROOT / "flows" / f"{name}.py")))
-        assert not re.search(r"face", code, re.IGNORECASE), name
+    files = [*(ROOT / "flows").glob("*.py"), *(ROOT / "flows" / "engines").glob("*.py")]
+    for file in (f for f in files if f.stem != "reference"):  # that one documents every section of a configuration
+        code = ast.unparse(_without_docstrings(tree_of(file)))
+        assert not re.search(r"face(?!t)", code, re.IGNORECASE), file
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
+
+from configs.schema import Cluster
 
 _WORKER_BYTES = 6 << 30
 
@@ -22,7 +26,24 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, _ in enumerate(li for li in listed.stdout.splitlines() if li.startswith("GPU "))]
 
 
+def memory_of_machine() -> int:
+    """Bytes of memory that processes here may hold together: the machine's, or the container's where that is less."""
+    total = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return total
+
+
+def workers_here(cluster: Cluster) -> int:
+    """Worker processes of a run that share this machine's memory, as far as it is known.
+
+    Args:
+        cluster: The configuration.
+    """
+    return (cluster.workers or default_workers()) if cluster.engine in {"auto", "dask"} else 1
+
+
 def default_workers() -> int:
     """One worker per GPU; without one, a worker per CPU core as far as memory goes."""
     cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
-    return len(visible_gpus()) or max(1, min(cores, psutil.virtual_memory().total // _WORKER_BYTES))
+    return len(visible_gpus()) or max(1, min(cores, memory_of_machine() // _WORKER_BYTES))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from flows import engine
+from flows.engines import dask_cluster
 from tests.flows.conftest import TINY
 from tests.flows.stores import assert_equal
 from tests.media import write_clip
@@ -72,7 +72,7 @@ class scheduler:  # noqa: N801  # reads as a function
 
 
 def test_a_scheduler_that_is_not_there(merflow, many, manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
     done = merflow(
         "run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "tcp://127.0.0.1:9", expect=2
     )

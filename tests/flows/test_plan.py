@@ -115,7 +115,7 @@ def test_a_few_clips_stay_in_this_process():
     assert choose_engine(Cluster(workers=2), 9) == "dask"
     assert choose_engine(Cluster(workers=1), 9) == "local"
     assert choose_engine(Cluster(engine="tcp://somewhere:8786"), 1) == "tcp://somewhere:8786"
-    with pytest.raises(RunError, match=r"unknown engine 'slurm'; engines: auto, local, dask, inline, a scheduler address"):
+    with pytest.raises(RunError, match=r"unknown engine 'slurm'; engines: auto, local, dask, inline, a scheduler"):
         check_engine(Cluster(engine="slurm"))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flows.job import FeaturePlan, RunContext
+from flows.job import FeaturePlan, RunContext, remaining
 from flows.plan import Plan
-from flows.shards import MOST_CLIPS, Bounds, bounds, make_jobs, singles
+from flows.shards import MOST_CLIPS, Bounds, bounds, make_jobs, singles, without
 from storage.clip import Clip
 from storage.manifest import Manifest, write_manifest
 from storage.records import Failure, FeatureSpec
 from storage.store.index import Index, Location
+from storage.store.shard_reader import FailedRow, Row, ShardContents
 
 AUDIO = FeatureSpec("gemaps", "gemaps", "audio", "frame", ("a", "b"), hop=0.01)
 TEXT = FeatureSpec("text", "text", "text", "utterance", ("a", "b"))
@@ -93,15 +94,17 @@ def test_neighbouring_segments_of_a_file_stay_together_in_order(tmp_path):
     assert ids(jobs(tmp_path, films, Bounds(3.0))) == [["a0", "a1", "a2"], ["a3", "b0", "b1"], ["b2", "b3"]]
 
 
-def test_clips_of_a_shard_that_broke_off_go_alone_with_what_it_published(tmp_path):
-    (job,) = jobs(tmp_path, clips(3, 2), Bounds(100.0), (AUDIO, TEXT))
-    where, failure = Location(tmp_path / "x.h5", 0, 5, {}), Failure("c1", "gemaps", "no_audio", "")
-    published = {"c0": {"gemaps": where}, "c1": {"gemaps": failure}}
-    one, two = singles(job, {"c0": {"text": 1}, "c1": {"text": 3}}, published)
+def test_what_is_left_of_a_shard_knows_what_it_published(tmp_path):
+    (job,) = jobs(tmp_path, clips(3, 2, 1), Bounds(100.0), (AUDIO, TEXT))
+    failed = Failure("c1", "gemaps", "no_audio", "")
+    contents = ShardContents(tmp_path / "x.h5", AUDIO, {}, {"c0": Row(0, 5, (), 0)}, (FailedRow(failed, (), 0),), False)
+    left = remaining(job, [contents])
+    where = Location(tmp_path / "x.h5", 0, 5, {})
+    assert left.todo == {"c0": {"text": 1}, "c1": {"text": 1}, "c2": {"gemaps": 1, "text": 1}}
+    one, two = singles(left, {"c0", "c1"})
     assert (one.shard.id, two.shard.id) == ("run-00000-000", "run-00000-001")
-    assert (one.stored, two.todo, two.stored) == (
-        {"c0": {"gemaps": where}},
-        {"c1": {"text": 3}},
-        {"c1": {"gemaps": failure}},
-    )
-    assert list(singles(job, {"c0": {}, "c1": {}}, {})) == []
+    assert (one.todo, one.stored) == ({"c0": {"text": 1}}, {"c0": {"gemaps": where}})
+    assert (two.todo, two.stored) == ({"c1": {"text": 1}}, {"c1": {"gemaps": failed}})
+    rest = without(left, {"c0", "c1"})
+    assert (rest.shard.id, [c.id for c in rest.shard.clips]) == ("run-00000-again", ["c2"])
+    assert rest.todo == {"c2": {"gemaps": 1, "text": 1}}
