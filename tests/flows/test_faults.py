@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from unittest import mock
 
 import pytest
 
+from extractors.core.media.clip_media import Media
 from tests.flows.conftest import processes
 from tests.flows.stores import assert_equal, times_computed
 from tests.media import write_clip
@@ -98,7 +100,7 @@ def test_a_clip_that_does_something_terrible_fails_alone(
     assert "Traceback" in kept.read_text(encoding="utf-8")
     assert [path.name for path in record.with_suffix("").iterdir()] == ["errors"]
     assert "clip_7" not in messages or "MiB held, at most 819 MiB" in messages["clip_7"]
-    again = command(*line, expect=1, **poisoned)
+    again = merflow(*ten[1], expect=1)
     assert f"{bad} clips failed: merflow retry" in again.stdout
     assert set(times_computed(tmp_path / "s").values()) == {1}
     merflow("retry", tmp_path / "s")
@@ -107,16 +109,39 @@ def test_a_clip_that_does_something_terrible_fails_alone(
     assert processes(str(tmp_path / "s")) == []
 
 
-def test_the_same_unforeseen_error_everywhere_stops_the_run_and_blames_no_clip(command, status, ten, planted, tmp_path):
-    broken = planted(POISON.replace("{chosen}", "[]").replace("else decode)(self)", "else fail)(self)"))
-    said = command(*ten[1], "--engine", "local", expect=2, **broken).stderr
-    (line,) = [text for text in said.splitlines() if text.startswith("merflow:")]
-    assert "feature gemaps: KeyError: 'not there' (sitecustomize.py:" in line
-    assert "the same for clip_" in line
+def test_the_same_unforeseen_error_everywhere_stops_the_run_and_blames_no_clip(merflow, status, ten, tmp_path):
+    def broken(_):
+        raise KeyError("not there")
+
+    with mock.patch.object(Media, "decode", broken):
+        line = merflow(*ten[1], expect=2).stderr.splitlines()[-1]
+    assert "merflow: feature gemaps: KeyError: 'not there' (test_faults.py:" in line
+    assert "the same for clip_0, clip_1, clip_2 with no success in between" in line
     found = status(tmp_path / "s", expect=1)
     assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (0, 0, 10)
-    command(*ten[1], "--engine", "local")
+    merflow(*ten[1])
     assert set(times_computed(tmp_path / "s").values()) == {1}
+
+
+def test_unforeseen_errors_of_shards_with_one_clip_each_are_counted_together(merflow, status, ten, tmp_path):
+    """Two errors with a success after them are their clips' own, wherever these ran."""
+    config = ten[1][2]
+    config.write_text(config.read_text(encoding="utf-8").replace("shard_seconds: 5", "shard_seconds: 0.5"))
+    decode = Media.decode
+
+    def broken(media):
+        if media.clip.id in fail:
+            raise KeyError("not there")
+        decode(media)
+
+    with mock.patch.object(Media, "decode", broken):
+        fail = {"clip_2", "clip_3", "clip_9"}
+        merflow(*ten[1], expect=1)
+        failed = {f["clip_id"]: f["reason"] for f in status(tmp_path / "s", expect=1)["failures"]}
+        assert failed == dict.fromkeys(fail, "error")
+        fail = {"clip_4", "clip_5", "clip_6"}
+        assert "the same for clip_4, clip_5, clip_6" in merflow(*ten[1][:-1], tmp_path / "t", expect=2).stderr
+    assert status(tmp_path / "t", expect=1)["clips"]["failed"] == 0
 
 
 # The third shard file cannot be written, nor anything after it.
@@ -149,7 +174,7 @@ clip_media.Media.decode = noted
         pytest.param("EROFS", "the file system is read-only", marks=pytest.mark.slow),
     ],
 )
-def test_a_store_that_cannot_be_written_ends_the_run(command, ten, planted, tmp_path, error, words, engine):
+def test_a_store_that_cannot_be_written_ends_the_run(merflow, command, ten, planted, tmp_path, error, words, engine):
     config = ten[1][2]
     config.write_text(config.read_text(encoding="utf-8").replace("shard_seconds: 5", "shard_seconds: 1"))
     log = tmp_path / "decoded.txt"
@@ -166,36 +191,28 @@ def test_a_store_that_cannot_be_written_ends_the_run(command, ten, planted, tmp_
     assert len(decoded) == len(set(decoded)) <= len(stored) + workers  # each once: those stored, and those in hand
     (record,) = (tmp_path / "s" / "runs").glob("*.json")
     assert json.loads(record.read_text(encoding="utf-8"))["state"] == "failed"
-    command(*ten[1], "--engine", "local")
+    merflow(*ten[1])
     assert set(times_computed(tmp_path / "s").values()) == {1}
-    command(*ten[1][:-1], tmp_path / "whole", "--engine", "local")
+    merflow(*ten[1][:-1], tmp_path / "whole")
     assert assert_equal(tmp_path / "s", tmp_path / "whole") == 10
 
 
-GOING = """
-import shutil
-from pathlib import Path
-from extractors.core.media import clip_media
-decode = clip_media.Media.decode
-def going(self):
-    decode(self)
-    if self.clip.id == "clip_2" and Path({gone!r}).exists():
-        shutil.move({gone!r}, {gone!r} + "-away")
-clip_media.Media.decode = going
-"""
-
-
 @pytest.mark.parametrize("gone", ["ten", "s"])
-def test_a_folder_that_goes_away_ends_the_run(command, status, ten, planted, tmp_path, gone):
-    folder, store = tmp_path / gone, tmp_path / "s"
-    code = planted(GOING.format(gone=str(folder)))
-    said = command(*ten[1], "--engine", "local", expect=2, **code).stderr
-    (told,) = [text for text in said.splitlines() if text.startswith("merflow:")]
+def test_a_folder_that_goes_away_ends_the_run(merflow, status, ten, tmp_path, gone):
+    folder, away, store, decode = tmp_path / gone, tmp_path / "away", tmp_path / "s", Media.decode
+
+    def going(media):
+        decode(media)
+        if media.clip.id == "clip_2":
+            shutil.move(folder, away)
+
+    with mock.patch.object(Media, "decode", going):
+        (told,) = [li for li in merflow(*ten[1], expect=2).stderr.splitlines() if li.startswith("merflow:")]
     assert f"{folder}: the {'media folder' if gone == 'ten' else 'store'} is not there" in told
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.move(f"{folder}-away", folder)
+    shutil.move(away, folder)
     if gone == "ten":
         assert status(store, expect=1)["clips"]["failed"] == 0
-    command(*ten[1], "--engine", "local")
+    merflow(*ten[1])
     assert len(times_computed(store)) == 10
     assert set(times_computed(store).values()) == {1}

@@ -148,7 +148,7 @@ def test_interrupt_says_how_to_go_on_and_the_same_command_does(
     opened.touch()
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
-    assert re.search(r"merflow: interrupted: finishing clip_\d+.*; press Ctrl-C again to abort at once", output)
+    assert re.search(r"merflow: interrupted: finishing.*; press Ctrl-C again to abort at once", output)
     assert "merflow: interrupted; run the same command to resume" in output
     assert "Traceback" not in output
     assert processes(str(store)) == []
