@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from flows.engines.machine import visible_gpus
+from flows.machine import visible_gpus
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""merflow's own folder on this machine: records of pulled weights, the local Prefect server's database."""
+"""merflow's own folder and the name of this machine: records of pulled weights, the local Prefect server's database."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import atexit
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
 VARIABLE = "MERFLOW_HOME"
+
+
+def host_name() -> str:
+    """Name of this machine, by which processes of several machines that share a folder tell each other apart."""
+    return socket.gethostname()
 
 
 def home() -> Path:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from flows.job import Job, RunContext, ShardReport, remaining, versions
 from flows.progress import Progress
 from flows.publisher import publish_part, published_parts
 from flows.shards import singles, without
+from flows.sharing import Listed, Source
 from flows.unforeseen import Breaker, Unforeseen
 from storage.clip import Clip
 from storage.identity import input_digests
@@ -48,12 +48,15 @@ class Dispatch:
 
     Args:
         engine: Where they run.
-        jobs: The shards.
+        jobs: Where the shards come from.
         context: What they have in common.
         progress: Told how far the run is.
+
+    Attributes:
+        was_run: Whether `go` was called.
     """
 
-    def __init__(self, engine: Engine, jobs: Iterator[Job], context: RunContext, progress: Progress) -> None:
+    def __init__(self, engine: Engine, jobs: Source, context: RunContext, progress: Progress) -> None:
         self.engine, self.jobs, self.context, self.progress = engine, jobs, context, progress
         self.store = Path(context.store)
         self.outcomes: Counter[str] = Counter()
@@ -61,6 +64,7 @@ class Dispatch:
         self.flags: Counter[str] = Counter()
         self.decoded_again = 0
         self.errors: list[str] = []
+        self.was_run = False
         self._breaker = Breaker()
         self._same: list[str] = []
         self._told: dict[str, bool] = {}
@@ -90,6 +94,7 @@ class Dispatch:
             RunError: If the run cannot go on.
             KeyboardInterrupt: If it was interrupted; what was finished is published.
         """
+        self.was_run = True
         if watch is not None:
             self._watch = watch
             for future, job in self._pending.items():
@@ -97,7 +102,7 @@ class Dispatch:
         try:
             alone: list[Job] = []
             self._run_and_repeat(self.jobs, lambda left, seen: alone.extend(singles(left, seen.clips)))
-            self._run_and_repeat(iter(alone), self._record_death)
+            self._run_and_repeat(Listed(alone), self._record_death)
             self._record(self._breaker.pending())
         finally:
             self._stopping.set()
@@ -125,14 +130,14 @@ class Dispatch:
         flights = (last_seen(flight_path(self.store, self.context.run, j.shard.id)) for j in self._pending.values())
         return sorted({clip_id for seen in flights for clip_id in seen.clips})
 
-    def _fill(self, jobs: Iterator[Job]) -> None:
-        for job in islice(jobs, max(0, 2 * self.engine.workers - len(self._pending))):
+    def _fill(self, jobs: Source) -> None:
+        while len(self._pending) < 2 * self.engine.workers and (job := jobs.take()) is not None:
             future = self._pool.submit(self._attempt, job)
             self._pending[future] = job
             if self._watch is not None:
                 self._watch(job, future)
 
-    def _run_all(self, jobs: Iterator[Job]) -> list[Job]:
+    def _run_all(self, jobs: Source) -> list[Job]:
         """Run jobs through a bounded window; return those whose worker died."""
         lost: list[Job] = []
         while True:
@@ -141,13 +146,18 @@ class Dispatch:
             elif not self._pending or time.monotonic() > self._deadline:
                 raise KeyboardInterrupt
             if not self._pending:
-                return lost
+                if jobs.is_empty:
+                    return lost
+                self._stopping.wait(0.5)
+                continue
             done, _ = wait(self._pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 job = self._pending.pop(future)
                 error = future.exception()
                 if error is None:
                     self._finished(job, future.result())
+                    if not future.result().unforeseen:
+                        jobs.done(job)
                 elif isinstance(error, WorkerLostError):
                     lost.append(job)
                 elif isinstance(error, RunError):
@@ -213,7 +223,7 @@ class Dispatch:
         self._count(job.shard.clips, len(job.shard.clips) - len(left.todo), 0)
         return left, replace(seen, clips=seen.clips & left.todo.keys())
 
-    def _run_and_repeat(self, jobs: Iterator[Job], suspect: Callable[[Job, LastSeen], None]) -> None:
+    def _run_and_repeat(self, jobs: Source, suspect: Callable[[Job, LastSeen], None]) -> None:
         """Run jobs; those whose worker died again, without the clips that it had in hand.
 
         Args:
@@ -234,7 +244,7 @@ class Dispatch:
                     again.append(rest)
                 elif rest.todo:
                     self.errors.append(f"shard {origin}: its worker died {MOST_DEATHS} times with no clip in hand")
-            lost = self._run_all(iter(again))
+            lost = self._run_all(Listed(again))
 
     def _record_death(self, job: Job, seen: LastSeen) -> None:
         (clip,) = job.shard.clips

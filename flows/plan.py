@@ -19,8 +19,8 @@ import numpy.typing as npt
 from configs.errors import RunError
 from configs.schema import ExtractorEntry, RunConfig
 from extractors.core.extractor import EXTRACTORS, Extractor, build_extractor, resolve_dependencies
-from flows.engines.machine import workers_here
 from flows.job import FeaturePlan, RunContext
+from flows.machine import workers_here
 from storage.store.states import State
 from storage.store.survey import Survey, restricted, stale_lines
 

@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from configs.errors import RunError
 from flows.dispatch import MOST_WORKERS, Dispatch
 from flows.job import Job, ShardReport
 
@@ -51,11 +52,22 @@ def run_flow(dispatch: Dispatch, features: list[str]) -> dict[str, Any]:
         persist_result=False,
     )
     def extract(run: str, store: str, features: list[str]) -> dict[str, Any]:  # noqa: ARG001  # shown in Prefect
-        return dispatch.go(_show)
+        done.update(dispatch.go(_show))
+        return done
 
-    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
-        result: dict[str, Any] = extract(dispatch.context.run, dispatch.context.store, features)
-    return result
+    done: dict[str, Any] = {}
+    try:
+        with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+            extract(dispatch.context.run, dispatch.context.store, features)
+    except RunError:
+        raise
+    except Exception as error:
+        lost = f"Prefect's server does not answer ({type(error).__name__})"
+        if dispatch.was_run and not done:
+            raise
+        dispatch.progress.say(f"{lost}: {'it was not told of the end' if done else 'working without it'}")
+        return done or dispatch.go()
+    return done
 
 
 def _show(job: Job, future: Future[ShardReport]) -> None:

@@ -1,6 +1,7 @@
 """The one local Prefect server.
 
-Where `PREFECT_API_URL` names a server, it is used and left alone. Otherwise merflow starts one for this machine,
+Where `PREFECT_API_URL` names a server, it is used and left alone. Otherwise merflow starts one for this machine (its
+state lies in a folder of the machine's name, for clusters share home folders),
 quietly and with analytics off, shares it between runs, and stops it when its last user has gone, even one that was
 killed: a small keeper process owns the server and watches its users.
 """
@@ -23,7 +24,7 @@ import psutil
 from filelock import FileLock
 
 from configs.errors import RunError
-from configs.home import writable_home
+from configs.home import host_name, writable_home
 from storage.atomic import write_text
 
 START_SECONDS = 180.0
@@ -58,7 +59,7 @@ def prefect_server() -> Iterator[str]:
         yield user_url
         return
     added = {k: v for k, v in _QUIET.items() if k not in os.environ}
-    folder = writable_home() / "prefect"
+    folder = writable_home() / "prefect" / host_name()
     state = None
     with _registered(folder):
         url = _running(folder) or _start(folder)

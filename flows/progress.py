@@ -36,6 +36,13 @@ class Progress:
             failed: How many of them failed for at least one feature.
         """
 
+    def say(self, text: str) -> None:
+        """Something worth a line.
+
+        Args:
+            text: The line.
+        """
+
     def end(self) -> None:
         """The run stops working, for whatever reason."""
 
@@ -101,6 +108,14 @@ class Lines(_Counting):
                 f"{self.done}/{self.total} clips, {self.failed} failed, {self.rate:.2f} clips/s, {self.left} left"
             )
 
+    def say(self, text: str) -> None:
+        """A line of its own.
+
+        Args:
+            text: The line.
+        """
+        self._line(text)
+
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
@@ -140,6 +155,14 @@ class Bar(_Counting):
         """Move the bar."""
         rate = f"{self.rate:.2f} clips/s"
         self._bar.update(self._task, completed=self.done, failed=self.failed, rate=rate, left=self.left)
+
+    def say(self, text: str) -> None:
+        """A line above the bar.
+
+        Args:
+            text: The line.
+        """
+        self._bar.console.print(text)
 
     def end(self) -> None:
         """Leave the bar as it is."""

@@ -5,12 +5,9 @@ Nothing is written before everything that can be known to be wrong has been chec
 
 from __future__ import annotations
 
-import platform
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from configs.schema import Cluster, RunConfig
+from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
 from flows.chosen import asked_clips, prune
-from flows.dispatch import Dispatch
-from flows.engines.choice import check_engine, open_engine
-from flows.engines.engine import Engine
-from flows.interrupts import interruptible
-from flows.job import RunContext, versions
-from flows.plan import Plan, build_extractors, make_context, make_plan, new_run_id
-from flows.prefect_server import prefect_server
-from flows.progress import current_progress
-from flows.shards import bounds, make_jobs
+from flows.engines.choice import check_engine
+from flows.job import versions
+from flows.plan import Plan, build_extractors, make_plan, new_run_id
+from flows.sharing import Surroundings
+from flows.work import new_record, now, work
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
-from storage.store.compact import compact_if_many
 from storage.store.files import exists, sweep
-from storage.store.index import Index
 from storage.store.layout import manifest_path, marker_path
-from storage.store.runs import RUNNING, clear_work, owner, wanted_digests, write_run
+from storage.store.runs import wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -54,6 +45,7 @@ class Request:
         replace_stale: Whether stale values are computed anew.
         prune: Whether clips of the manifest's media folders that it no longer has are taken out of the store.
         mixed_versions: Whether features may be completed with other library versions than they were begun with.
+        wait: Whether to wait for clips that another run is working on; else they are left to it.
     """
 
     features: Sequence[str] | None = None
@@ -62,6 +54,7 @@ class Request:
     replace_stale: bool = False
     prune: bool = False
     mixed_versions: bool = False
+    wait: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,7 @@ def run_extraction(
     check_engine(config.cluster)
     extractors = build_extractors(config, request.features)
     _check_space(store_path)
+    around = Surroundings(store_path)
     store = _open_store(store_path, extractors, manifest)
     changed = manifest is not None and adopt(manifest_path(store.path), manifest)
     pruned = prune(store, manifest) if request.prune and manifest is not None else []
@@ -124,56 +118,11 @@ def run_extraction(
     _check_roots(survey, plan)
     if not request.mixed_versions:
         _refuse_other_versions(store, extractors)
-    result = _work(config, extractors, store, survey, plan)
+    result = work(config, extractors, store, survey, plan, around, wait=request.wait)
     return RunResult(
         str(result["run"]), plan.todo, store, features, asked, plan.stale, pruned,
         result["outcomes"], result["seconds"], result["errors"],
     )  # fmt: skip
-
-
-def _work(
-    config: RunConfig, extractors: Sequence[Extractor[Any]], store: FeatureStore, survey: Survey, plan: Plan
-) -> dict[str, Any]:
-    """Do what was planned, under a record that says how far it came."""
-    run = new_run_id()
-    roots, generation = survey.manifest.roots, store.generation + plan.replaces
-    context = make_context(run, config, store.path, roots, extractors, generation)
-    record = _record(run, config, extractors, plan, survey.manifest)
-    write_run(store.path, run, record)
-    state = "failed"
-    try:
-        with open_engine(config.cluster, plan.todo) as engine:
-            record |= _dispatch(config.cluster, engine, plan, context, survey.manifest, store.index)
-        state = "finished"
-    except KeyboardInterrupt:
-        state = "interrupted"
-        raise
-    finally:
-        with suppress(OSError):
-            clear_work(store.path, run)
-        with suppress(OSError):  # what went wrong before is what a person should see
-            write_run(store.path, run, record | {"finished": _now(), "state": state})
-    store.refresh()
-    with suppress(OSError):  # derived: the shard files say the same
-        store.save_index()
-        compact_if_many(store)
-    return record
-
-
-def _dispatch(
-    cluster: Cluster, engine: Engine, plan: Plan, context: RunContext, manifest: Manifest, index: Index
-) -> dict[str, Any]:
-    """Begin to work, then start Prefect's server, which takes seconds, and work on under its eyes."""
-    progress = current_progress()
-    progress.begin(plan, engine.name)
-    full = bounds(plan, engine.workers, cluster.shard_seconds)
-    dispatch = Dispatch(engine, make_jobs(plan, manifest, index, context, full), context, progress)
-    with interruptible(dispatch):
-        dispatch.start()
-        with prefect_server():
-            from flows.prefect_flow import run_flow
-
-            return run_flow(dispatch, list(plan.features))
 
 
 def _of_plan(asked: npt.NDArray[np.bool_], plan: Plan) -> npt.NDArray[np.bool_]:
@@ -245,27 +194,5 @@ def _record_wanted(
     known = wanted_digests(store.runs())
     if changed or any(known.get(name) != digest for name, digest in digests.items()):
         run = new_run_id()
-        record = _record(run, config, extractors, plan, store.manifest)
-        write_run(store.path, run, record | {"finished": _now(), "state": "finished"})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _record(
-    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, manifest: Manifest
-) -> dict[str, Any]:
-    return {
-        "run": run,
-        "started": _now(),
-        "state": RUNNING,
-        "owner": owner(),
-        "clips": plan.clips,
-        "corpus": manifest.corpus,
-        "features": {e.feature: e.spec.digest for e in extractors},
-        "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),
-        "config": config.model_dump(mode="json"),
-        "versions": versions(),
-        "machine": {"system": platform.platform(), "python": platform.python_version()},
-    }
+        record = new_record(run, config, extractors, plan, store.manifest)
+        write_run(store.path, run, record | {"finished": now(), "state": "finished"})

@@ -151,7 +151,7 @@ def singles(job: Job, ids: Collection[str]) -> Iterator[Job]:
     """
     for number, clip in enumerate(job.shard.clips):
         if clip.id in ids:
-            yield _part(job, f"{job.shard.id}-{number:03d}", (clip,))
+            yield part_of(job, f"{job.shard.id}-{number:03d}", (clip,))
 
 
 def without(job: Job, ids: Collection[str]) -> Job:
@@ -162,10 +162,17 @@ def without(job: Job, ids: Collection[str]) -> Job:
         ids: Which clips.
     """
     kept = tuple(clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in ids)
-    return _part(job, f"{job.shard.id}-again", kept)
+    return part_of(job, f"{job.shard.id}-again", kept)
 
 
-def _part(job: Job, name: str, clips: tuple[Clip, ...]) -> Job:
+def part_of(job: Job, name: str, clips: Sequence[Clip]) -> Job:
+    """Some clips of a shard as a shard of their own.
+
+    Args:
+        job: The shard.
+        name: Id of the new one.
+        clips: Which clips.
+    """
     todo = {clip.id: job.todo[clip.id] for clip in clips}
     stored = {clip.id: job.stored.get(clip.id, {}) for clip in clips}
-    return replace(job, shard=Shard(name, clips), todo=todo, stored=stored)
+    return replace(job, shard=Shard(name, tuple(clips)), todo=todo, stored=stored)

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from configs.errors import RunError
 from extractors.core.extractor import EXTRACTORS, Extractor
-from flows.engines.machine import memory_of_machine
 from flows.flight import Flight
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, remaining, versions
+from flows.machine import memory_of_machine
 from flows.places import store_unwritable
 from flows.publisher import Publisher, published_parts
 from flows.shard_work import ReadyClip, ShardWork

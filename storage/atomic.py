@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from configs.home import host_name
 
 _PREFIX = ".tmp-"
 
@@ -43,7 +44,7 @@ def publish(path: Path) -> Iterator[Path]:
 
 def temporary_name() -> str:
     """A new name for a file that is being written; `sweep` knows from it whose it is."""
-    return f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return f"{_PREFIX}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,7 +69,7 @@ def sweep(folder: Path) -> list[Path]:
     removed = []
     for path in folder.rglob(f"{_PREFIX}*"):
         host, _, rest = path.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")
-        if host == socket.gethostname() and rest.isdigit() and not psutil.pid_exists(int(rest)):
+        if host == host_name() and rest.isdigit() and not psutil.pid_exists(int(rest)):
             _remove(path)
             removed.append(path)
     return removed

@@ -49,6 +49,9 @@ def run(
     allow_mixed_versions: Annotated[
         bool, typer.Option(help="Go on with a store that was begun with other versions of the libraries.")
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave clips to another run that is working on them; exit code 1.")
+    ] = False,
     opt: OptOption = None,
 ) -> None:
     """Extract what the clips still miss into a store. Run it again to resume."""
@@ -61,7 +64,10 @@ def run(
     only = [f.strip() for f in features.split(",") if f.strip()] if features else None
     build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
     opened = _manifest_for(manifest, corpus, store, root, opt)
-    request = Request(only, clips, limit, replace_stale=replace_stale, prune=prune, mixed_versions=allow_mixed_versions)
+    request = Request(
+        only, clips, limit,
+        replace_stale=replace_stale, prune=prune, mixed_versions=allow_mixed_versions, wait=not no_wait,
+    )  # fmt: skip
     raise typer.Exit(report_run(run_with_progress(chosen, opened, store, request), store))
 
 

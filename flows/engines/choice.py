@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from configs.errors import RunError
 from configs.schema import Cluster
 from flows.engines.engine import Engine
-from flows.engines.machine import default_workers
+from flows.machine import default_workers
 
 FEW_CLIPS = 8
 

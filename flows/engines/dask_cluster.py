@@ -16,8 +16,8 @@ import psutil
 from configs.errors import RunError
 from configs.schema import Cluster
 from flows.engines.engine import StoppedError, WorkerLostError
-from flows.engines.machine import default_workers, visible_gpus
 from flows.job import Job, OnClip, ShardReport, versions
+from flows.machine import default_workers, visible_gpus
 from flows.worker import extract_shard
 
 CONNECT_SECONDS = 10

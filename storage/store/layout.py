@@ -4,6 +4,7 @@
 store/  store.json  manifest.parquet  runs/<run>.json  runs/<run>/{flight/<shard>, errors/<clip>.<feature>.txt, stop}
         features/<feature>/<digest>/<shard>.h5
         removals/<generation>-<kind>-<id>.json  index/base.hdf5  index/log/<shard>.json
+        leases/<shard>.json  leases/<run>.beat
 ```
 """
 
@@ -19,6 +20,8 @@ RUN_RECORDS = "runs/*.json"
 SHARD_FILES = "features/*/*/[!.]*.h5"
 REMOVAL_FILES = "removals/[!.]*.json"
 LOG_FILES = "index/log/[!.]*.json"
+LEASE_FILES = "leases/[!.]*.json"
+BEAT_FILES = "leases/[!.]*.beat"
 
 
 def marker_path(store: Path) -> Path:
@@ -134,6 +137,26 @@ def removal_path(store: Path, name: str) -> Path:
         name: Name of the removal.
     """
     return store / "removals" / f"{name}.json"
+
+
+def lease_path(store: Path, shard: str) -> Path:
+    """What a run has claimed of the work.
+
+    Args:
+        store: Folder of the store.
+        shard: Id of the batch.
+    """
+    return store / "leases" / f"{shard}.json"
+
+
+def beat_path(store: Path, run: str) -> Path:
+    """The counter by which a run shows that it lives.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    return store / "leases" / f"{run}.beat"
 
 
 def index_path(store: Path) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from configs.home import host_name
 from storage.errors import StoreError
 from storage.store.files import list_files, read_json, remove, remove_folder, remove_if_empty, write_text
 from storage.store.layout import RUN_RECORDS, flights_path, run_path, stop_path, work_path
@@ -52,7 +52,7 @@ def owner() -> dict[str, Any]:
     """This process, for the record of its run."""
     import psutil
 
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": psutil.Process().create_time()}
+    return {"host": host_name(), "pid": os.getpid(), "since": psutil.Process().create_time()}
 
 
 def live_run(runs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -95,21 +95,25 @@ def wanted_digests(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return digests
 
 
-def _judged(record: dict[str, Any]) -> dict[str, Any]:
-    """The record; `crashed` instead of `running` where the process of this machine is gone."""
-    if record.get("state") != RUNNING or _is_alive(record.get("owner")):
-        return record
-    return record | {"state": "crashed"}
+def is_gone(by: Mapping[str, Any] | None) -> bool:
+    """Whether a process is known to be gone: one of this machine; of another one that cannot be told.
 
-
-def _is_alive(by: Mapping[str, Any] | None) -> bool:
-    if by is None:
-        return False  # merflow 0.1 did not say whose it was, and no run of it is that old
-    if by["host"] != socket.gethostname():
-        return True
+    Args:
+        by: What `owner` gave.
+    """
+    if by is None or by["host"] != host_name():
+        return False
     import psutil
 
     try:
-        return bool(abs(psutil.Process(by["pid"]).create_time() - by["since"]) < 1)
+        return bool(abs(psutil.Process(by["pid"]).create_time() - by["since"]) >= 1)
     except psutil.Error:
-        return False
+        return True
+
+
+def _judged(record: dict[str, Any]) -> dict[str, Any]:
+    """The record; `crashed` instead of `running` where the process of this machine is gone."""
+    by = record.get("owner")
+    if record.get("state") != RUNNING or (by is not None and not is_gone(by)):
+        return record
+    return record | {"state": "crashed"}  # merflow 0.1 did not say whose it was, and no run of it is that old

@@ -16,6 +16,7 @@ from unittest import mock
 import psutil
 import pytest
 
+from configs.home import host_name
 from flows.cli import main
 from flows.prefect_server import _users, prefect_server
 from tests.media import write_clip
@@ -47,7 +48,7 @@ def server(home):
     with prefect_server() as url:
         yield url
     os.environ.pop("MERFLOW_HOME") if before is None else os.environ.update(MERFLOW_HOME=before)
-    if _users(home / "prefect"):
+    if _users(home / "prefect" / host_name()):
         return  # another process of this test run still uses it, and looks in its turn
     assert [
         p for p in processes("flows.prefect_server") + processes("prefect server") if str(home) in " ".join(p)
@@ -175,8 +176,9 @@ def manifest(merflow, many, tmp_path):
 @pytest.fixture
 def fresh_home(server, home, tmp_path):
     """A home without a server; the database is copied, for making one takes ten seconds."""
-    (tmp_path / "fresh" / "prefect").mkdir(parents=True)
-    paths = (home / "prefect" / "prefect.db", tmp_path / "fresh" / "prefect" / "prefect.db")
+    fresh = tmp_path / "fresh" / "prefect" / host_name()
+    fresh.mkdir(parents=True)
+    paths = (home / "prefect" / host_name() / "prefect.db", fresh / "prefect.db")
     with closing(sqlite3.connect(paths[0])) as old, closing(sqlite3.connect(paths[1])) as new:
         old.backup(new)
     return tmp_path / "fresh"

@@ -22,7 +22,7 @@ from tests.media import write_clip
 def _plainly(monkeypatch):
     """Runs work without Prefect around them: what is asked here is what a store makes of runs."""
 
-    monkeypatch.setattr("flows.run.prefect_server", nullcontext)
+    monkeypatch.setattr("flows.work.prefect_server", nullcontext)
     monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
 
 

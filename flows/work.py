@@ -1,0 +1,142 @@
+"""The working part of a run: from a plan to results in the store, under a record that says how far it came."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from configs.schema import Cluster, RunConfig
+from extractors.core.extractor import Extractor
+from flows.dispatch import Dispatch
+from flows.engines.choice import open_engine
+from flows.engines.engine import Engine
+from flows.interrupts import interruptible
+from flows.job import RunContext, versions
+from flows.plan import Plan, make_context, new_run_id
+from flows.prefect_server import prefect_server
+from flows.progress import current_progress
+from flows.shards import bounds, make_jobs
+from flows.sharing import SharedJobs, Surroundings
+from storage.manifest import Manifest
+from storage.store.compact import compact_if_many
+from storage.store.leases import Leases
+from storage.store.runs import RUNNING, clear_work, owner, write_run
+from storage.store.store import FeatureStore
+from storage.store.survey import Survey
+
+
+def work(
+    config: RunConfig,
+    extractors: Sequence[Extractor[Any]],
+    store: FeatureStore,
+    survey: Survey,
+    plan: Plan,
+    around: Surroundings,
+    *,
+    wait: bool,
+) -> dict[str, Any]:
+    """Do what was planned.
+
+    Args:
+        config: What to extract.
+        extractors: What `build_extractors` gave.
+        store: The store.
+        survey: Of the store.
+        plan: What each clip misses.
+        around: What was known of other runs before that was planned.
+        wait: Whether to wait for clips that another run is working on.
+
+    Returns:
+        The run's record.
+
+    Raises:
+        RunError: If the run cannot go on.
+        KeyboardInterrupt: If it was interrupted.
+    """
+    run = new_run_id()
+    roots, generation = survey.manifest.roots, store.generation + plan.replaces
+    context = make_context(run, config, store.path, roots, extractors, generation)
+    record = new_record(run, config, extractors, plan, survey.manifest)
+    write_run(store.path, run, record)
+    state, has_others = "failed", False
+    try:
+        with closing(Leases(store.path, run)) as leases, open_engine(config.cluster, plan.todo) as engine:
+            record |= _dispatch(config.cluster, engine, plan, context, survey, store, leases, around, wait=wait)
+            has_others = bool(leases.others())
+        state = "finished"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
+    finally:
+        with suppress(OSError):  # what went wrong before is what a person should see
+            clear_work(store.path, run)
+            write_run(store.path, run, record | {"finished": now(), "state": state})
+    store.refresh()
+    with suppress(OSError):  # derived: the shard files say the same
+        store.save_index()
+        if not has_others:  # their shards may be computed from files that would go
+            compact_if_many(store)
+    return record
+
+
+def _dispatch(
+    cluster: Cluster,
+    engine: Engine,
+    plan: Plan,
+    context: RunContext,
+    survey: Survey,
+    store: FeatureStore,
+    leases: Leases,
+    around: Surroundings,
+    *,
+    wait: bool,
+) -> dict[str, Any]:
+    """Begin to work, then start Prefect's server, which takes seconds, and work on under its eyes."""
+    progress = current_progress()
+    progress.begin(plan, engine.name)
+    full = bounds(plan, engine.workers, cluster.shard_seconds)
+    known = {file.name for file in store.index.files}
+    jobs = make_jobs(plan, survey.manifest, store.index, context, full)
+    source = SharedJobs(jobs, leases, around, known, progress.say, wait=wait)
+    dispatch = Dispatch(engine, source, context, progress)
+    with interruptible(dispatch):
+        dispatch.start()
+        with prefect_server():
+            from flows.prefect_flow import run_flow
+
+            return run_flow(dispatch, list(plan.features))
+
+
+def now() -> str:
+    """The time, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_record(
+    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, manifest: Manifest
+) -> dict[str, Any]:
+    """What is recorded of a run that begins.
+
+    Args:
+        run: Its id.
+        config: What to extract.
+        extractors: What `build_extractors` gave.
+        plan: What each clip misses.
+        manifest: The clips.
+    """
+    return {
+        "run": run,
+        "started": now(),
+        "state": RUNNING,
+        "owner": owner(),
+        "clips": plan.clips,
+        "corpus": manifest.corpus,
+        "features": {e.feature: e.spec.digest for e in extractors},
+        "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+        "machine": {"system": platform.platform(), "python": platform.python_version()},
+    }

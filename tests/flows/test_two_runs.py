@@ -1,0 +1,60 @@
+"""Two runs on one store share the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+
+import pytest
+
+from tests.flows.stores import assert_equal, times_computed
+from tests.flows.test_survival import GATE, start, wait_until_working
+
+ENGINES = ["local", pytest.param("dask", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("killed", [False, True])
+def test_nothing_is_computed_twice_and_all_is_complete(
+    merflow, many, manifest, environment, server, tmp_path, engine, killed
+):
+    store = tmp_path / "s"
+    line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "1"]
+    runs = [start(line, environment, server) for _ in "ab"]
+    if killed:
+        wait_until_working(runs[0], store, 0.0)
+        os.killpg(runs[0].pid, signal.SIGKILL)
+    said = [run.communicate(timeout=200)[0] for run in runs]
+    assert [run.returncode for run in runs] == [-signal.SIGKILL if killed else 0, 0], said
+    computed = times_computed(store)
+    assert len(computed) == 80
+    assert set(computed.values()) == {1}
+    records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((store / "runs").glob("*.json"))]
+    shares = [record.get("outcomes", {}).get("stored", 0) for record in records]
+    assert all(shares) or killed, shares
+    assert list((store / "leases").iterdir()) == []
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "whole", "--engine", "local")
+    assert assert_equal(store, tmp_path / "whole") == 80
+
+
+def test_what_another_run_holds_is_waited_for_or_left(merflow, many, manifest, environment, server, tmp_path):
+    store, opened = tmp_path / "s", tmp_path / "opened"
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "sitecustomize.py").write_text(GATE.format(opened=str(opened)), encoding="utf-8")
+    line = ["run", "-c", many[1], "-m", manifest, "-s", store]
+    first = start([*line, "--engine", "local"], environment | {"PYTHONPATH": str(tmp_path / "gate")}, server)
+    wait_until_working(first, store, 0.0)
+    said = merflow(*line, "--no-wait", expect=1).stderr
+    assert re.search(r"\d clips? in work elsewhere \(run \S+\): left to it", said)
+    second = start([*line, "--engine", "local"], environment, server)
+    while first.poll() is None and "waiting for it" not in (output := second.stdout.readline()):
+        assert output, "the second run ended"
+    opened.touch()
+    assert (first.wait(100), second.wait(100)) == (0, 0), second.stdout.read()
+    assert "waiting for it" in output
+    first.stdout.close()
+    second.stdout.close()
+    computed = times_computed(store)
+    assert (len(computed), set(computed.values())) == (80, {1})
