@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-pythons check format coverage bench docs lock install clean
+.PHONY: demo test test-slow test-crash test-pythons check format coverage bench docs lock install clean
 
 demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
@@ -14,6 +14,9 @@ test: $(STAMP)  ## the fast tests, in random order; the seed is printed
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-crash: $(STAMP)  ## kills at random moments, two of each kind; the same command must make it whole
+	$(BIN)/python -m benchmarks.crash --kills 2
 
 test-pythons:  ## the fast tests on every other supported Python that is installed
 	@for python in python3.12 python3.13; do \

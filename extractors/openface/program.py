@@ -9,7 +9,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from extractors.core.media.clip_media import Media
 from extractors.core.media.orientation import Display
 from storage.errors import ClipError
 
+# Its input ends when the process that holds the other end does, however that ends.
+_WHEN_ALONE = 'read -r _ && exit; kill -TERM -"$1"; sleep 1; kill -KILL -"$1"; rm -rf -- "$2"'
 _GRACE = 5.0  # seconds between asking a program to end and making it
 
 
@@ -63,12 +66,28 @@ def run(command: Sequence[str], folder: Path, limit: float) -> tuple[int, str]:
         except OSError as error:
             raise ClipError("program_failed", f"{program}: cannot be started: {error.strerror}") from error
         try:
-            status = process.wait(limit)
+            with _leash(process.pid, folder):
+                status = process.wait(limit)
         except subprocess.TimeoutExpired:
             raise ClipError("program_failed", f"{program}: not done after {limit:g} s (time_limit)") from None
         finally:
             _end_group(process)
     return status, " ".join(log.read_text(errors="replace")[-400:].split()) or "it printed nothing"
+
+
+@contextmanager
+def _leash(group: int, folder: Path) -> Iterator[None]:
+    """End a program, and remove its folder, should this process die before it: a shell waits for that.
+
+    A killed process cannot clean up, and only Linux can tie two processes together, to a thread at that.
+    """
+    command = ["/bin/sh", "-c", _WHEN_ALONE, "merflow", str(group), str(folder)]
+    shell = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            shell.communicate(b"done\n")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

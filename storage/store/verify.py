@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from storage.errors import StoreError
 from storage.identity import hash64
@@ -13,6 +17,9 @@ from storage.store.layout import SHARD_FILES, is_in_place, manifest_path
 from storage.store.removals import Removal, read_removals
 from storage.store.shard_reader import ShardContents, spec_digest
 from storage.store.shard_writer import checked_contents
+
+if TYPE_CHECKING:
+    from storage.store.store import FeatureStore
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +65,33 @@ def problems(store: Path, progress: Progress | None = None) -> Iterator[str]:
                 where = f"{path.name}: clip {clip_id}, feature {shard.spec.name}"
                 what = "values" if digest == recipe else f"values, of recipe {recipe} and not {digest},"
                 yield f"{where}: {files[other].name} holds other {what} for it"
+
+
+def results_digest(store: FeatureStore) -> str:
+    """SHA-256 over everything that a store says of its clips, whatever its files are called or hold beside.
+
+    Over (clip, feature, digest, values, times, valid) of what is stored and (clip, feature, state, reason) of what is
+    not, in order of clip and feature: two stores with the same results have the same one.
+
+    Args:
+        store: The store.
+
+    Raises:
+        StoreError: If a file cannot be read.
+    """
+    whole = hashlib.sha256()
+    failures = {(failure.clip_id, failure.feature): failure for failure in store.failures}
+    for clip_id in sorted(store.index.ids):
+        for name in sorted(store.specs):
+            failure = failures.get((clip_id, name))
+            if store.has(clip_id, name):
+                features = store.get(clip_id, name)
+                whole.update(f"{clip_id} {name} {store.specs[name].digest} stored\n".encode())
+                for array in (features.values, features.times, features.valid):
+                    whole.update(np.ascontiguousarray(array).tobytes())
+            elif failure is not None:
+                whole.update(f"{clip_id} {name} {failure.state} {failure.reason}\n".encode())
+    return whole.hexdigest()
 
 
 def _unknown(shard: ShardContents, known: set[str], taken_out: list[Removal]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -286,6 +287,25 @@ def test_a_program_that_hangs_is_ended_with_all_that_it_started(clip, tmp_path, 
             break
         time.sleep(0.05)
     assert not _is_running(child)
+
+
+def test_a_program_ends_with_the_process_that_started_it_and_leaves_no_folder(tmp_path):
+    """Also with one that was killed, and so could not clean up."""
+    folder = tmp_path / "merflow-openface-scratch"
+    folder.mkdir()
+    slow = ["/bin/sh", "-c", "sleep 77 & echo started > started; sleep 78"]
+    code = "import sys; from pathlib import Path; from extractors.openface.program import run; "
+    code += f"run({slow!r}, Path(sys.argv[1]), 99)"
+    worker = subprocess.Popen([sys.executable, "-c", code, folder])
+    deadline = time.monotonic() + 30
+    while not (folder / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert len(family) >= 3
+    worker.kill()
+    worker.wait()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
