@@ -238,7 +238,7 @@ class Dispatch:
                 if seen.clips:
                     suspect(left, seen)
                 rest = without(left, seen.clips)
-                origin = rest.shard.id.replace("-again", "")
+                origin = rest.shard.id.partition("-again")[0]
                 self._deaths[origin] = 0 if seen.clips else self._deaths[origin] + 1
                 if rest.todo and self._deaths[origin] < MOST_DEATHS:
                     again.append(rest)

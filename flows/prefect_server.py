@@ -51,10 +51,8 @@ def prefect_server() -> Iterator[str]:
     Raises:
         RunError: If a server named by `PREFECT_API_URL` does not answer, or none could be started.
     """
-    user_url = os.environ.get("PREFECT_API_URL")
+    user_url = check_prefect()
     if user_url:
-        if not _healthy(user_url):
-            raise RunError(f"PREFECT_API_URL is {user_url}, but no Prefect server answers there; start it, or unset it")
         os.environ.update({k: v for k, v in _QUIET.items() if k not in os.environ})
         yield user_url
         return
@@ -71,6 +69,18 @@ def prefect_server() -> Iterator[str]:
                 os.environ.pop(name, None)
             state = _state(folder)
     _await_end(folder, state)
+
+
+def check_prefect() -> str | None:
+    """Address of the server that `PREFECT_API_URL` names; None where it names none.
+
+    Raises:
+        RunError: If it does not answer.
+    """
+    user_url = os.environ.get("PREFECT_API_URL")
+    if user_url and not _healthy(user_url):
+        raise RunError(f"PREFECT_API_URL is {user_url}, but no Prefect server answers there; start it, or unset it")
+    return user_url or None
 
 
 @contextmanager

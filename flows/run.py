@@ -21,6 +21,7 @@ from flows.chosen import asked_clips, prune
 from flows.engines.choice import check_engine
 from flows.job import versions
 from flows.plan import Plan, build_extractors, make_plan, new_run_id
+from flows.prefect_server import check_prefect
 from flows.sharing import Surroundings
 from flows.work import new_record, now, work
 from storage.manifest import Manifest
@@ -116,6 +117,7 @@ def run_extraction(
         _record_wanted(store, config, extractors, plan, changed=changed)
         return RunResult("", 0, store, features, asked, plan.stale, pruned)
     _check_roots(survey, plan)
+    check_prefect()
     if not request.mixed_versions:
         _refuse_other_versions(store, extractors)
     result = work(config, extractors, store, survey, plan, around, wait=request.wait)

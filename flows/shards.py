@@ -162,7 +162,21 @@ def without(job: Job, ids: Collection[str]) -> Job:
         ids: Which clips.
     """
     kept = tuple(clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in ids)
-    return part_of(job, f"{job.shard.id}-again", kept)
+    return part_of(job, next_name(job.shard.id, "again"), kept)
+
+
+def next_name(shard: str, why: str) -> str:
+    """Id of what is left of a shard, which stays short however often that happens.
+
+    Args:
+        shard: Id of the shard, or of what was left of it before.
+        why: A word.
+
+    >>> next_name("r-00001", "again"), next_name("r-00001-again1", "again")
+    ('r-00001-again1', 'r-00001-again2')
+    """
+    origin, _, number = shard.partition(f"-{why}")
+    return f"{origin}-{why}{int(number or 0) + 1}"
 
 
 def part_of(job: Job, name: str, clips: Sequence[Clip]) -> Job:

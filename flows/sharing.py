@@ -15,7 +15,7 @@ from typing import Protocol
 
 from flows.job import Job, remaining
 from flows.places import store_unwritable
-from flows.shards import part_of
+from flows.shards import next_name, part_of
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.identity import input_digests
@@ -142,7 +142,7 @@ class SharedJobs:
             raise store_unwritable(self._around.store, error) from error
         held = [clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in free]
         if held:
-            self._deferred.append(part_of(job, f"{job.shard.id}-later", held))
+            self._deferred.append(part_of(job, next_name(job.shard.id, "later"), held))
         job = part_of(job, job.shard.id, [clip for clip in job.shard.clips if clip.id in free])
         if free and self._has_company():
             self._read_news()

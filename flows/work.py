@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from configs.errors import RunError
 from configs.schema import Cluster, RunConfig
 from extractors.core.extractor import Extractor
 from flows.dispatch import Dispatch
@@ -102,12 +103,18 @@ def _dispatch(
     jobs = make_jobs(plan, survey.manifest, store.index, context, full)
     source = SharedJobs(jobs, leases, around, known, progress.say, wait=wait)
     dispatch = Dispatch(engine, source, context, progress)
-    with interruptible(dispatch):
+    with interruptible(dispatch), ExitStack() as opened:
         dispatch.start()
-        with prefect_server():
-            from flows.prefect_flow import run_flow
+        try:
+            opened.enter_context(prefect_server())
+        except RunError as error:
+            progress.say(f"{error}; working without it")
+            return dispatch.go()
+        except KeyboardInterrupt:
+            return dispatch.go()  # it publishes what is finished, and is interrupted itself
+        from flows.prefect_flow import run_flow
 
-            return run_flow(dispatch, list(plan.features))
+        return run_flow(dispatch, list(plan.features))
 
 
 def now() -> str:

@@ -219,6 +219,7 @@ class WorkerProcess:
 
 
 PROCESS = WorkerProcess()
+EXTRACTORS.names()  # finds the user's own: their options come with a job, before anything else asks for them
 
 
 def extract_shard(job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:

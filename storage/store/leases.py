@@ -27,6 +27,8 @@ LOOK_SECONDS = 0.02
 
 Pairs = dict[str, set[str]]
 
+_WORKING: set[str] = set()  # runs of this process: one that could not give back what it held is over all the same
+
 
 class Leases:
     """What a run holds of a store's work.
@@ -43,6 +45,7 @@ class Leases:
         self._store, self._run = store, run
         self.record = run_path(store, run)
         self._owner = owner()
+        _WORKING.add(run)
         self._beat = 0
         self._seen: dict[str, tuple[int, float]] = {}
         self._dead: set[str] = set()
@@ -93,6 +96,7 @@ class Leases:
         """Give everything back, also what dead runs have left."""
         self._closed.set()
         self._thread.join()
+        _WORKING.discard(self._run)
         for path in list_files(self._store, LEASE_FILES):
             if _run_of(path) == self._run or _run_of(path) in self._dead:
                 with suppress(OSError):
@@ -129,7 +133,9 @@ class Leases:
         now, count = time.monotonic(), int(beat.get("beat", -1))
         if run not in self._seen or self._seen[run][0] != count:
             self._seen[run] = (count, now)
-        if is_gone(beat.get("owner")) or now - self._seen[run][1] > EXPIRY_SECONDS:
+        is_ours = beat.get("owner") == self._owner
+        is_over = run not in _WORKING if is_ours else is_gone(beat.get("owner"))
+        if is_over or now - self._seen[run][1] > EXPIRY_SECONDS:
             self._dead.add(run)
             return False
         return True

@@ -41,6 +41,7 @@ def deadly(self):
     (POISONS.get(self.clip.id, decode) if self.clip.id in {chosen} else decode)(self)
 clip_media.Media.decode = deadly
 """
+SAME = r"the same for clip_\d, clip_\d, clip_\d with no success in between"
 REASONS = {
     "clip_1": "crash", "clip_3": "crash", "clip_4": "crash",
     "clip_6": "timeout", "clip_7": "out_of_memory", "clip_9": "error",
@@ -116,7 +117,7 @@ def test_the_same_unforeseen_error_everywhere_stops_the_run_and_blames_no_clip(m
     with mock.patch.object(Media, "decode", broken):
         line = merflow(*ten[1], expect=2).stderr.splitlines()[-1]
     assert "merflow: feature gemaps: KeyError: 'not there' (test_faults.py:" in line
-    assert "the same for clip_0, clip_1, clip_2 with no success in between" in line
+    assert re.search(SAME, line)
     found = status(tmp_path / "s", expect=1)
     assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (0, 0, 10)
     merflow(*ten[1])
@@ -139,8 +140,8 @@ def test_unforeseen_errors_of_shards_with_one_clip_each_are_counted_together(mer
         merflow(*ten[1], expect=1)
         failed = {f["clip_id"]: f["reason"] for f in status(tmp_path / "s", expect=1)["failures"]}
         assert failed == dict.fromkeys(fail, "error")
-        fail = {"clip_4", "clip_5", "clip_6"}
-        assert "the same for clip_4, clip_5, clip_6" in merflow(*ten[1][:-1], tmp_path / "t", expect=2).stderr
+        fail = {"clip_0", "clip_1", "clip_2", "clip_3"}
+        assert re.search(SAME, merflow(*ten[1][:-1], tmp_path / "t", expect=2).stderr)
     assert status(tmp_path / "t", expect=1)["clips"]["failed"] == 0
 
 

@@ -106,5 +106,5 @@ def test_what_is_left_of_a_shard_knows_what_it_published(tmp_path):
     assert (one.todo, one.stored) == ({"c0": {"text": 1}}, {"c0": {"gemaps": where}})
     assert (two.todo, two.stored) == ({"c1": {"text": 1}}, {"c1": {"gemaps": failed}})
     rest = without(left, {"c0", "c1"})
-    assert (rest.shard.id, [c.id for c in rest.shard.clips]) == ("run-00000-again", ["c2"])
+    assert (rest.shard.id, [c.id for c in rest.shard.clips]) == ("run-00000-again1", ["c2"])
     assert rest.todo == {"c2": {"gemaps": 1, "text": 1}}

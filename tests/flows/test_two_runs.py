@@ -12,11 +12,16 @@ import pytest
 from tests.flows.stores import assert_equal, times_computed
 from tests.flows.test_survival import GATE, start, wait_until_working
 
-ENGINES = ["local", pytest.param("dask", marks=pytest.mark.slow)]
 
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize(
+    ("engine", "killed"),
+    [
+        ("local", False),
+        pytest.param("local", True, marks=pytest.mark.slow),
+        pytest.param("dask", False, marks=pytest.mark.slow),
+        pytest.param("dask", True, marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_computed_twice_and_all_is_complete(
     merflow, many, manifest, environment, server, tmp_path, engine, killed
 ):

@@ -198,11 +198,9 @@ def test_networks_stay_loaded_over_shards_and_runs_and_are_closed_when_nobody_us
 def test_the_process_keeps_one_worker_and_makes_it_anew_for_another_run(bench, monkeypatch):
     process, extractor = WorkerProcess(), Scripted("first")
     bench.worker(monkeypatch, extractor)
-    context = bench.context(extractor)
-    first = process.worker(context)
-    assert process.worker(bench.context(extractor)) is first
-    other = process.worker(bench.context(extractor, run="next"))
-    assert other is not first
+    for run, clip in (("run", 0), ("run", 1), ("next", 2)):
+        process.extract(bench.job(bench.context(extractor, run=run), [bench.clips[clip]]))
+    assert (extractor.loads, len(extractor.batches)) == (1, 3)
     process.close()
     assert extractor.closed
 
