@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
+import pytest
 
 from tests.flows.conftest import processes
 from tests.flows.stores import times_computed
@@ -55,6 +56,7 @@ def test_a_server_that_does_not_work_costs_a_line_and_no_clip(merflow, corpus, c
     assert json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_two_machines_that_share_a_home_have_a_server_each(environment, fresh_home):
     """The first one's process ids mean nothing to the second one, and its database is not shared."""
     code = (

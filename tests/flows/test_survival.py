@@ -97,7 +97,8 @@ def environ(process) -> dict[str, str]:
         return {}
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "dask"])
 def test_kill_nine_at_a_random_moment_then_the_same_command(
     merflow, command, many, manifest, gated, server, tmp_path, engine
 ):
@@ -187,6 +188,7 @@ def test_a_clip_that_kills_its_worker_fails_alone(command, status, many, manifes
     assert failed == [("clip_03", "functionals", "crash"), ("clip_03", "gemaps", "crash")]
 
 
+@pytest.mark.slow
 def test_servers_are_shared_and_outlive_no_user(environment, fresh_home):
     """Two users of one home share a server; when both were killed, nothing of it stays."""
     code = (

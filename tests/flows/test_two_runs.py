@@ -44,6 +44,7 @@ def test_nothing_is_computed_twice_and_all_is_complete(
     assert assert_equal(store, tmp_path / "whole") == 80
 
 
+@pytest.mark.slow
 def test_what_another_run_holds_is_waited_for_or_left(merflow, many, manifest, environment, server, tmp_path):
     store, opened = tmp_path / "s", tmp_path / "opened"
     (tmp_path / "gate").mkdir()
