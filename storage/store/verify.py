@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from storage.errors import StoreError
 from storage.identity import hash64
 from storage.manifest import Manifest
+from storage.records import Failure, Features, FeatureSpec
 from storage.store.files import exists, list_files
+from storage.store.index import Index
 from storage.store.layout import SHARD_FILES, is_in_place, manifest_path
 from storage.store.removals import Removal, read_removals
 from storage.store.shard_reader import ShardContents, spec_digest
 from storage.store.shard_writer import checked_contents
-
-if TYPE_CHECKING:
-    from storage.store.store import FeatureStore
 
 Progress = Callable[[int, int], None]
 
@@ -67,7 +66,29 @@ def problems(store: Path, progress: Progress | None = None) -> Iterator[str]:
                 yield f"{where}: {files[other].name} holds other {what} for it"
 
 
-def results_digest(store: FeatureStore) -> str:
+class Results(Protocol):
+    """What a store says of its clips: a `FeatureStore`, which this module is below."""
+
+    @property
+    def index(self) -> Index:
+        """What became of each clip and feature."""
+
+    @property
+    def specs(self) -> Mapping[str, FeatureSpec]:
+        """What each feature's numbers are."""
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Clips without values."""
+
+    def has(self, clip_id: str, feature: str) -> bool:
+        """Whether a clip has values."""
+
+    def get(self, clip_id: str, feature: str) -> Features:
+        """Its values."""
+
+
+def results_digest(store: Results) -> str:
     """SHA-256 over everything that a store says of its clips, whatever its files are called or hold beside.
 
     Over (clip, feature, digest, values, times, valid) of what is stored and (clip, feature, state, reason) of what is
