@@ -130,6 +130,10 @@ class Dispatch:
         flights = (last_seen(flight_path(self.store, self.context.run, j.shard.id)) for j in self._pending.values())
         return sorted({clip_id for seen in flights for clip_id in seen.clips})
 
+    def is_stopping(self) -> bool:
+        """Whether the run was interrupted."""
+        return self._stopping.is_set()
+
     def _fill(self, jobs: Source) -> None:
         while len(self._pending) < 2 * self.engine.workers and (job := jobs.take()) is not None:
             future = self._pool.submit(self._attempt, job)

@@ -34,8 +34,6 @@ def interruptible(dispatch: Dispatch) -> Iterator[None]:
         again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
         sys.stderr.write(f"merflow: interrupted: {of}; {again} to abort at once\n")
         sys.stderr.flush()
-        if not dispatch.was_run:
-            raise KeyboardInterrupt  # out of what waits for Prefect's server; the work ends as it does later
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,13 +42,17 @@ _started: list[subprocess.Popen[bytes]] = []  # keepers this process started, to
 
 
 @contextmanager
-def prefect_server() -> Iterator[str]:
+def prefect_server(is_stopping: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """Make sure a Prefect server answers, and point Prefect at it; call before importing prefect.
+
+    Args:
+        is_stopping: Asked while a server starts: whether it is not needed any more.
 
     Yields:
         The server's API address.
 
     Raises:
+        KeyboardInterrupt: If it is not needed any more.
         RunError: If a server named by `PREFECT_API_URL` does not answer, or none could be started.
     """
     user_url = check_prefect()
@@ -60,7 +64,7 @@ def prefect_server() -> Iterator[str]:
     folder = writable_home() / "prefect" / host_name()
     state = None
     with _registered(folder):
-        url = _running(folder) or _start(folder)
+        url = _running(folder, is_stopping) or _start(folder, is_stopping)
         os.environ.update(added | {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)})
         try:
             yield url
@@ -100,19 +104,21 @@ def _lock(folder: Path) -> FileLock:
     return FileLock(folder / "lock", timeout=START_SECONDS)
 
 
-def _running(folder: Path) -> str | None:
+def _running(folder: Path, is_stopping: Callable[[], bool]) -> str | None:
     state = _state(folder)
     if state is None or not _alive(state["keeper"], state["created"]):
         return None
     deadline = time.monotonic() + START_SECONDS
     while _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
+        if is_stopping():
+            raise KeyboardInterrupt
         if _healthy(state["url"]):
             return str(state["url"])
         time.sleep(0.2)
     return None
 
 
-def _start(folder: Path) -> str:
+def _start(folder: Path, is_stopping: Callable[[], bool]) -> str:
     with _lock(folder):
         state = _state(folder)
         if state is None or not _alive(state["keeper"], state["created"]):
@@ -130,7 +136,7 @@ def _start(folder: Path) -> str:
                     )
                 )
             _await_state(folder, state)
-    url = _running(folder)
+    url = _running(folder, is_stopping)
     if url is None:
         raise RunError(f"the local Prefect server did not start; its log is {folder / 'server.log'}")
     return url

@@ -106,7 +106,7 @@ def _dispatch(
     with interruptible(dispatch), ExitStack() as opened:
         dispatch.start()
         try:
-            opened.enter_context(prefect_server())
+            opened.enter_context(prefect_server(dispatch.is_stopping))
         except RunError as error:
             progress.say(f"{error}; working without it")
             return dispatch.go()

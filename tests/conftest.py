@@ -9,7 +9,7 @@ import pytest
 
 from tests.legacy import numpy124  # noqa: F401  a fixture
 
-LONG_FILES = ("test_survival", "test_repair", "test_engines", "test_plugins_outside", "test_commands")
+LONG_FILES = ("test_repair", "test_survival", "test_two_runs", "test_faults", "test_plugins_outside", "test_commands")
 
 
 @pytest.hookimpl(trylast=True)

@@ -82,10 +82,20 @@ class Results(Protocol):
         """Clips without values."""
 
     def has(self, clip_id: str, feature: str) -> bool:
-        """Whether a clip has values."""
+        """Whether a clip has values.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
 
     def get(self, clip_id: str, feature: str) -> Features:
-        """Its values."""
+        """A clip's values.
+
+        Args:
+            clip_id: The clip.
+            feature: Name of the feature.
+        """
 
 
 def results_digest(store: Results) -> str:

@@ -85,12 +85,18 @@ def command(server, environment):
 
 
 @pytest.fixture
-def merflow(server, environment, monkeypatch):
+def prefect_url(server):
+    """The server that runs in this process are shown on."""
+    return server
+
+
+@pytest.fixture
+def merflow(prefect_url, environment, monkeypatch):
     """Run the command in this process, which has imported Prefect and the rest already; gives what it printed.
 
     What is about processes (Dask workers, signals, another folder or environment) uses `command`.
     """
-    for name, value in (environment | {"PREFECT_API_URL": server}).items():
+    for name, value in (environment | {"PREFECT_API_URL": prefect_url}).items():
         monkeypatch.setenv(name, value)
     # Also its clips, where no engine is named: what a test replaces is replaced for them too.
     monkeypatch.setattr(

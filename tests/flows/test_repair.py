@@ -27,6 +27,12 @@ def _plainly(monkeypatch):
 
 
 @pytest.fixture
+def prefect_url():
+    """None: nothing here waits for a server to start."""
+    return ""
+
+
+@pytest.fixture
 def table(corpus):
     """The clips with a transcript each, but for the last one."""
     path = corpus / "t.csv"

@@ -76,7 +76,7 @@ def test_a_run_on_dask_has_one_prefect_server_leaves_none_and_gives_the_bytes_of
     assert most == 1
     assert servers_of(fresh_home) == []
     assert processes(str(tmp_path)) == []
-    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "local", "--engine", "local")
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "local")
     assert assert_equal(tmp_path / "local", tmp_path / "s") == 80
 
 
@@ -118,7 +118,7 @@ def test_kill_nine_at_a_random_moment_then_the_same_command(
     assert len(computed) == 80
     assert finished.keys() <= computed.keys()
     assert before <= len(finished)
-    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "whole", "--engine", "local")
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "whole")
     assert assert_equal(store, tmp_path / "whole") == 80
 
 

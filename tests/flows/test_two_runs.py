@@ -40,7 +40,7 @@ def test_nothing_is_computed_twice_and_all_is_complete(
     shares = [record.get("outcomes", {}).get("stored", 0) for record in records]
     assert all(shares) or killed, shares
     assert list((store / "leases").iterdir()) == []
-    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "whole", "--engine", "local")
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "whole")
     assert assert_equal(store, tmp_path / "whole") == 80
 
 

@@ -174,6 +174,7 @@ def check_workers(path, context):
         assert torch.equal(batch["label"], expected["label"])
 
 
+@pytest.mark.slow
 def test_a_stream_gives_every_clip_once_over_ranks_and_workers(store, in_fresh_process):
     in_fresh_process(check_streams, store.path)
 
