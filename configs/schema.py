@@ -92,7 +92,8 @@ class Cluster(Section):
         shard_seconds: Most seconds of media in one shard.
         publish_seconds: Seconds after which finished clips are published at the latest; what a crash can cost.
         clip_seconds: Seconds that one clip may take, whatever its length; one that takes longer fails with `timeout`.
-        seconds_per_second: Seconds that each second of a clip's media may take beside those.
+        seconds_per_second: Seconds that each second of a clip's media may take beside those; default thirty times what
+            the store's last runs took, 600 where there were none.
         worker_gib: Most memory of one worker in GiB, beyond which its clip fails with `out_of_memory`; default its
             share of nine tenths of its machine's.
     """
@@ -104,7 +105,7 @@ class Cluster(Section):
     shard_seconds: float = Field(default=120.0, gt=0)
     publish_seconds: float = Field(default=30.0, gt=0)
     clip_seconds: float = Field(default=60.0, gt=0)
-    seconds_per_second: float = Field(default=120.0, ge=0)
+    seconds_per_second: float | None = Field(default=None, ge=0)
     worker_gib: float | None = Field(default=None, gt=0)
 
 

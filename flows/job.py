@@ -68,7 +68,7 @@ class RunContext:
     generation: int = 0
     publish_seconds: float = 30.0
     clip_seconds: float = 60.0
-    seconds_per_second: float = 120.0
+    seconds_per_second: float = 600.0
     memory_bytes: int = 0
     memory_share: float = 0.9
 

@@ -24,6 +24,9 @@ from flows.machine import workers_here
 from storage.store.states import State
 from storage.store.survey import Survey, restricted, stale_lines
 
+FIRST_RATE, LEAST_RATE, PATIENCE = 600.0, 10.0, 30.0
+"""Seconds that a second of media may take: in a store's first run, at least, and as a multiple of what is usual."""
+
 
 def new_run_id() -> str:
     """A run's id: sorts by time, to the microsecond, and is unique without asking anyone."""
@@ -164,6 +167,7 @@ def make_context(
     roots: Mapping[str, Path],
     extractors: Iterable[Extractor[Any]],
     generation: int = 0,
+    usual: float | None = None,
 ) -> RunContext:
     """What a run's shards have in common.
 
@@ -174,7 +178,9 @@ def make_context(
         roots: Media folders by name.
         extractors: What `build_extractors` gave.
         generation: Of the run's results.
+        usual: Seconds of work that a second of media takes, as far as the store's runs tell.
     """
+    allowed = FIRST_RATE if usual is None else max(LEAST_RATE, PATIENCE * usual)
     rules = {"no_audio": config.no_audio, "no_channel": config.no_audio}
     rules |= {"no_video": config.no_video, "no_text": config.no_text}
     return RunContext(
@@ -189,7 +195,7 @@ def make_context(
         generation=generation,
         publish_seconds=config.cluster.publish_seconds,
         clip_seconds=config.cluster.clip_seconds,
-        seconds_per_second=config.cluster.seconds_per_second,
+        seconds_per_second=allowed if config.cluster.seconds_per_second is None else config.cluster.seconds_per_second,
         memory_bytes=int((config.cluster.worker_gib or 0) * 2**30),
         memory_share=0.9 / workers_here(config.cluster),
     )

@@ -24,7 +24,7 @@ from flows.sharing import SharedJobs, Surroundings
 from storage.manifest import Manifest
 from storage.store.compact import compact_if_many
 from storage.store.leases import Leases
-from storage.store.runs import RUNNING, clear_work, owner, write_run
+from storage.store.runs import RUNNING, clear_work, owner, usual_rate, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -59,13 +59,15 @@ def work(
     """
     run = new_run_id()
     roots, generation = survey.manifest.roots, store.generation + plan.replaces
-    context = make_context(run, config, store.path, roots, extractors, generation)
+    usual = usual_rate(store.path, plan.features)
+    context = make_context(run, config, store.path, roots, extractors, generation, usual)
     record = new_record(run, config, extractors, plan, survey.manifest)
     write_run(store.path, run, record)
     state, has_others = "failed", False
     try:
         with closing(Leases(store.path, run)) as leases, open_engine(config.cluster, plan.todo) as engine:
             record |= _dispatch(config.cluster, engine, plan, context, survey, store, leases, around, wait=wait)
+            record["media_seconds"] = plan.seconds
             has_others = bool(leases.others())
         state = "finished"
     except KeyboardInterrupt:

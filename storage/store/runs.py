@@ -14,6 +14,8 @@ from storage.store.files import list_files, read_json, remove, remove_folder, re
 from storage.store.layout import RUN_RECORDS, flights_path, run_path, stop_path, work_path
 
 RUNNING = "running"
+_LAST_RUNS = 20
+_ENOUGH_SECONDS = 60.0
 
 
 def write_run(store: Path, run: str, record: Mapping[str, Any]) -> None:
@@ -109,6 +111,22 @@ def is_gone(by: Mapping[str, Any] | None) -> bool:
         return bool(abs(psutil.Process(by["pid"]).create_time() - by["since"]) >= 1)
     except psutil.Error:
         return True
+
+
+def usual_rate(store: Path, features: Iterable[str]) -> float | None:
+    """Seconds of work that a second of media took in the last finished run with these features; None if there is none.
+
+    Args:
+        store: Folder of the store.
+        features: Names of the features.
+    """
+    stages = {"decode", *features}
+    for path in reversed(list_files(store, RUN_RECORDS)[-_LAST_RUNS:]):
+        run = read_json(path)
+        is_alike = stages <= {"decode", *run.get("features", {})} and run.get("state") == "finished"
+        if is_alike and run.get("media_seconds", 0.0) >= _ENOUGH_SECONDS:
+            return float(sum(run["seconds"].get(stage, 0.0) for stage in stages) / run["media_seconds"])
+    return None
 
 
 def _judged(record: dict[str, Any]) -> dict[str, Any]:

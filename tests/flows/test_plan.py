@@ -15,7 +15,7 @@ from rich.console import Console
 from configs.errors import RunError
 from configs.schema import Cluster, RunConfig
 from flows.engines.choice import check_engine, choose_engine
-from flows.plan import Plan, build_extractors, new_run_id, with_engine
+from flows.plan import Plan, build_extractors, make_context, new_run_id, with_engine
 from flows.progress import Bar, Lines, Progress, current_progress, reporting
 from flows.run import run_extraction
 from storage.clip import Clip
@@ -81,6 +81,18 @@ def test_ids_of_runs_sort_by_time_within_a_second_and_after_those_of_before():
     assert sorted(ids) == ids
     second = ids[0][:15]
     assert f"{second}-ffffff" < ids[0]  # as merflow 0.1 spelt them
+
+
+def test_a_clip_may_take_thirty_times_what_is_usual(tmp_path):
+    def limit(usual=None, **cluster):
+        config = RunConfig.model_validate({"extractors": [{"name": "gemaps"}], "cluster": cluster})
+        context = make_context("r", config, tmp_path, {"c": tmp_path}, build_extractors(config), usual=usual)
+        return context.limit(Clip("c", duration=10.0))
+
+    assert limit() == 60 + 600 * 10
+    assert limit(usual=2.0) == 60 + 30 * 2 * 10
+    assert limit(usual=0.001) == 60 + 10 * 10
+    assert limit(usual=2.0, clip_seconds=5, seconds_per_second=0) == 5
 
 
 def test_faces_are_added_where_something_needs_them():
