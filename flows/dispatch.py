@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +25,7 @@ from flows.progress import Progress
 from flows.publisher import publish_part, published_parts
 from flows.shards import singles, without
 from flows.sharing import Listed, Source
-from flows.unforeseen import Breaker, Unforeseen
+from flows.unforeseen import SAME_ERRORS, Breaker, Unforeseen
 from storage.clip import Clip
 from storage.identity import input_digests
 from storage.records import Failure
@@ -37,7 +37,6 @@ from storage.store.shard_writer import Entry
 RETRY_SECONDS = (2.0, 10.0)
 STOP_SECONDS = 10.0
 MOST_DEATHS = 3
-SAME_ERRORS = 3
 MOST_WORKERS = 4096
 
 Watched = Callable[[Job, "Future[ShardReport]"], None]
@@ -171,15 +170,15 @@ class Dispatch:
 
     def _attempt(self, job: Job) -> ShardReport:
         """Run a shard; again after a pause where it was no worker's death and nobody's fault that is known."""
-        for pause in (*RETRY_SECONDS, None):
+        for pause in RETRY_SECONDS:
             try:
                 return self.engine.run(job, self._clip_done)
             except (RunError, WorkerLostError, StoppedError):
                 raise
-            except Exception:
-                if pause is None or self._stopping.wait(pause):
+            except Exception:  # whatever an engine's network or scheduler raises; the last try's is told
+                if self._stopping.wait(pause):
                     raise
-        raise AssertionError("unreachable")
+        return self.engine.run(job, self._clip_done)
 
     def _clip_done(self, clip: Clip, failed: bool) -> None:
         self._told[clip.id] = failed
@@ -264,24 +263,25 @@ class Dispatch:
                 "timeout",
                 f"it took longer than {limit:.0f} s beside other clips, and again alone",
             )
-        attributes = {"run": self.context.run, "versions": versions()}
-        features = []
+        inputs, failed = input_digests(clip), {}
         for feature, attempt in job.todo[clip.id].items():
             failure = Failure(clip.id, feature, reason, message, attempt=attempt)
-            entry = Entry(clip.id, failure, input_digests(clip), generation=self.context.generation)
-            features.append(ShardFeature(self.context.specs[feature], [entry], attributes))
-            self.outcomes["failed"] += 1
-        publish_part(self.store, f"{job.shard.id}-death", features)
+            failed[feature] = [Entry(clip.id, failure, inputs, generation=self.context.generation)]
+        self._publish(f"{job.shard.id}-death", failed)
         self._count([clip], 1, 1)
 
     def _record(self, errors: Iterable[Unforeseen]) -> None:
         """Publish errors that are their clips' own."""
-        by_feature: dict[str, list[Entry]] = {}
+        failed: dict[str, list[Entry]] = {}
         for error in errors:
-            by_feature.setdefault(error.feature, []).append(error.entry(self.context.generation))
-            self.outcomes["failed"] += 1
-        if by_feature:
-            attributes = {"run": self.context.run, "versions": versions()}
-            features = [ShardFeature(self.context.specs[n], entries, attributes) for n, entries in by_feature.items()]
-            publish_part(self.store, f"{self.context.run}-errors-{self._released:03d}", features)
+            failed.setdefault(error.feature, []).append(error.entry(self.context.generation))
+        if failed:
+            self._publish(f"{self.context.run}-errors-{self._released:03d}", failed)
             self._released += 1
+
+    def _publish(self, name: str, failed: Mapping[str, Sequence[Entry]]) -> None:
+        """Publish clips that failed for a reason that no worker lives to publish, or that had to wait, by feature."""
+        attributes = {"run": self.context.run, "versions": versions()}
+        features = [ShardFeature(self.context.specs[n], entries, attributes) for n, entries in failed.items()]
+        publish_part(self.store, name, features)
+        self.outcomes["failed"] += sum(map(len, failed.values()))

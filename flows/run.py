@@ -5,7 +5,6 @@ Nothing is written before everything that can be known to be wrong has been chec
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +21,16 @@ from flows.engines.choice import check_engine
 from flows.job import versions
 from flows.plan import Plan, build_extractors, make_plan, new_run_id
 from flows.prefect_server import check_prefect
+from flows.publisher import RESERVE_BYTES
 from flows.sharing import Surroundings
 from flows.work import new_record, now, work
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
-from storage.store.files import exists, sweep
+from storage.store.files import exists, free_bytes, sweep
 from storage.store.layout import manifest_path, marker_path
 from storage.store.runs import wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
-
-SPARE_BYTES = 200 << 20
 
 
 @dataclass(frozen=True)
@@ -153,9 +151,9 @@ def _check_roots(survey: Survey, plan: Plan) -> None:
 
 def _check_space(store_path: Path) -> None:
     folder = next(p for p in (store_path.absolute(), *store_path.absolute().parents) if p.is_dir())
-    free = shutil.disk_usage(folder).free
-    if free < SPARE_BYTES:
-        raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {SPARE_BYTES >> 20} MiB")
+    free = free_bytes(folder)
+    if free < RESERVE_BYTES:
+        raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {RESERVE_BYTES >> 20} MiB")
 
 
 def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest | None) -> FeatureStore:

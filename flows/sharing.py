@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +16,12 @@ from typing import Protocol
 from flows.job import Job, remaining
 from flows.places import store_unwritable
 from flows.shards import next_name, part_of
-from storage.clip import Clip
 from storage.errors import StoreError
 from storage.identity import input_digests
 from storage.store.files import list_files, shard_names
 from storage.store.layout import BEAT_FILES, RUN_RECORDS, features_path
 from storage.store.leases import Leases
-from storage.store.shard_reader import FailedRow, ShardContents, read_contents
+from storage.store.shard_reader import ShardContents, read_contents
 from storage.wording import counted
 
 LOOK_SECONDS = 1.0
@@ -146,8 +145,8 @@ class SharedJobs:
         job = part_of(job, job.shard.id, [clip for clip in job.shard.clips if clip.id in free])
         if free and self._has_company():
             self._read_news()
-            job = remaining(job, (_about(contents, job.shard.clips) for contents in self._news))
-            job = part_of(job, job.shard.id, [clip for clip in job.shard.clips if clip.id in job.todo])
+            digests = {clip.id: input_digests(clip) for clip in job.shard.clips}
+            job = remaining(job, (_about(contents, digests) for contents in self._news))
         if job.todo:
             return job
         self._leases.release(job.shard.id)
@@ -168,16 +167,13 @@ class SharedJobs:
                 self._news.append(read_contents(self._around.store / name))
 
 
-def _about(contents: ShardContents, clips: Iterable[Clip]) -> ShardContents:
-    """What a shard file holds of these very clips, their inputs as they are now."""
-    inputs = {clip.id: _inputs_of(clip, contents) for clip in clips}
-    failures: tuple[FailedRow, ...] = tuple(
-        f for f in contents.failures if inputs.get(f.failure.clip_id) == tuple(f.inputs)
-    )
-    rows = {i: row for i, row in contents.rows.items() if inputs.get(i) == tuple(row.inputs)}
+def _about(contents: ShardContents, digests: Mapping[str, Mapping[str, int]]) -> ShardContents:
+    """What a shard file holds of some very clips, their inputs as they are now: digests by clip and input."""
+
+    def is_current(clip_id: str, inputs: Sequence[int]) -> bool:
+        of_clip = digests.get(clip_id)
+        return of_clip is not None and [of_clip.get(name, 0) for name in contents.spec.clip_inputs] == list(inputs)
+
+    rows = {i: contents.rows[i] for i in digests if i in contents.rows and is_current(i, contents.rows[i].inputs)}
+    failures = tuple(f for f in contents.failures if is_current(f.failure.clip_id, f.inputs))
     return replace(contents, rows=rows, failures=failures)
-
-
-def _inputs_of(clip: Clip, contents: ShardContents) -> tuple[int, ...]:
-    digests = input_digests(clip)
-    return tuple(digests.get(name, 0) for name in contents.spec.clip_inputs)

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
-
 from configs.errors import RunError
 from configs.schema import Cluster
 from flows.engines.engine import StoppedError, WorkerLostError
 from flows.job import Job, OnClip, ShardReport, versions
-from flows.machine import default_workers, visible_gpus
+from flows.machine import default_workers, memory_of_machine, visible_gpus
 from flows.worker import extract_shard
 
 CONNECT_SECONDS = 10
@@ -117,7 +115,7 @@ def _worker_options(number: int, count: int, threads: int) -> dict[str, Any]:
         "nthreads": 1,
         "env": environment,
         "dashboard": False,
-        "memory_limit": psutil.virtual_memory().total // count,
+        "memory_limit": memory_of_machine() // count,
         "silence_logs": "CRITICAL",
     }
 
@@ -184,7 +182,14 @@ def _settle(client: Any) -> None:
             if time.monotonic() > deadline:
                 raise RunError(f"{where}: no Dask worker came in {WORKER_SECONDS:.0f} s; start some") from None
             sys.stderr.write(f"waiting for a Dask worker at {where}\n")
-    client.run_on_scheduler(_configure)
+    failures = _DASK_SETTINGS["distributed.scheduler.allowed-failures"]
+    saturation = _DASK_SETTINGS["distributed.scheduler.worker-saturation"]
+
+    def configure(dask_scheduler: Any) -> None:  # inside, so that it travels whole: a scheduler needs no merflow
+        dask_scheduler.allowed_failures = failures
+        dask_scheduler.WORKER_SATURATION = saturation
+
+    client.run_on_scheduler(configure)
     here = versions()
     for address, there in client.run(versions).items():
         for name, version in here.items():
@@ -193,8 +198,3 @@ def _settle(client: Any) -> None:
                     f"worker {address} has {name} {there.get(name)}, this machine has {version}: their numbers may "
                     f"differ; install the same versions on all workers"
                 )
-
-
-def _configure(dask_scheduler: Any) -> None:
-    dask_scheduler.allowed_failures = 0
-    dask_scheduler.WORKER_SATURATION = 1.0

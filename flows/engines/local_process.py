@@ -19,14 +19,14 @@ class ChildProcess:
     """One extracting process, started when it is first needed; ends with this one, however that ends."""
 
     def __init__(self) -> None:
-        self._jobs, jobs = socket.socketpair()
+        ours, jobs = socket.socketpair()
         life, self._life = os.pipe()
         self.environment = _environment()
         command = [sys.executable, "-m", "flows.engines.child", str(jobs.fileno()), str(life)]
         self._process = subprocess.Popen(command, pass_fds=(jobs.fileno(), life), stdin=subprocess.DEVNULL)
         jobs.close()
         os.close(life)
-        self._connection = Connection(self._jobs.detach())
+        self._connection = Connection(ours.detach())
         self.is_busy = False
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,7 @@ class Leases:
 
     def others(self) -> set[str]:
         """Ids of other runs that hold something, as far as they live."""
-        runs = {_run_of(path) for path in list_files(self._store, LEASE_FILES)} - {self._run}
-        return {run for run in runs if self._lives(run)}
+        return {run for run, _ in self._leases_of_others()}
 
     def close(self) -> None:
         """Give everything back, also what dead runs have left."""
@@ -110,10 +109,7 @@ class Leases:
         while True:
             taken: set[str] = set()
             is_open = False
-            for path in list_files(self._store, LEASE_FILES):
-                run = _run_of(path)
-                if run == self._run or not self._lives(run):
-                    continue
+            for run, path in self._leases_of_others():
                 lease = _read(path)
                 shared = {i for i, f in lease.get("pairs", {}).items() if i in wanted and wanted[i] & set(f)}
                 if not shared:
@@ -125,6 +121,12 @@ class Leases:
             if not is_open:
                 return taken
             time.sleep(LOOK_SECONDS)
+
+    def _leases_of_others(self) -> Iterator[tuple[str, Path]]:
+        for path in list_files(self._store, LEASE_FILES):
+            run = _run_of(path)
+            if run != self._run and self._lives(run):
+                yield run, path
 
     def _lives(self, run: str) -> bool:
         if run in self._dead:
