@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The tests start many processes: without bytecode, each one would compile merflow anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .PHONY: demo test test-slow test-crash test-pythons check format coverage bench docs lock install clean
 
@@ -10,10 +12,10 @@ demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
 
 test: $(STAMP)  ## the fast tests, in random order; the seed is printed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m "not slow and not weights"
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m "not slow and not weights"
 
 test-slow: $(STAMP)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-crash: $(STAMP)  ## kills at random moments, two of each kind; the same command must make it whole
 	$(BIN)/python -m benchmarks.crash --kills 2
@@ -35,7 +37,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 coverage: $(STAMP)  ## line coverage of the fast tests; no gate
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow and not weights" \
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow and not weights" \
 		--cov=configs --cov=storage --cov=extractors --cov=flows --cov-report=term:skip-covered
 
 docs: $(STAMP)  ## docs/reference.md from the code

@@ -9,7 +9,10 @@ import pytest
 
 from tests.legacy import numpy124  # noqa: F401  a fixture
 
-LONG_FILES = ("test_repair", "test_survival", "test_two_runs", "test_faults", "test_plugins_outside", "test_commands")
+# The first one starts Prefect's server, which takes twenty seconds; the second one does without it until then.
+LONG_FILES = (
+    "test_survival", "test_repair", "test_faults", "test_plugins_outside", "test_commands", "test_two_runs"
+)  # fmt: skip
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,6 +7,7 @@ import inspect
 import re
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,12 @@ def module_of(path: Path) -> str:
     return named(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Modules that a file imports, at whatever place in it."""
     found = set()
@@ -93,15 +96,17 @@ def test_prefect_and_dask_are_imported_in_one_place_each():
 def test_the_flow_knows_nothing_of_faces():
     files = [*(ROOT / "flows").glob("*.py"), *(ROOT / "flows" / "engines").glob("*.py")]
     for file in (f for f in files if f.stem != "reference"):  # that one documents every section of a configuration
-        code = ast.unparse(_without_docstrings(tree_of(file)))
-        assert not re.search(r"face(?!t)", code, re.IGNORECASE), file
+        assert not re.search(r"face(?!t)", _code(file), re.IGNORECASE), file
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+@cache
+def _code(file: Path) -> str:
+    """A file's code without its docstrings and comments."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return ast.unparse(tree)
 
 
 def test_files_of_a_store_are_opened_listed_and_published_in_one_place():
@@ -111,16 +116,10 @@ def test_files_of_a_store_are_opened_listed_and_published_in_one_place():
     )
     for file in sorted((ROOT / "storage" / "store").glob("*.py")):
         if file.name != "files.py":
-            code = (
-                ast.unparse(_without_docstrings(tree_of(file))).replace("Manifest.open(", "").replace("h5d.open(", "")
-            )
+            code = _code(file).replace("Manifest.open(", "").replace("h5d.open(", "")
             assert not opening.findall(code), file.name
     spelled = [named(f) for f in FILES if re.search(r"features/\*|store\.json|/ 'manifest\.parquet'", _code(f))]
     assert spelled == ["storage/store/layout.py", "flows/cli/demo.py"]  # the demo's own manifest lies beside its store
-
-
-def _code(file: Path) -> str:
-    return ast.unparse(_without_docstrings(tree_of(file)))
 
 
 def test_nobody_asks_super_for_a_cached_property():

@@ -371,7 +371,7 @@ def test_a_file_that_names_others_opens_none_of_them(tmp_path, name):
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     fifo, opened = tmp_path / "pipe.ts", []
 
@@ -388,8 +388,9 @@ def test_a_file_that_names_others_opens_none_of_them(tmp_path, name):
         assert reason(decoded(trap).audio) == "undecodable"
         assert (asked, opened) == ([], [])
     finally:
-        os.close(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         writer.join(10)
+        os.close(reader)
         server.shutdown()
         server.server_close()
         thread.join(10)
