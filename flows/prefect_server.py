@@ -24,7 +24,7 @@ import psutil
 from filelock import FileLock
 
 from configs.errors import RunError
-from configs.home import host_name, writable_home
+from configs.home import home, host_name, writable_home
 from storage.atomic import write_text
 
 START_SECONDS = 180.0
@@ -85,6 +85,14 @@ def check_prefect() -> str | None:
     if user_url and not _healthy(user_url):
         raise RunError(f"PREFECT_API_URL is {user_url}, but no Prefect server answers there; start it, or unset it")
     return user_url or None
+
+
+def running_server() -> str | None:
+    """Address of this machine's own server; None where it does not run."""
+    state = _state(home() / "prefect" / host_name())
+    if state is None or not _alive(state["keeper"], state["created"]) or not _healthy(state["url"]):
+        return None
+    return str(state["url"])
 
 
 @contextmanager

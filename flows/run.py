@@ -18,15 +18,14 @@ from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
 from flows.chosen import asked_clips, prune
 from flows.engines.choice import check_engine
-from flows.job import versions
 from flows.plan import Plan, build_extractors, make_plan, new_run_id
 from flows.prefect_server import check_prefect
-from flows.publisher import RESERVE_BYTES
+from flows.preflight import check_devices, check_media, check_place, check_space, check_versions, estimated_bytes
 from flows.sharing import Surroundings
 from flows.work import new_record, now, work
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
-from storage.store.files import exists, free_bytes, sweep
+from storage.store.files import exists, sweep
 from storage.store.layout import manifest_path, marker_path
 from storage.store.runs import wanted_digests, write_run
 from storage.store.store import FeatureStore
@@ -101,7 +100,8 @@ def run_extraction(
     """
     check_engine(config.cluster)
     extractors = build_extractors(config, request.features)
-    _check_space(store_path)
+    check_place(store_path)
+    check_space(store_path)
     around = Surroundings(store_path)
     store = _open_store(store_path, extractors, manifest)
     changed = manifest is not None and adopt(manifest_path(store.path), manifest)
@@ -114,10 +114,12 @@ def run_extraction(
     if not plan.todo:
         _record_wanted(store, config, extractors, plan, changed=changed)
         return RunResult("", 0, store, features, asked, plan.stale, pruned)
-    _check_roots(survey, plan)
+    check_media(survey.manifest, plan.rows, store.path)
+    check_space(store.path, estimated_bytes(extractors, plan, survey))
+    check_devices(extractors)
     check_prefect()
     if not request.mixed_versions:
-        _refuse_other_versions(store, extractors)
+        check_versions(store, extractors)
     result = work(config, extractors, store, survey, plan, around, wait=request.wait)
     return RunResult(
         str(result["run"]), plan.todo, store, features, asked, plan.stale, pruned,
@@ -129,31 +131,6 @@ def _of_plan(asked: npt.NDArray[np.bool_], plan: Plan) -> npt.NDArray[np.bool_]:
     chosen = np.zeros_like(asked)
     chosen[plan.rows] = True
     return chosen
-
-
-def _check_roots(survey: Survey, plan: Plan) -> None:
-    """Refuse to work without the media: recording every clip as failed would be wrong."""
-    seen = set()
-    for clip in survey.manifest.take(plan.rows):
-        root = survey.manifest.root_of(clip)
-        if root in seen:
-            continue
-        seen.add(root)
-        if not root.is_dir():
-            name = clip.root or next(iter(survey.manifest.roots))
-            raise RunError(
-                f"{root}: the media folder {name!r} does not exist; move it back, give --root {name}=PATH, "
-                f"or say where it is now: merflow relocate {survey.manifest.path.parent} {name}=PATH"
-            )
-        if len(seen) == len(survey.manifest.roots):
-            return
-
-
-def _check_space(store_path: Path) -> None:
-    folder = next(p for p in (store_path.absolute(), *store_path.absolute().parents) if p.is_dir())
-    free = free_bytes(folder)
-    if free < RESERVE_BYTES:
-        raise RunError(f"{folder}: {free >> 20} MiB free, a run needs at least {RESERVE_BYTES >> 20} MiB")
 
 
 def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Manifest | None) -> FeatureStore:
@@ -172,18 +149,6 @@ def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Mani
         store.require(extractor.spec)
     sweep(store.path)
     return store
-
-
-def _refuse_other_versions(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> None:
-    for extractor in extractors:
-        now = versions(extractor.libraries)
-        for then in store.versions(extractor.feature):
-            for name in sorted(then.keys() & now.keys()):
-                if then[name] != now[name]:
-                    raise RunError(
-                        f"{store.path}: feature {extractor.feature} was made with {name} {then[name]}, this machine "
-                        f"has {now[name]}; install that version, use a new store, or give --allow-mixed-versions"
-                    )
 
 
 def _record_wanted(

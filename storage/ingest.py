@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from configs.errors import RunError
+from configs.paths import is_address
 from storage.clip import Clip
 from storage.corpora import read_corpus
 from storage.corpora._shared.corpus import CorpusListing
@@ -142,8 +143,8 @@ class _Files:
 
     def _look(self, name: str) -> _File | Future[_File]:
         """What the file is: at once where it is known, else from a thread."""
-        if "://" in name:
-            return _File()
+        if is_address(name):
+            return _File(problem="the address of something that is not a file; fetch it, and name the file")
         path = self._root / name
         try:
             state = state_of(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from configs.paths import local_path
 from storage.atomic import publish
 from storage.errors import StoreError
 from storage.manifest import FORMAT, Manifest, free_name, header_of, write_manifest
@@ -226,7 +227,7 @@ def roots_named(manifest: Manifest, pairs: Iterable[str]) -> dict[str, Path]:
     moved: dict[str, Path] = {}
     for pair in pairs:
         old, equals, new = pair.partition("=")
-        folder = Path(new).expanduser().absolute()
+        folder = local_path(new).absolute()
         matching = dict(_moved(manifest, old, folder)) if equals and new else {}
         if not matching:
             known = ", ".join(f"{name}={root}" for name, root in manifest.roots.items())
@@ -242,7 +243,7 @@ def _moved(manifest: Manifest, old: str, new: Path) -> Iterator[tuple[str, Path]
     if old in manifest.roots:
         yield old, new
         return
-    before = Path(old).expanduser().absolute()
+    before = local_path(old).absolute()
     for name, root in _absolute(manifest.roots).items():
         if root.is_relative_to(before):
             yield name, new / root.relative_to(before)

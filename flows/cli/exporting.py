@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
+from configs.paths import local_path
 from flows.cli.options import OptOption, StoreArgument, parse_options
 
 
@@ -22,6 +23,7 @@ def export(
     from storage.exporters import export as write_export
     from storage.store.store import open_store
 
+    destination = local_path(destination)
     for line in write_export(export_format, open_store(store), destination, parse_options(opt), MediaFrameReader()):
         typer.echo(line)
     typer.echo(f"wrote {destination}")
@@ -39,5 +41,5 @@ def merge(
 
     if prefer not in {None, "first"}:
         raise ConfigError(f"--prefer {prefer}: expected first")
-    for line in join(stores, store, prefer_first=prefer is not None):
+    for line in join([local_path(s) for s in stores], local_path(store), prefer_first=prefer is not None):
         typer.echo(line)

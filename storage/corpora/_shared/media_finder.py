@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from configs.errors import RunError
+from configs.paths import local_path
 from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES
 
 _JUNK = {"__MACOSX", "Thumbs.db"}
@@ -92,7 +93,7 @@ def find_media_folder(beside: Path, media: str | None) -> Path:
     Raises:
         RunError: If there is no such folder.
     """
-    given = Path(media or "").expanduser()
+    given = local_path(media or "")
     candidates = [beside / given, given]
     for folder in candidates:
         if folder.is_dir():

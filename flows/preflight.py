@@ -1,0 +1,174 @@
+"""What must be right before a run begins to work; `merflow doctor` asks the same.
+
+Each check raises an error of one line that says what to do, or gives a line that says what it found.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.errors import RunError
+from extractors.core.extractor import Extractor
+from flows.job import versions
+from flows.machine import visible_gpus
+from flows.places import PLACES
+from flows.plan import Plan
+from flows.publisher import RESERVE_BYTES
+from storage.manifest import Manifest
+from storage.store.files import free_bytes
+from storage.store.store import FeatureStore
+from storage.store.survey import Survey
+
+VIDEO_ROWS, OTHER_ROWS = 30.0, 100.0
+"""Rows in a second where a feature does not say: a video's frames, and anything else's."""
+_ROW_BYTES = 17  # two times and a flag
+_CLIP_BYTES = 200  # id, digests, generation and offsets
+
+
+def check_place(path: Path) -> str:
+    """Refuse a store where nothing can be written.
+
+    Args:
+        path: Folder of the store; it need not exist.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    folder = _existing(path)
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=folder):
+            pass
+    except OSError as error:
+        why = PLACES.get(error.errno or 0) or error.strerror
+        raise RunError(f"{folder}: cannot be written: {why}") from error
+    return f"{folder} can be written"
+
+
+def check_space(path: Path, needed: int = 0) -> str:
+    """Refuse to begin what will not fit.
+
+    Args:
+        path: Folder of the store; it need not exist.
+        needed: Bytes that a run will write.
+
+    Raises:
+        RunError: If there is less space than that and a reserve.
+    """
+    folder = _existing(path)
+    free = free_bytes(folder)
+    if free < needed + RESERVE_BYTES:
+        reserve = f"{_size(RESERVE_BYTES)} of reserve"
+        wants = f"about {_size(needed)} and {reserve}" if needed else f"at least {reserve}"
+        raise RunError(
+            f"{folder}: {_size(free)} free, the run needs {wants}; free some space, choose another place, or fewer "
+            f"clips or features (--limit, --features)"
+        )
+    return f"{folder}: {_size(free)} free" + (f", the run needs about {_size(needed)}" if needed else "")
+
+
+def estimated_bytes(extractors: Iterable[Extractor[Any]], plan: Plan, survey: Survey) -> int:
+    """Bytes that a run will write if every clip succeeds: stores are not compressed, so it is rows times width.
+
+    Args:
+        extractors: Of the run.
+        plan: What each clip misses.
+        survey: Of the store.
+    """
+    seconds = np.nan_to_num(survey.columns.seconds[plan.rows])
+    total = 0.0
+    for number, extractor in enumerate(extractors):
+        spec = extractor.spec
+        mine = seconds[plan.missing[:, number]]
+        per_row = len(spec.columns) * np.dtype(spec.dtype).itemsize + _ROW_BYTES
+        rate = 1 / spec.hop if spec.hop else VIDEO_ROWS if spec.modality == "video" else OTHER_ROWS
+        rows = len(mine) if spec.level == "utterance" else float(mine.sum()) * rate
+        total += rows * per_row + len(mine) * _CLIP_BYTES
+    return int(total)
+
+
+def check_media(manifest: Manifest, clips: npt.NDArray[np.int64], store: Path | None = None) -> str:
+    """Refuse to work without the media: recording every clip as failed would be wrong.
+
+    Args:
+        manifest: The clips.
+        clips: (n,) places of those that a run is about, ascending.
+        store: Folder of the store, where there is one: `merflow relocate` corrects it.
+
+    Raises:
+        RunError: If a media folder is not there.
+    """
+    seen: set[Path] = set()
+    for clip in manifest.take(clips):
+        root = manifest.root_of(clip)
+        if root in seen:
+            continue
+        seen.add(root)
+        if not root.is_dir():
+            name = clip.root or next(iter(manifest.roots))
+            correct = "" if store is None else f", or say where it is now: merflow relocate {store} {name}=PATH"
+            raise RunError(
+                f"{root}: the media folder {name!r} does not exist; move it back, give --root {name}=PATH{correct}"
+            )
+        if len(seen) == len(manifest.roots):
+            break
+    return ", ".join(f"{root} is there" for root in sorted(seen)) or "no clip needs any"
+
+
+def check_versions(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> str:
+    """Refuse to complete a feature with other versions of libraries than it was begun with.
+
+    Args:
+        store: The store.
+        extractors: Of the run.
+
+    Raises:
+        RunError: Names the library and both versions.
+    """
+    for extractor in extractors:
+        now = versions(extractor.libraries)
+        for then in store.versions(extractor.feature):
+            for name in sorted(then.keys() & now.keys()):
+                if then[name] != now[name]:
+                    raise RunError(
+                        f"{store.path}: feature {extractor.feature} was made with {name} {then[name]}, this machine "
+                        f"has {now[name]}; install that version, use a new store, or give --allow-mixed-versions"
+                    )
+    return "the store's features were begun with this machine's versions"
+
+
+def check_devices(extractors: Iterable[Extractor[Any]]) -> str:
+    """Refuse to work for weeks on the CPU beside a GPU that this torch cannot use.
+
+    Args:
+        extractors: Of the run.
+
+    Raises:
+        RunError: If there are GPUs and torch sees none of them.
+    """
+    gpus = visible_gpus()
+    networks = sorted(e.feature for e in extractors if e.weights is not None)
+    if not gpus:
+        return "no GPU: networks run on the CPU"
+    if networks:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise RunError(
+                f"{len(gpus)} GPUs, but torch {torch.__version__} cannot use them, and {', '.join(networks)} would "
+                f"take long; install the CUDA build of torch, or set CUDA_VISIBLE_DEVICES= to use the CPU"
+            )
+    return f"GPUs for networks: {len(gpus)}"
+
+
+def _existing(path: Path) -> Path:
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count >> 20} MiB"
