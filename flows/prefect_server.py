@@ -36,6 +36,7 @@ _QUIET = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
     "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",  # what is older than 90 days goes
 }
 
 _started: list[subprocess.Popen[bytes]] = []  # keepers this process started, to be reaped by it
@@ -223,7 +224,7 @@ def keep(folder: Path, port: int) -> None:
     environment = os.environ | _QUIET | {"PREFECT_HOME": str(folder)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen([*command, "--no-services"], env=environment)
+    server = subprocess.Popen(command, env=environment)
     try:
         created = psutil.Process().create_time()
         state = {"keeper": os.getpid(), "created": created, "url": f"http://127.0.0.1:{port}/api"}

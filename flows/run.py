@@ -44,6 +44,7 @@ class Request:
         prune: Whether clips of the manifest's media folders that it no longer has are taken out of the store.
         mixed_versions: Whether features may be completed with other library versions than they were begun with.
         wait: Whether to wait for clips that another run is working on; else they are left to it.
+        schedule: Name of the schedule that the run belongs to, if any; such a run always leaves a record.
     """
 
     features: Sequence[str] | None = None
@@ -53,6 +54,7 @@ class Request:
     prune: bool = False
     mixed_versions: bool = False
     wait: bool = True
+    schedule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def run_extraction(
     asked = _of_plan(asked, plan) if request.limit is not None else asked
     features = [e.feature for e in extractors]
     if not plan.todo:
-        _record_wanted(store, config, extractors, plan, changed=changed)
+        _record_wanted(store, config, extractors, plan, request.schedule, changed=changed)
         return RunResult("", 0, store, features, asked, plan.stale, pruned)
     check_media(survey.manifest, plan.rows, store.path)
     check_space(store.path, estimated_bytes(extractors, plan, survey))
@@ -120,7 +122,7 @@ def run_extraction(
     check_prefect()
     if not request.mixed_versions:
         check_versions(store, extractors)
-    result = work(config, extractors, store, survey, plan, around, wait=request.wait)
+    result = work(config, extractors, store, survey, plan, around, schedule=request.schedule, wait=request.wait)
     return RunResult(
         str(result["run"]), plan.todo, store, features, asked, plan.stale, pruned,
         result["outcomes"], result["seconds"], result["errors"],
@@ -152,12 +154,18 @@ def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Mani
 
 
 def _record_wanted(
-    store: FeatureStore, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, *, changed: bool
+    store: FeatureStore,
+    config: RunConfig,
+    extractors: Sequence[Extractor[Any]],
+    plan: Plan,
+    schedule: str | None,
+    *,
+    changed: bool,
 ) -> None:
     """Note what was asked for where it is news: which recipe counts decides what is stale."""
     digests = {e.feature: e.spec.digest for e in extractors}
     known = wanted_digests(store.runs())
-    if changed or any(known.get(name) != digest for name, digest in digests.items()):
+    if changed or schedule or any(known.get(name) != digest for name, digest in digests.items()):
         run = new_run_id()
-        record = new_record(run, config, extractors, plan, store.manifest)
+        record = new_record(run, config, extractors, plan, store.manifest, schedule)
         write_run(store.path, run, record | {"finished": now(), "state": "finished"})

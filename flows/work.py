@@ -27,6 +27,7 @@ from storage.store.leases import Leases
 from storage.store.runs import RUNNING, clear_work, owner, usual_rate, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
+from storage.store.tidy import tidy_runs
 
 
 def work(
@@ -37,6 +38,7 @@ def work(
     plan: Plan,
     around: Surroundings,
     *,
+    schedule: str | None,
     wait: bool,
 ) -> dict[str, Any]:
     """Do what was planned.
@@ -48,6 +50,7 @@ def work(
         survey: Of the store.
         plan: What each clip misses.
         around: What was known of other runs before that was planned.
+        schedule: Name of the schedule that the run belongs to, if any.
         wait: Whether to wait for clips that another run is working on.
 
     Returns:
@@ -61,7 +64,7 @@ def work(
     roots, generation = survey.manifest.roots, store.generation + plan.replaces
     usual = usual_rate(store.path, plan.features)
     context = make_context(run, config, store.path, roots, extractors, generation, usual)
-    record = new_record(run, config, extractors, plan, survey.manifest)
+    record = new_record(run, config, extractors, plan, survey.manifest, schedule)
     write_run(store.path, run, record)
     state, has_others = "failed", False
     try:
@@ -82,6 +85,7 @@ def work(
         store.save_index()
         if not has_others:  # their shards may be computed from files that would go
             compact_if_many(store)
+            tidy_runs(store.path)
     return record
 
 
@@ -125,7 +129,12 @@ def now() -> str:
 
 
 def new_record(
-    run: str, config: RunConfig, extractors: Sequence[Extractor[Any]], plan: Plan, manifest: Manifest
+    run: str,
+    config: RunConfig,
+    extractors: Sequence[Extractor[Any]],
+    plan: Plan,
+    manifest: Manifest,
+    schedule: str | None = None,
 ) -> dict[str, Any]:
     """What is recorded of a run that begins.
 
@@ -135,12 +144,14 @@ def new_record(
         extractors: What `build_extractors` gave.
         plan: What each clip misses.
         manifest: The clips.
+        schedule: Name of the schedule that the run belongs to, if any.
     """
     return {
         "run": run,
         "started": now(),
         "state": RUNNING,
         "owner": owner(),
+        "schedule": schedule,
         "clips": plan.clips,
         "corpus": manifest.corpus,
         "features": {e.feature: e.spec.digest for e in extractors},

@@ -53,6 +53,9 @@ def run(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Leave clips to another run that is working on them; exit code 1.")
     ] = False,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of which schedule this run is: it always leaves a record.")
+    ] = None,
     opt: OptOption = None,
 ) -> None:
     """Extract what the clips still miss into a store. Run it again to resume."""
@@ -68,6 +71,7 @@ def run(
     request = Request(
         only, clips, limit,
         replace_stale=replace_stale, prune=prune, mixed_versions=allow_mixed_versions, wait=not no_wait,
+        schedule=schedule,
     )  # fmt: skip
     raise typer.Exit(report_run(run_with_progress(chosen, opened, store, request), store))
 

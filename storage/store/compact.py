@@ -22,6 +22,7 @@ from storage.store.runs import refuse_live_run
 from storage.store.shard_reader import ShardContents, ShardReader, read_contents, spec_digest
 from storage.store.shard_writer import Entry, attributes_of, entries_of, write_shard_file
 from storage.store.store import FeatureStore
+from storage.store.tidy import tidy_runs
 
 FULL_BYTES = 256 << 20
 FULL_CLIPS = 20_000
@@ -68,9 +69,11 @@ def compact(store: FeatureStore, progress: Callable[[int, int], None] | None = N
     _settle_removals(store)
     store.refresh()
     store.save_index()
+    old = tidy_runs(store.path)
     after = list_files(store.path, SHARD_FILES)
     saved = (size - sum(map(size_of, after))) >> 20
-    return [f"{len(before)} shard files became {len(after)}, {saved} MiB less"]
+    lines = [f"{len(before)} shard files became {len(after)}, {saved} MiB less"]
+    return [*lines, f"notes of {old} old or dead runs removed"] if old else lines
 
 
 def compact_if_many(store: FeatureStore) -> None:

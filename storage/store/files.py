@@ -90,6 +90,11 @@ def shard_names(folder: Path) -> set[str]:
     return found
 
 
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; none where it is missing."""
+    return [entry.name for entry in _folders(folder)]
+
+
 def _folders(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:

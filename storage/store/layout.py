@@ -34,6 +34,11 @@ def manifest_path(store: Path) -> Path:
     return store / "manifest.parquet"
 
 
+def runs_path(store: Path) -> Path:
+    """Folder of the records of runs, and of what they note."""
+    return store / "runs"
+
+
 def run_path(store: Path, run: str) -> Path:
     """Record of one run.
 
@@ -41,7 +46,7 @@ def run_path(store: Path, run: str) -> Path:
         store: Folder of the store.
         run: Id of the run.
     """
-    return store / "runs" / f"{run}.json"
+    return runs_path(store) / f"{run}.json"
 
 
 def work_path(store: Path, run: str) -> Path:
@@ -51,7 +56,7 @@ def work_path(store: Path, run: str) -> Path:
         store: Folder of the store.
         run: Id of the run.
     """
-    return store / "runs" / run
+    return runs_path(store) / run
 
 
 def flights_path(store: Path, run: str) -> Path:
