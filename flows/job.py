@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from configs.errors import RunError
 from configs.plugins import Section
 from flows.unforeseen import Unforeseen
 from storage.clip import Clip
@@ -56,6 +57,7 @@ class RunContext:
         seconds_per_second: Seconds that one second of media may take.
         memory_bytes: Memory that a worker may hold; 0 for its share of its machine's.
         memory_share: That share, 0..1.
+        versions: Of the libraries where the run was planned; a worker with others is refused.
     """
 
     run: str
@@ -71,6 +73,7 @@ class RunContext:
     seconds_per_second: float = 600.0
     memory_bytes: int = 0
     memory_share: float = 0.9
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def limit(self, clip: Clip) -> float:
         """Seconds that work on a clip may take."""
@@ -167,6 +170,25 @@ def versions(names: Sequence[str] = VERSIONS) -> dict[str, str]:
         names: Names of packages; default all that can change a number.
     """
     return {name: _version(name) for name in names}
+
+
+def refuse_other_versions(worker: str, planned: Mapping[str, str], there: Mapping[str, str]) -> None:
+    """Refuse a worker whose numbers may differ.
+
+    Args:
+        worker: Its name, for people.
+        planned: Versions where the run was planned.
+        there: The worker's.
+
+    Raises:
+        RunError: Names the library and both versions.
+    """
+    for name, expected in planned.items():
+        if there.get(name) != expected:
+            raise RunError(
+                f"worker {worker} has {name} {there.get(name)}, this run was planned with {expected}: their numbers "
+                f"may differ; install the same versions on all workers"
+            )
 
 
 @cache

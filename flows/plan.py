@@ -19,7 +19,7 @@ import numpy.typing as npt
 from configs.errors import RunError
 from configs.schema import ExtractorEntry, RunConfig
 from extractors.core.extractor import EXTRACTORS, Extractor, build_extractor, resolve_dependencies
-from flows.job import FeaturePlan, RunContext
+from flows.job import FeaturePlan, RunContext, versions
 from flows.machine import workers_here
 from storage.store.states import State
 from storage.store.survey import Survey, restricted, stale_lines
@@ -198,6 +198,7 @@ def make_context(
         seconds_per_second=allowed if config.cluster.seconds_per_second is None else config.cluster.seconds_per_second,
         memory_bytes=int((config.cluster.worker_gib or 0) * 2**30),
         memory_share=0.9 / workers_here(config.cluster),
+        versions=versions(),
     )
 
 

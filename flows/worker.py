@@ -8,6 +8,7 @@ many as the extractors can use at once on a GPU. Finished clips are published in
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
+from configs.home import host_name
 from extractors.core.extractor import EXTRACTORS, Extractor
 from flows.flight import Flight
-from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, remaining, versions
+from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, refuse_other_versions, remaining, versions
 from flows.machine import memory_of_machine
 from flows.places import store_unwritable
 from flows.publisher import Publisher, published_parts
@@ -39,10 +41,12 @@ class Worker:
         previous: The worker of the run before; extractors that both use stay loaded, its others are closed.
 
     Raises:
-        RunError: If a feature's numbers would differ from what the planner said, such as for other weights here.
+        RunError: If a feature's numbers would differ from what the planner said, such as for other weights here, or may
+            differ, for other versions of a library.
     """
 
     def __init__(self, context: RunContext, previous: Worker | None = None) -> None:
+        refuse_other_versions(f"{host_name()}, process {os.getpid()},", context.versions, versions())
         self.context = context
         kept: dict[str, Extractor[Any]] = {} if previous is None else dict(previous._extractors)
         self._extractors: dict[str, Extractor[Any]] = {

@@ -14,7 +14,7 @@ from typing import Any
 from configs.errors import RunError
 from configs.schema import Cluster
 from flows.engines.engine import StoppedError, WorkerLostError
-from flows.job import Job, OnClip, ShardReport, versions
+from flows.job import Job, OnClip, ShardReport, refuse_other_versions, versions
 from flows.machine import default_workers, memory_of_machine, visible_gpus
 from flows.worker import extract_shard
 
@@ -192,9 +192,4 @@ def _settle(client: Any) -> None:
     client.run_on_scheduler(configure)
     here = versions()
     for address, there in client.run(versions).items():
-        for name, version in here.items():
-            if there.get(name) != version:
-                raise RunError(
-                    f"worker {address} has {name} {there.get(name)}, this machine has {version}: their numbers may "
-                    f"differ; install the same versions on all workers"
-                )
+        refuse_other_versions(address, here, there)

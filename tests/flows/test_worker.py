@@ -214,6 +214,12 @@ def test_a_worker_that_would_give_other_numbers_is_refused(bench, monkeypatch):
         Worker(planned)
 
 
+def test_a_worker_of_other_versions_is_refused_also_in_mid_run(bench, monkeypatch):
+    context = replace(bench.context(Scripted("first")), versions={"numpy": "1.0"})
+    with pytest.raises(RunError, match=r"worker \S+, process \d+, has numpy \S+, this run was planned with 1\.0"):
+        Worker(context)
+
+
 def test_failures_say_how_often_a_clip_was_tried(bench, monkeypatch):
     _, store = bench.run(monkeypatch, Scripted("first", failing=("c1",)))
     assert [failure.attempt for failure in store.failures] == [1]
