@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
+from prefect.events import Event, Resource, get_events_client
 from prefect.runner import Runner
 from prefect.runtime import flow_run
 from prefect.schedules import Cron, Interval, Schedule
@@ -28,7 +30,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from configs.errors import RunError
 from flows.plan import new_run_id
-from flows.schedule import needless, run_command, say
+from flows.schedule import is_behind, last_due, needless, run_command, say
 from storage.store.runs import read_runs
 
 FAILED_EVENT = "merflow.run.failed"
@@ -57,12 +59,16 @@ def scheduled_run(schedule: str, command: list[str], store: str) -> State[None]:
     outcomes = record.get("outcomes", {})
     if code in {0, 1} and not outcomes.get("failed"):
         return Completed(message=last)
-    emit_event(
-        FAILED_EVENT,
-        resource={"prefect.resource.id": f"merflow.store.{Path(store).name}", "prefect.resource.name": store},
-        payload={"store": store, "run": record.get("run", ""), "exit_code": code, "outcomes": outcomes, "said": last},
-    )
+    resource = {"prefect.resource.id": f"merflow.store.{Path(store).name}", "prefect.resource.name": store}
+    told = {"store": store, "run": record.get("run", ""), "exit_code": code, "outcomes": outcomes, "said": last}
+    asyncio.run(_emit(Event(event=FAILED_EVENT, resource=Resource(resource), payload=told)))
     return Completed(message=last) if code == 1 else Failed(message=last or f"exit code {code}")
+
+
+async def _emit(event: Event) -> None:
+    """Emit an event, and wait until the server has it: this process ends soon, and with it what waits to be sent."""
+    async with get_events_client(checkpoint_every=1) as client:
+        await client.emit(event)
 
 
 def _record_of(runs: Sequence[dict[str, Any]], began: str) -> dict[str, Any]:
@@ -86,14 +92,15 @@ def serve(schedule: str, command: Sequence[str], store: Path, cron: str | None, 
     when = Cron(cron, timezone=timezone) if cron else Interval(timedelta(seconds=every), timezone=timezone)
     runner = Runner(name=schedule, limit=1)
     try:
-        _add(runner, schedule, command, store, when)
+        deployment = _add(runner, schedule, command, store, when)
     except Exception as error:
         raise RunError(f"Prefect's server did not take the schedule ({type(error).__name__}: {error})") from error
-    _run_until_told(runner)
+    missed = is_behind(read_runs(store), schedule, last_due(cron, every, timezone))
+    _run_until_told(runner, deployment if missed else None)
 
 
-def _add(runner: Runner, schedule: str, command: Sequence[str], store: Path, when: Schedule) -> None:
-    runner.add_flow(
+def _add(runner: Runner, schedule: str, command: Sequence[str], store: Path, when: Schedule) -> UUID:
+    made = runner.add_flow(
         scheduled_run,
         name=schedule,
         schedule=when,
@@ -102,17 +109,23 @@ def _add(runner: Runner, schedule: str, command: Sequence[str], store: Path, whe
         description=f"merflow {' '.join(command)}",
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    return cast("UUID", made)  # a coroutine only where a loop runs
 
 
-def _run_until_told(runner: Runner) -> None:
+def _run_until_told(runner: Runner, missed: UUID | None) -> None:
     """What `flow.serve` does, but for the end: its own handler of SIGTERM leaves the loop in the midst of its tasks.
 
-    In a thread, the runner installs none; this one lets it stop, cancel what runs, and pause the schedule.
+    In a thread, the runner installs none; this one lets it stop, cancel what runs, and pause the schedule. Prefect
+    forgets the ticks that were due while nobody served: one run makes up for them.
     """
     told = threading.Event()
 
     async def run() -> None:
         started = asyncio.ensure_future(runner.start())
+        if missed is not None:
+            say("a tick was missed while nobody served: one run makes up for it")
+            async with get_client() as client:
+                await client.create_flow_run_from_deployment(missed)
         while not told.is_set() and not started.done():
             await asyncio.sleep(0.2)
         if not started.done():

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
 
 from storage.store.runs import RUNNING
 
@@ -31,6 +34,30 @@ def needless(runs: Sequence[Mapping[str, Any]], schedule: str, due: datetime) ->
     if later is not None:
         return f"skipped: this tick was due at {due.isoformat(timespec='seconds')}, run {later['run']} began after that"
     return ""
+
+
+def is_behind(runs: Sequence[Mapping[str, Any]], schedule: str, last_due: datetime) -> bool:
+    """Whether a tick was missed: the last run of the schedule began before it. Of a new schedule, none was.
+
+    Args:
+        runs: What `read_runs` gives.
+        schedule: Name of the schedule.
+        last_due: When the last tick was due.
+    """
+    began = [datetime.fromisoformat(run["started"]) for run in runs if run.get("schedule") == schedule]
+    return bool(began) and max(began) < last_due.astimezone(UTC)
+
+
+def last_due(cron: str | None, every: float, timezone: str) -> datetime:
+    """When the last tick was due.
+
+    Args:
+        cron: When, as cron writes it; None for `every`.
+        every: Seconds between ticks.
+        timezone: Name of the time zone that `cron` is about.
+    """
+    now = datetime.now(ZoneInfo(timezone))
+    return next(CronSim(cron, now, reverse=True)) if cron else now - timedelta(seconds=every)
 
 
 def run_command(command: Sequence[str]) -> tuple[int, str]:

@@ -175,7 +175,7 @@ class _Files:
 
 def _beyond(clip: Clip, seconds: float) -> str:
     """In what a clip's times lie beyond its media, for people."""
-    if (clip.start or 0.0) >= seconds:
+    if clip.start is not None and clip.start >= seconds:
         return f"starts at {clip.start:.2f} s"
     if clip.end is not None and clip.end > seconds + _BEYOND_SECONDS:
         return f"ends at {clip.end:.2f} s"

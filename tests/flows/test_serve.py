@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.schedule import needless
+from flows.schedule import is_behind, last_due, needless
 from storage.store.runs import read_runs
 from tests.flows.conftest import processes
 from tests.flows.stores import times_computed
@@ -51,6 +50,22 @@ def record(minutes, **more):
 )
 def test_ticks_that_were_missed_become_one_run(runs, why):
     assert needless(runs, "nightly", DUE).removeprefix("skipped: ") == why
+
+
+@pytest.mark.parametrize(
+    ("runs", "behind"),
+    [([], False), ([record(-60)], True), ([record(1)], False), ([record(-60), record(1)], False),
+     ([record(-60, schedule="another")], False)],
+)  # fmt: skip
+def test_what_was_missed_while_nobody_served_is_made_up_for_once(runs, behind):
+    assert is_behind(runs, "nightly", DUE) is behind
+
+
+def test_the_last_tick_is_known_in_the_schedules_own_time_zone():
+    due = last_due("0 2 * * *", 0, "Asia/Jakarta")
+    assert (due.hour, due.minute, due.utcoffset()) == (2, 0, timedelta(hours=7))
+    assert timedelta(0) <= datetime.now(UTC) - due < timedelta(hours=24)
+    assert timedelta(seconds=59) <= datetime.now(UTC) - last_due(None, 60, "UTC") < timedelta(seconds=70)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +120,13 @@ class Served:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.2)
 
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGTERM if kind is None else signal.SIGKILL)
+        code = self.process.wait(60)
+        assert kind is not None or code == 0, self.log.read_text()
 
 
 @pytest.mark.slow
@@ -126,40 +145,40 @@ def test_nights(many, server, environment, merflow, tmp_path):
     def ran(state="finished"):
         return [run for run in read_runs(store) if run["state"] == state] if store.exists() else []
 
-    served = Served(line, own, log)
-    served.wait_for(lambda: len(ran()) == 1)  # the first night
-    assert len(times_computed(store)) == 8
-    (many[0] / "clip_05.wav").rename(folder / "clip_05.wav")
-    served.wait_for(lambda: len(times_computed(store)) == 10)  # a new clip, the next night
-    served.wait_for(lambda: not ran("running"))
-    (many[0] / "clip_30.wav").rename(folder / "clip_30.wav")
-    served.wait_for(lambda: len(ran("running")) == 1)  # it waits at the gate, and ticks go by
-    (going_on,) = ran("running")
-    time.sleep(22)
-    assert [run["run"] for run in ran("running")] == [going_on["run"]]
-    os.kill(going_on["owner"]["pid"], signal.SIGKILL)
-    served.wait_for(lambda: len(ran("crashed")) == 1)
-    opened.touch()
-    served.wait_for(lambda: len(times_computed(store)) == 12)  # the night after
-    assert served.end() == 0, log.read_text()
+    with Served(line, own, log) as served:
+        served.wait_for(lambda: len(ran()) == 1)  # the first night
+        assert len(times_computed(store)) == 8
+        (many[0] / "clip_05.wav").rename(folder / "clip_05.wav")
+        served.wait_for(lambda: len(times_computed(store)) == 10)  # a new clip, the next night
+        served.wait_for(lambda: not ran("running"))
+        (many[0] / "clip_30.wav").rename(folder / "clip_30.wav")
+        served.wait_for(lambda: len(ran("running")) == 1)  # it waits at the gate, and ticks go by
+        (going_on,) = ran("running")
+        time.sleep(22)
+        assert [run["run"] for run in ran("running")] == [going_on["run"]]
+        os.kill(going_on["owner"]["pid"], signal.SIGKILL)
+        served.wait_for(lambda: len(ran("crashed")) == 1)
+        opened.touch()
+        served.wait_for(lambda: len(times_computed(store)) == 12)  # the night after
     assert processes(str(store)) == []
     assert set(times_computed(store).values()) == {1}
     assert "Traceback" not in log.read_text()
 
-    line = [*line[:-3], "5", *line[-2:]]
-    served = Served(line, own, log)  # paused at the end, it goes on; killed, its ticks are missed
-    nights = len(read_runs(store))
-    served.wait_for(lambda: len(read_runs(store)) > nights)
-    os.killpg(served.process.pid, signal.SIGKILL)
-    served.process.wait()
-    time.sleep(55)
+    for path in sorted((store / "runs").glob("*.json")):  # ten ticks ago
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["started"] = (datetime.fromisoformat(found["started"]) - timedelta(hours=10)).isoformat()
+        path.write_text(json.dumps(found), encoding="utf-8")
     (folder / "broken.wav").write_bytes(b"no audio")
-    nights = len(read_runs(store))
-    served = Served([*line[:-4], "--every", "3600", "--engine", "local"], own, log)
-    served.wait_for(lambda: len(read_runs(store)) > nights)
-    served.wait_for(lambda: len(re.findall(r"^skipped: this tick was due", log.read_text(), re.MULTILINE)) >= 9)
-    assert len(read_runs(store)) == nights + 1
-    assert served.end() == 0, log.read_text()
+    line[line.index("--every") + 1], nights = "3600", len(read_runs(store))
+    with Served(line, own, log) as served:
+        served.wait_for(lambda: len(read_runs(store)) > nights and not ran("running"))
+        time.sleep(25)
+        assert len(read_runs(store)) == nights + 1
+    with Served(line, own, log) as served:  # nothing is missed now
+        served.wait_for(lambda: log.read_text().count("serving s every 3600 s") == 2)
+        time.sleep(25)
+        assert len(read_runs(store)) == nights + 1
+    assert log.read_text().count("a tick was missed while nobody served") == 1
     told = {event["payload"]["run"]: event["payload"] for event in events(server, "merflow.run.failed", 2)}
     assert told.keys() == {going_on["run"], read_runs(store)[-1]["run"]}
     assert {payload["store"] for payload in told.values()} == {str(store)}

@@ -42,6 +42,10 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             yield container
+    except av.error.MemoryError as error:  # not that there is none: the file claims sizes that nobody has
+        raise ClipError(
+            "undecodable", f"{path.name}: asks for more memory than there can be", stage="decode"
+        ) from error
     except (ClipError, MemoryError):
         raise
     except Exception as error:  # PyAV raises many kinds: whatever it is, this file cannot be read

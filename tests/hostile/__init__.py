@@ -1,0 +1,1 @@
+"""Files and stores that want to harm: each costs itself at most."""
