@@ -27,6 +27,18 @@ from storage.store.files import open_binary, open_hdf5
 from storage.store.layout import SHARD_FORMAT
 
 ARRAYS = ("values", "times", "valid")
+DAMAGE = (
+    RuntimeError,
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
+"""What h5py, and whoever reads what it gave, raise where a file's bytes are wrong."""
 _DIGESTS: dict[int, tuple[FeatureSpec, str]] = {}
 FAILURE_TEXTS = tuple(f.name for f in fields(Failure) if f.name != "attempt")
 
@@ -129,6 +141,21 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def _refuse_links(group: h5py.h5g.GroupID) -> None:
+    """Refuse links and layouts that lead into other files, before anything of a file is read."""
+    for name in group:
+        text = name.decode(errors="replace")
+        if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{text} is a link")
+        found = h5py.h5o.open(group, name)
+        if isinstance(found, h5py.h5g.GroupID):
+            _refuse_links(found)
+        elif isinstance(found, h5py.h5d.DatasetID):
+            layout = found.get_create_plist()
+            if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+                raise ValueError(f"{text} lies in another file")
+
+
 def texts(group: h5py.Group, name: str) -> list[str]:
     """A dataset of text.
 
@@ -158,8 +185,16 @@ def contents_of(path: Path, file: h5py.File) -> ShardContents:
         file: It, opened by `open_shard_file`.
 
     Raises:
-        StoreError: As `read_contents` does.
+        StoreError: As `read_contents` does, and where the file is damaged in another way.
     """
+    try:
+        return _contents_of(path, file)
+    except DAMAGE as error:
+        raise StoreError(f"{path}: damaged: {error}") from error
+
+
+def _contents_of(path: Path, file: h5py.File) -> ShardContents:
+    _refuse_links(file.id)
     offsets = read_dataset(file, "offsets").tolist()
     is_legacy = "fingerprints" in file or "fingerprint" in file["failures"]
     ids = texts(file, "clip_ids")
