@@ -143,8 +143,9 @@ def _failures(
 ) -> list[Failure]:
     if is_all:
         return store.failures
-    ids, features = set(survey.ids(chosen)), set(names)
-    return [f for f in store.failures if f.clip_id in ids and f.feature in features]
+    failures = [f for f in store.failures if f.feature in names]
+    is_asked = survey.has([f.clip_id for f in failures], chosen)
+    return [f for f, asked in zip(failures, is_asked, strict=True) if asked]
 
 
 def _flags(store: FeatureStore, found: Mapping[str, States], chosen: npt.NDArray[np.bool_]) -> Counter[str]:

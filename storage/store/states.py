@@ -66,6 +66,8 @@ def clip_numbers(index: Index, columns: ManifestColumns) -> npt.NDArray[np.int64
 
     known = pa.array(index.ids, pa.string())
     found: npt.NDArray[np.int64] = pc.index_in(columns.ids, known).fill_null(-1).to_numpy().astype(np.int64)
+    del known
+    pa.default_memory_pool().release_unused()  # the table that was looked up in is gone, and not needed again
     return found
 
 

@@ -71,6 +71,20 @@ class Survey:
         found: list[str] = self.columns.ids.filter(pa.array(mask)).to_pylist()
         return found
 
+    def has(self, ids: Sequence[str], mask: npt.NDArray[np.bool_]) -> list[bool]:
+        """Which ids are those of some clips; without making a Python object of each clip.
+
+        Args:
+            ids: What is looked for.
+            mask: (n,) which clips.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        chosen = self.columns.ids.filter(pa.array(mask))
+        found: list[bool] = pc.is_in(pa.array(ids, chosen.type), value_set=chosen).to_pylist()
+        return found
+
 
 def restricted(states: States, chosen: npt.NDArray[np.bool_]) -> States:
     """States with values stale in chosen clips only, for what is said of these.
