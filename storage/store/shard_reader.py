@@ -23,22 +23,10 @@ import numpy.typing as npt
 from storage.errors import StoreError
 from storage.identity import parse_fingerprint
 from storage.records import Failure, Features, FeatureSpec
-from storage.store.files import open_binary, open_hdf5
-from storage.store.layout import SHARD_FORMAT
+from storage.store.files import open_binary
+from storage.store.shard_datasets import DAMAGE, open_shard_file, read_dataset, refuse_links, texts
 
 ARRAYS = ("values", "times", "valid")
-DAMAGE = (
-    RuntimeError,
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-)
-"""What h5py, and whoever reads what it gave, raise where a file's bytes are wrong."""
 _DIGESTS: dict[int, tuple[FeatureSpec, str]] = {}
 FAILURE_TEXTS = tuple(f.name for f in fields(Failure) if f.name != "attempt")
 
@@ -112,60 +100,6 @@ class ShardContents:
         return [*self.rows, *(failed.failure.clip_id for failed in self.failures)]
 
 
-def open_shard_file(path: Path) -> h5py.File:
-    """Open for reading, without file locks (network file systems).
-
-    Raises:
-        StoreError: If it is not a whole shard file of a known format.
-    """
-    file = open_hdf5(path)
-    version = file.attrs.get("format")
-    if version != SHARD_FORMAT:
-        file.close()
-        raise StoreError(f"{path}: expected shard file format {SHARD_FORMAT}, got {version}")
-    return file
-
-
-def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
-    """A whole dataset, by h5py's low-level interface: thousands of small ones are read to open a store.
-
-    Args:
-        group: A file or a group of it.
-        name: Name of the dataset.
-    """
-    dataset = h5py.h5d.open(group.id, name.encode())
-    kind = dataset.get_type()
-    array = np.empty(dataset.shape, kind.dtype)
-    # A name for the type in memory spares a conversion; text is converted, for its objects are Python's.
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
-    return array
-
-
-def _refuse_links(group: h5py.h5g.GroupID) -> None:
-    """Refuse links and layouts that lead into other files, before anything of a file is read."""
-    for name in group:
-        text = name.decode(errors="replace")
-        if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-            raise ValueError(f"{text} is a link")
-        found = h5py.h5o.open(group, name)
-        if isinstance(found, h5py.h5g.GroupID):
-            _refuse_links(found)
-        elif isinstance(found, h5py.h5d.DatasetID):
-            layout = found.get_create_plist()
-            if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
-                raise ValueError(f"{text} lies in another file")
-
-
-def texts(group: h5py.Group, name: str) -> list[str]:
-    """A dataset of text.
-
-    Args:
-        group: A file or a group of it.
-        name: Name of the dataset.
-    """
-    return [value.decode() for value in read_dataset(group, name)]
-
-
 def read_contents(path: Path) -> ShardContents:
     """Read what a shard file holds, without its arrays.
 
@@ -194,7 +128,7 @@ def contents_of(path: Path, file: h5py.File) -> ShardContents:
 
 
 def _contents_of(path: Path, file: h5py.File) -> ShardContents:
-    _refuse_links(file.id)
+    refuse_links(file.id)
     offsets = read_dataset(file, "offsets").tolist()
     is_legacy = "fingerprints" in file or "fingerprint" in file["failures"]
     ids = texts(file, "clip_ids")

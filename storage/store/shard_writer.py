@@ -37,16 +37,8 @@ from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.files import create_hdf5, exists, publish
 from storage.store.layout import SHARD_FORMAT
-from storage.store.shard_reader import (
-    ARRAYS,
-    FAILURE_TEXTS,
-    ShardContents,
-    ShardReader,
-    contents_of,
-    open_shard_file,
-    spec_digest,
-    texts,
-)
+from storage.store.shard_datasets import open_shard_file, texts
+from storage.store.shard_reader import ARRAYS, FAILURE_TEXTS, ShardContents, ShardReader, contents_of, spec_digest
 
 Array = npt.NDArray[Any]
 LEGACY = "any"

@@ -12,7 +12,7 @@ from h5py import Group, h5g
 
 from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED, TIMES
 from storage.store.files import open_hdf5
-from storage.store.shard_reader import read_dataset
+from storage.store.shard_datasets import read_dataset
 
 
 def validate_file(path: Path) -> Iterator[str]:
