@@ -171,11 +171,12 @@ class TableCorpus(Corpus[TableOptions]):
         numbers = {name: (cell(name), read) for name, read in _READ.items() if name in known}
         dimensions = {name: cell(name) for name in _DIMENSIONS if name in known}
         plain = {to: cell(name) for name, to in _PLAIN.items() if name in known}
+        written = self._columns.exact_reader("text")
         identity, video, audio, file = cell("id"), cell("video"), cell("audio"), cell("file")
         has_id, has_files, has_audio = "id" in known, bool({"video", "audio"} & known), "audio" in known
         for line, cells in self._table.rows():
             try:
-                fields = self._fields(cells, numbers, dimensions, plain)
+                fields = self._fields(cells, numbers, dimensions, plain, written)
             except ValueError as error:
                 raise RunError(f"{self.source}: row {line}: {error}") from error
             name = (identity(cells) or "") if has_id else None
@@ -192,12 +193,13 @@ class TableCorpus(Corpus[TableOptions]):
         numbers: Mapping[str, tuple[Reader, Callable[[str, str], float]]],
         dimensions: Mapping[str, Reader],
         plain: Mapping[str, Reader],
+        written: Reader,
     ) -> dict[str, Any]:
         fields: dict[str, Any] = {to: read(cells) for to, read in plain.items()}
         for name, (read, value_of) in numbers.items():
             text = read(cells)
             fields[name] = None if text is None else value_of(text, name)
-        fields["text"] = self._columns.exact(cells, "text")
+        fields["text"] = written(cells)
         if self._columns.labels:
             fields["labels"] = self._columns.label_cells(cells)
         if dimensions:

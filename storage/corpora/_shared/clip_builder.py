@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ from storage.clip import Clip
 from storage.corpora._shared.ids import safe_id, segment_name
 from storage.corpora._shared.media_finder import ABSENT, MediaFinder
 from storage.corpora._shared.report import IngestReport
-from storage.identity import hash64
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from storage.wording import counted
 
@@ -54,6 +54,9 @@ class _Media(NamedTuple):
     problems: list[str]
 
 
+_NOTHING = _Media(None, None, [])
+
+
 class ClipBuilder:
     """Builds clips of rows.
 
@@ -71,7 +74,8 @@ class ClipBuilder:
         normalise: Callable[[str | None], str | None],
         report: IngestReport,
     ) -> None:
-        self._source, self._finder, self._normalise, self._report = source, finder, normalise, report
+        self._source, self._finder, self._report = source, finder, report
+        self._normalise = lru_cache(1024)(normalise)  # a million rows have some ten labels
 
     def build(self, rows: Rows) -> Iterator[Clip]:
         """The clips, each once, in order.
@@ -83,13 +87,13 @@ class ClipBuilder:
             RunError: If a row has no name and no media.
         """
         unknown_labels: Counter[str] = Counter()
-        seen: set[int] = set()  # of digests: a million ids would take three times the memory
+        seen: set[int] = set()  # of 64 bits each: a million ids would take three times the memory
         repeats: list[tuple[str, CorpusRow]] = []
         for row in rows():
             media = self._media(row)
             name = self._name(row, media)
             clip_id = safe_id(name)
-            key = hash64(clip_id)
+            key = hash(clip_id)
             if key in seen:
                 repeats.append((clip_id, row))
                 continue
@@ -135,7 +139,7 @@ class ClipBuilder:
         if row.media is not None:
             return self._media_of_one_name(row, row.media, self._finder)
         if row.video is None and row.audio is None:
-            return _Media(None, None, [])
+            return _NOTHING
         problems: list[str] = []
 
         def find(name: str | None, suffixes: tuple[str, ...], finder: MediaFinder) -> str | None:
