@@ -18,6 +18,7 @@ from storage.errors import ClipError
 
 SHORTEST_HOLE = Fraction(1, 100)  # seconds; steps of a container's clock are shorter
 LONGEST_HOLE = Fraction(1, 2)
+BLOCK = 1 << 20  # samples
 MOST_DRIFT = Fraction(1, 10)  # seconds by which samples and timestamps may differ in the end
 
 
@@ -105,7 +106,7 @@ class AudioTrack:
         self._start = Fraction(clip.start or 0.0)
         self._end = None if clip.end is None else Fraction(clip.end)
         self._source = _Source()
-        self._chunks: list[npt.NDArray[np.float32]] = []
+        self._kept = _Samples()
         self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
         self._held: LocatedFrame | None = None
         self._first: Fraction | None = None
@@ -189,7 +190,7 @@ class AudioTrack:
         if abs(drift) > MOST_DRIFT:
             message = f"{self._name}: audio and its timestamps differ by {float(drift):.2f} s in the end"
             raise ClipError("audio_gap", message, stage="decode")
-        samples, holes = self._with_silence(np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32))
+        samples, holes = self._with_silence(self._kept.take())
         start = self._first - self._start
         return Audio(samples, AUDIO_RATE, float(start), holes + float(start))
 
@@ -218,7 +219,7 @@ class AudioTrack:
             if channel >= planes.shape[0]:
                 message = f"{self._name}: channel {channel} asked for, {planes.shape[0]} channels found"
                 raise ClipError("no_channel", message, stage="decode")
-            self._chunks.append(planes[channel].astype(np.float32) / 32_768)
+            self._kept.add(planes[channel])
 
 
 class _Source:
@@ -270,3 +271,34 @@ def _cut(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
 def _rounded(value: Fraction) -> int:
     """The nearest whole number, halves away from zero as FFmpeg rounds."""
     return int(value + Fraction(1, 2)) if value >= 0 else -int(-value + Fraction(1, 2))
+
+
+class _Samples:
+    """Samples as they come. Hours of them are a few large blocks of 16 bits, which go back to the system at the end."""
+
+    def __init__(self) -> None:
+        self._small: list[npt.NDArray[np.int16]] = []
+        self._large: list[npt.NDArray[np.int16]] = []
+        self._waiting = 0
+
+    def add(self, samples: npt.NDArray[np.int16]) -> None:
+        self._small.append(samples.copy())
+        self._waiting += samples.size
+        if self._waiting >= BLOCK:
+            self._join()
+
+    def _join(self) -> None:
+        if self._small:
+            self._large.append(np.concatenate(self._small))
+        self._small, self._waiting = [], 0
+
+    def take(self) -> npt.NDArray[np.float32]:
+        """All of them, about -1..1; none is left."""
+        self._join()
+        whole = np.empty(sum(block.size for block in self._large), np.float32)
+        end = whole.size
+        while self._large:
+            block = self._large.pop()
+            np.divide(block, np.float32(32_768), out=whole[end - block.size : end], dtype=np.float32)
+            end -= block.size
+        return whole
