@@ -30,6 +30,7 @@ class KnownFiles:
         kind = [("path", np.uint64), ("state", np.uint64), ("seconds", np.float64), ("sha256", "V32")]
         table = np.array(rows, dtype=kind)
         self._table = table[np.argsort(table["path"], kind="stable")]
+        self._paths = np.ascontiguousarray(self._table["path"])
 
     @classmethod
     def of_manifest(cls, path: Path, root: Path) -> KnownFiles:
@@ -55,13 +56,14 @@ class KnownFiles:
         """
         if not len(self._table):
             return None
-        at = int(np.searchsorted(self._table["path"], np.uint64(hash64(path))))
+        wanted = hash64(path)
+        at = int(np.searchsorted(self._paths, np.uint64(wanted)))
         if at == len(self._table):
             return None
-        row = self._table[at]
-        if row["path"] != hash64(path) or row["state"] != hash64(state):
+        found, known_state, seconds, digest = self._table[at].item()
+        if found != wanted or known_state != hash64(state):
             return None
-        return FileRecord(bytes(row["sha256"]).hex(), state, float(row["seconds"]))
+        return FileRecord(bytes(digest).hex(), state, seconds)
 
 
 def _records(rows: Iterable[MediaRecord]) -> Iterator[tuple[str, FileRecord]]:

@@ -7,6 +7,7 @@ folder its path, with `.` for `/`.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
@@ -77,7 +78,7 @@ class FolderCorpus(Corpus[FolderOptions]):
         """One row per video, and per audio file without a video of its name."""
         groups: dict[str, list[str]] = defaultdict(list)
         for file in self._files:
-            groups[file[: -len(PurePosixPath(file).suffix)]].append(file)
+            groups[os.path.splitext(file)[0]].append(file)  # noqa: PTH122  # a path object costs ten times as much
         self.report.extra.clear()
         for name, group in groups.items():
             yield from self._rows_of(name, group)
@@ -104,4 +105,4 @@ class FolderCorpus(Corpus[FolderOptions]):
 
 
 def _suffix(file: str) -> str:
-    return PurePosixPath(file).suffix.lower()
+    return os.path.splitext(file)[1].lower()  # noqa: PTH122
