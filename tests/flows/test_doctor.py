@@ -162,19 +162,21 @@ def test_a_store_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
         ["ingest", ".", "--out", "s3://b/m.parquet"],
         ["export", "hdf5", "s", "s3://b/out.h5"],
         ["merge", "s3://b/a", "b", "-s", "c"],
-        ["relocate", "s", "a=s3://b/a"],
     ],
 )
-def test_addresses_are_refused_and_never_become_folders(merflow, monkeypatch, config, corpus, tmp_path, line):
+def test_addresses_are_refused_and_never_become_folders(merflow, monkeypatch, tmp_path, line):
     monkeypatch.chdir(tmp_path)
-    merflow("ingest", corpus, "--out", "m.parquet")
-    monkeypatch.setattr("flows.work.prefect_server", _no_server)
-    merflow("run", "-c", config, "-m", "m.parquet", "-s", "s", "--features", "functionals")
-    before = sorted(p.name for p in tmp_path.iterdir())
     said = merflow(*line, expect=2).stderr
     assert "://" in said
     assert "mount it" in said
-    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_media_folder_is_no_address(merflow, monkeypatch, config, corpus, tmp_path):
+    monkeypatch.setattr("flows.work.prefect_server", _no_server)
+    merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
+    merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s", "--features", "functionals")
+    assert "mount it" in merflow("relocate", tmp_path / "s", "corpus=s3://b/a", expect=2).stderr
 
 
 def test_an_address_of_a_file_is_a_path(merflow, corpus, tmp_path):

@@ -66,7 +66,8 @@ def test_a_run_on_dask_has_one_prefect_server_leaves_none_and_gives_the_bytes_of
     merflow, many, manifest, fresh_home, environment, tmp_path
 ):
     own = environment | {"MERFLOW_HOME": str(fresh_home)}
-    run = start(["run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "dask", "--workers", "2"], own)
+    run = start(["run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "dask", "--workers", "2",
+                 "--clips", "clip_[01]*"], own)  # fmt: skip
     most = 0
     while run.poll() is None:
         most = max(most, len(servers_of(fresh_home)))
@@ -76,8 +77,8 @@ def test_a_run_on_dask_has_one_prefect_server_leaves_none_and_gives_the_bytes_of
     assert most == 1
     assert servers_of(fresh_home) == []
     assert processes(str(tmp_path)) == []
-    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "local")
-    assert assert_equal(tmp_path / "local", tmp_path / "s") == 80
+    merflow("run", "-c", many[1], "-m", manifest, "-s", tmp_path / "local", "--clips", "clip_[01]*")
+    assert assert_equal(tmp_path / "local", tmp_path / "s") == 40
 
 
 def servers_of(home) -> list[int]:

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from extractors.core.media.resampler import AUDIO_RATE, Resampler
+from extractors.core.media.samples import Samples
 from storage.clip import Clip
 from storage.errors import ClipError
 
 SHORTEST_HOLE = Fraction(1, 100)  # seconds; steps of a container's clock are shorter
 LONGEST_HOLE = Fraction(1, 2)
-BLOCK = 1 << 20  # samples
 MOST_DRIFT = Fraction(1, 10)  # seconds by which samples and timestamps may differ in the end
 
 
@@ -106,7 +106,7 @@ class AudioTrack:
         self._start = Fraction(clip.start or 0.0)
         self._end = None if clip.end is None else Fraction(clip.end)
         self._source = _Source()
-        self._kept = _Samples()
+        self._kept = Samples()
         self._holes: list[tuple[Fraction, Fraction]] = []  # seconds of audio before each, and its length
         self._held: LocatedFrame | None = None
         self._first: Fraction | None = None
@@ -271,34 +271,3 @@ def _cut(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
 def _rounded(value: Fraction) -> int:
     """The nearest whole number, halves away from zero as FFmpeg rounds."""
     return int(value + Fraction(1, 2)) if value >= 0 else -int(-value + Fraction(1, 2))
-
-
-class _Samples:
-    """Samples as they come. Hours of them are a few large blocks of 16 bits, which go back to the system at the end."""
-
-    def __init__(self) -> None:
-        self._small: list[npt.NDArray[np.int16]] = []
-        self._large: list[npt.NDArray[np.int16]] = []
-        self._waiting = 0
-
-    def add(self, samples: npt.NDArray[np.int16]) -> None:
-        self._small.append(samples.copy())
-        self._waiting += samples.size
-        if self._waiting >= BLOCK:
-            self._join()
-
-    def _join(self) -> None:
-        if self._small:
-            self._large.append(np.concatenate(self._small))
-        self._small, self._waiting = [], 0
-
-    def take(self) -> npt.NDArray[np.float32]:
-        """All of them, about -1..1; none is left."""
-        self._join()
-        whole = np.empty(sum(block.size for block in self._large), np.float32)
-        end = whole.size
-        while self._large:
-            block = self._large.pop()
-            np.divide(block, np.float32(32_768), out=whole[end - block.size : end], dtype=np.float32)
-            end -= block.size
-        return whole

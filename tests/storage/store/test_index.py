@@ -20,7 +20,7 @@ from storage.store.shard_writer import Entry
 from storage.store.store import FeatureStore
 from tests.storage.small_store import SPEC, features
 
-CLIPS, FEATURES, IN_A_SHARD = 20_000, 8, 50
+CLIPS, FEATURES, IN_A_SHARD = 10_000, 8, 50
 
 
 def shard(feature: str, name: str, rows: dict, failures: tuple = ()) -> ShardContents:
@@ -44,9 +44,9 @@ def test_an_entry_costs_less_than_a_hundred_bytes():
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert size / (CLIPS * FEATURES) < 100
-    path, start, stop, _ = index.location("feature7", "clip_19999")
-    assert (path.name, start, stop) == ("019950.h5", 300 * 49, 300 * 50)
-    assert index.features["feature7"].inputs[19_999].tolist() == [20_000, 7]
+    path, start, stop, _ = index.location("feature7", "clip_9999")
+    assert (path.name, start, stop) == ("009950.h5", 300 * 49, 300 * 50)
+    assert index.features["feature7"].inputs[9_999].tolist() == [10_000, 7]
 
 
 def failed(generation: int = 0, attempt: int = 1) -> FailedRow:
