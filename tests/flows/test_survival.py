@@ -143,7 +143,8 @@ def test_interrupt_says_how_to_go_on_and_the_same_command_does(
     merflow, command, many, manifest, gated, opened, server, tmp_path, engine
 ):
     store = tmp_path / "s"
-    line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2"]
+    chosen = ["--clips", "clip_[03]*"]  # ten that are done, and ten that wait
+    line = ["run", "-c", many[1], "-m", manifest, "-s", store, "--engine", engine, "--workers", "2", *chosen]
     run = start(line, gated, server)
     wait_until_working(run, store, 0.0)
     run.send_signal(signal.SIGINT)
