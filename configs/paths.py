@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?=[^/]|/|$)")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}")
 
 
 def local_path(given: str | Path) -> Path:

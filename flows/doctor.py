@@ -27,7 +27,15 @@ from extractors.core.extractor import Extractor
 from flows.machine import default_workers, memory_of_machine, visible_gpus
 from flows.plan import build_extractors, make_plan
 from flows.prefect_server import check_prefect, running_server
-from flows.preflight import check_devices, check_media, check_place, check_space, check_versions, estimated_bytes
+from flows.preflight import (
+    check_devices,
+    check_media,
+    check_place,
+    check_space,
+    check_versions,
+    estimated_bytes,
+    nearest_folder,
+)
 from storage.manifest import Manifest
 from storage.store.files import exists
 from storage.store.layout import marker_path
@@ -76,11 +84,9 @@ def examine(config: RunConfig | None, manifest: Manifest | None, store: Path | N
     yield _asked("prefect", _prefect)
     yield _asked("open files", _open_files)
     yield _asked("workers", _workers)
-    extractors: Sequence[Extractor[Any]] = ()
+    extractors: list[Extractor[Any]] = []  # none where one of them cannot be built
     if config is not None:
-        weights = _asked("weights", lambda: _weights(config))
-        yield weights
-        extractors = build_extractors(config) if weights.state != "bad" else ()
+        yield _asked("weights", lambda: _weights(config, extractors))
     yield _asked("devices", lambda: check_devices(extractors))
     if manifest is not None:
         yield _asked("media", lambda: check_media(manifest, np.arange(len(manifest))))
@@ -164,15 +170,10 @@ def _is_shared(path: Path) -> bool:
 
 def _home() -> str:
     folder = home()
-    existing = next(p for p in (folder, *folder.parents) if p.is_dir())
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise _Note(
-            f"{folder} cannot be written ({error.strerror}): each run uses a temporary one; set {VARIABLE} to a folder "
-            f"of yours"
-        ) from error
+        check_place(folder)
+    except RunError as error:
+        raise _Note(f"{error}; each run uses a temporary one, or set {VARIABLE} to a folder of yours") from error
     if _is_shared(folder):
         raise _Note(
             f"{folder} is on a network file system ({file_system_of(folder)}): Prefect's database is slow there; set "
@@ -182,19 +183,17 @@ def _home() -> str:
 
 
 def _locks(folder: Path) -> str:
-    existing = next(p for p in (folder, *folder.parents) if p.is_dir())
-    path = Path(tempfile.mkdtemp(prefix=".tmp-merflow-doctor-", dir=existing))
+    existing = nearest_folder(folder)
     try:
-        with FileLock(path / "lock", timeout=5), FileLock(path / "other", timeout=5):
+        with (
+            tempfile.TemporaryDirectory(prefix=".tmp-merflow-doctor-", dir=existing) as path,
+            FileLock(Path(path) / "lock", timeout=5),
+        ):
             return f"work in {existing}"
     except (Timeout, NotImplementedError, OSError) as error:
         raise RunError(
             f"{existing}: file locks do not work here ({error}); set {VARIABLE} to a local folder"
         ) from error
-    finally:
-        for file in path.iterdir():
-            file.unlink()
-        path.rmdir()
 
 
 def _ports() -> str:
@@ -243,8 +242,9 @@ def _workers() -> str:
     return said
 
 
-def _weights(config: RunConfig) -> str:
-    extractors = build_extractors(config)
+def _weights(config: RunConfig, extractors: list[Extractor[Any]]) -> str:
+    """Build the extractors, which looks for their weights."""
+    extractors += build_extractors(config)
     loaded = [e for e in extractors if e.weights is not None]
     random = [e.feature for e in loaded if e.spec.synthetic]
     if random:
@@ -278,7 +278,7 @@ def _recipes(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> str:
 
 def _exclusive(path: Path) -> str:
     """Leases are files that only one of two processes can create."""
-    folder = next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
+    folder = nearest_folder(path)
     kind = file_system_of(folder)
     with tempfile.TemporaryDirectory(prefix=".tmp-merflow-doctor-", dir=folder) as made:
         file = Path(made) / "lease"

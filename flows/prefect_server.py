@@ -90,10 +90,8 @@ def check_prefect() -> str | None:
 
 def running_server() -> str | None:
     """Address of this machine's own server; None where it does not run."""
-    state = _state(home() / "prefect" / host_name())
-    if state is None or not _alive(state["keeper"], state["created"]) or not _healthy(state["url"]):
-        return None
-    return str(state["url"])
+    state = _kept(home() / "prefect" / host_name())
+    return str(state["url"]) if state is not None and _healthy(state["url"]) else None
 
 
 @contextmanager
@@ -114,11 +112,9 @@ def _lock(folder: Path) -> FileLock:
 
 
 def _running(folder: Path, is_stopping: Callable[[], bool]) -> str | None:
-    state = _state(folder)
-    if state is None or not _alive(state["keeper"], state["created"]):
-        return None
+    state = _kept(folder)
     deadline = time.monotonic() + START_SECONDS
-    while _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
+    while state is not None and _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
         if is_stopping():
             raise KeyboardInterrupt
         if _healthy(state["url"]):
@@ -130,7 +126,7 @@ def _running(folder: Path, is_stopping: Callable[[], bool]) -> str | None:
 def _start(folder: Path, is_stopping: Callable[[], bool]) -> str:
     with _lock(folder):
         state = _state(folder)
-        if state is None or not _alive(state["keeper"], state["created"]):
+        if _kept(folder) is None:
             log = (folder / "server.log").open("ab")
             with log:
                 # One of before may have outlived its last use here, for another process used it too.
@@ -176,6 +172,12 @@ def _state(folder: Path) -> dict[str, object] | None:
     except (FileNotFoundError, ValueError):
         return None
     return loaded
+
+
+def _kept(folder: Path) -> dict[str, object] | None:
+    """What is known of a server whose keeper lives; None if there is none."""
+    state = _state(folder)
+    return state if state is not None and _alive(state["keeper"], state["created"]) else None
 
 
 def _alive(pid: object, created: object) -> bool:

@@ -40,7 +40,7 @@ def check_place(path: Path) -> str:
     Raises:
         RunError: If it cannot be written.
     """
-    folder = _existing(path)
+    folder = nearest_folder(path)
     try:
         with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=folder):
             pass
@@ -60,7 +60,7 @@ def check_space(path: Path, needed: int = 0) -> str:
     Raises:
         RunError: If there is less space than that and a reserve.
     """
-    folder = _existing(path)
+    folder = nearest_folder(path)
     free = free_bytes(folder)
     if free < needed + RESERVE_BYTES:
         reserve = f"{_size(RESERVE_BYTES)} of reserve"
@@ -166,7 +166,8 @@ def check_devices(extractors: Iterable[Extractor[Any]]) -> str:
     return f"GPUs for networks: {len(gpus)}"
 
 
-def _existing(path: Path) -> Path:
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
 
 

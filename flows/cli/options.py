@@ -21,6 +21,8 @@ StoreOption = Annotated[Path, typer.Option("--store", "-s", help="Folder of the 
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="STORE", help="Folder of the feature store.", callback=local_path)
 ]
+EngineOption = Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")]
 ClipsOption = Annotated[str | None, typer.Option("--clips", help="A file with one id a line, or a glob over ids.")]
 RootOption = Annotated[
     list[str] | None, typer.Option("--root", help="Media folder where it moved: PATH, or NAME=PATH of one of several.")

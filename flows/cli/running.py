@@ -13,9 +13,11 @@ from configs.paths import local_path
 from flows.cli.options import (
     ClipsOption,
     ConfigOption,
+    EngineOption,
     OptOption,
     RootOption,
     StoreOption,
+    WorkersOption,
     console,
     parse_options,
     parse_roots,
@@ -44,8 +46,8 @@ def run(
     prune: Annotated[
         bool, typer.Option("--prune", help="Take clips out of the store that the manifest's folders no longer have.")
     ] = False,
-    engine: Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")] = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     root: RootOption = None,
     allow_mixed_versions: Annotated[
         bool, typer.Option(help="Go on with a store that was begun with other versions of the libraries.")
@@ -63,7 +65,6 @@ def run(
     from flows.plan import build_extractors, with_engine
     from flows.run import Request
 
-    store = local_path(store)
     chosen = with_engine(load_config(config), engine, workers)
     only = [f.strip() for f in features.split(",") if f.strip()] if features else None
     build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that

@@ -14,7 +14,7 @@ from tzlocal import get_localzone_name
 
 from configs.errors import ConfigError
 from configs.paths import local_path
-from flows.cli.options import ConfigOption, OptOption, StoreOption
+from flows.cli.options import ConfigOption, EngineOption, OptOption, StoreOption, WorkersOption
 
 
 def serve(
@@ -27,8 +27,8 @@ def serve(
     every: Annotated[float | None, typer.Option(min=1, help="Seconds between runs, instead of --cron.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Of --cron, as Europe/Berlin; default this machine's.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the schedule; default the store's.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")] = None,
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
     opt: OptOption = None,
 ) -> None:
     """Run again and again: new and repaired clips of a corpus are extracted on a schedule. SIGTERM ends it."""
@@ -44,7 +44,7 @@ def serve(
     place = local_path(corpus[1]).absolute()
     if not place.exists():
         raise ConfigError(f"{place}: no such corpus")
-    store = local_path(store).absolute()
+    store = store.absolute()
     schedule = name or store.name
     given = str(Path(config).absolute()) if Path(config).is_file() else config
     command = ["run", "-c", given, "--corpus", corpus[0], str(place), "-s", str(store), "--schedule", schedule]

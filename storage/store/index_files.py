@@ -34,6 +34,7 @@ from storage.store.files import (
 )
 from storage.store.index import Index, IndexedFile
 from storage.store.layout import LOG_FILES, features_path, index_path, log_path, shard_store
+from storage.store.shard_datasets import DAMAGE
 from storage.store.shard_reader import ArrayLocation, FailedRow, Row, ShardContents, read_contents
 
 FORMAT = 1
@@ -74,7 +75,7 @@ def update_index(index: Index, store: Path) -> None:
     for name in sorted(missing):
         try:
             index.add(read_contents(store / name))
-        except (StoreError, OSError, KeyError, ValueError, TypeError) as error:
+        except (StoreError, *DAMAGE) as error:
             index.unreadable[store / name] = str(error)
 
 

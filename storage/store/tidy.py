@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.store.files import remove, remove_folder, subfolders
-from storage.store.layout import run_path, runs_path, work_path
+from storage.store.files import list_files, remove, remove_folder, subfolders
+from storage.store.layout import RUN_RECORDS, run_path, runs_path, work_path
 from storage.store.runs import RUNNING, read_runs
 
 MOST_RECORDS, MOST_TRACEBACKS = 1000, 100
@@ -23,6 +23,9 @@ def tidy_runs(store: Path) -> int:
     Returns:
         How many runs lost something.
     """
+    names, noting = [path.stem for path in list_files(store, RUN_RECORDS)], subfolders(runs_path(store))
+    if len(names) <= MOST_TRACEBACKS and set(noting) <= set(names):
+        return 0  # known without reading one
     runs = read_runs(store)
     last_of = {feature: run["run"] for run in runs for feature in run.get("features", {})}
     alive = {run["run"] for run in runs if run.get("state") == RUNNING}
@@ -33,7 +36,7 @@ def tidy_runs(store: Path) -> int:
         if run["run"] not in kept:
             remove(run_path(store, run["run"]))
             touched.add(run["run"])
-    for name in subfolders(runs_path(store)):
+    for name in noting:
         if name not in noted:
             remove_folder(work_path(store, name))
             touched.add(name)

@@ -129,8 +129,6 @@ class PacketPass:
             self._clocks[index].feed(packet)
             try:
                 decoded = packet.decode()
-            except MemoryError:
-                raise
             except Exception as error:  # noqa: BLE001  # PyAV raises many kinds: whatever it is, this stream ends here
                 kind = "audio" if isinstance(self._streams[index], av.AudioStream) else "frames"
                 self.errors[index] = undecodable(self._path, error, f"{kind}: ")
@@ -174,8 +172,6 @@ class PacketPass:
                 packet = next(packets)
             except StopIteration:
                 return
-            except MemoryError:
-                raise
             except Exception as error:  # noqa: BLE001
                 for index in self._streams:
                     self.errors.setdefault(index, undecodable(self._path, error))

@@ -42,11 +42,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             yield container
-    except av.error.MemoryError as error:  # not that there is none: the file claims sizes that nobody has
-        raise ClipError(
-            "undecodable", f"{path.name}: asks for more memory than there can be", stage="decode"
-        ) from error
-    except (ClipError, MemoryError):
+    except ClipError:
         raise
     except Exception as error:  # PyAV raises many kinds: whatever it is, this file cannot be read
         raise undecodable(path, error) from error
@@ -59,10 +55,17 @@ def undecodable(path: Path, error: Exception, what: str = "") -> ClipError:
         path: The file.
         error: What PyAV raised.
         what: Which part of the file.
+
+    Raises:
+        MemoryError: Python's own: that is not the file's.
     """
+    if type(error) is MemoryError:
+        raise error
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if reason.startswith("Error number"):  # FFmpeg's own words are in its log only
         reason = "FFmpeg cannot decode it"
+    if isinstance(error, av.error.MemoryError):  # not that there is none: the file claims sizes that nobody has
+        reason = "asks for more memory than there can be"
     if isinstance(error, av.error.ArgumentError) and not what:
         reason = "not a media file"  # its demuxer is not one of those that may open files
     return ClipError("undecodable", f"{path.name}: {what}{reason}", stage="decode")
