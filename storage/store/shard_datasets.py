@@ -37,7 +37,11 @@ def open_shard_file(path: Path) -> h5py.File:
         StoreError: If it is not a whole shard file of a known format.
     """
     file = open_hdf5(path)
-    version = file.attrs.get("format")
+    try:
+        version = file.attrs.get("format")
+    except DAMAGE as error:
+        file.close()
+        raise StoreError(f"{path}: damaged: {error}") from error
     if version != SHARD_FORMAT:
         file.close()
         raise StoreError(f"{path}: expected shard file format {SHARD_FORMAT}, got {version}")

@@ -9,7 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, redirect_stderr, redirect_stdout
+import time
+from contextlib import closing, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -85,9 +86,13 @@ def command(server, environment):
 
 
 @pytest.fixture
-def prefect_url(server):
-    """The server that runs in this process are shown on."""
-    return server
+def prefect_url(request, monkeypatch):
+    """The server that runs in this process are shown on; none where a test is marked `without_prefect`."""
+    if request.node.get_closest_marker("without_prefect") is None:
+        return request.getfixturevalue("server")
+    monkeypatch.setattr("flows.work.prefect_server", nullcontext)
+    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
+    return ""
 
 
 @pytest.fixture
@@ -188,3 +193,44 @@ def fresh_home(server, home, tmp_path):
     with closing(sqlite3.connect(paths[0])) as old, closing(sqlite3.connect(paths[1])) as new:
         old.backup(new)
     return tmp_path / "fresh"
+
+
+class Machines:
+    """A scheduler and workers, each in a folder of its own."""
+
+    def __init__(self, environment, folder):
+        self.environment = environment | {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+        self.folder, self.running = folder, []
+
+    def scheduler(self):
+        file = self.folder / "scheduler.json"
+        self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+        while not file.exists():
+            assert self.running[0].poll() is None
+            time.sleep(0.1)
+        self.address = json.loads(file.read_text(encoding="utf-8"))["address"]
+        return self.address
+
+    def worker(self, **changes):
+        return self._start("dask_worker", self.address, "--nthreads", "1", "--no-nanny", **changes)
+
+    def _start(self, program, *options, **changes):
+        place = self.folder / f"machine{len(self.running)}"
+        place.mkdir()
+        line = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, options), "--no-dashboard"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.running.append(subprocess.Popen(line, cwd=place, env=self.environment | changes, **quiet))
+        return self.running[-1]
+
+    def end(self):
+        for process in reversed(self.running):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(30)
+
+
+@pytest.fixture
+def machines(environment, tmp_path):
+    made = Machines(environment, tmp_path)
+    yield made
+    made.end()

@@ -16,11 +16,7 @@ from flows.plan import make_plan
 from storage import open_store
 from storage.store.survey import Survey
 
-
-@pytest.fixture
-def prefect_url():
-    """None: nothing here waits for a server to start."""
-    return ""
+pytestmark = pytest.mark.without_prefect
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +109,6 @@ def test_the_space_a_run_needs_is_known_before_it(merflow, config, corpus, monke
     seen = []
     monkeypatch.setattr("flows.run.estimated_bytes", lambda *given: seen.append(preflight.estimated_bytes(*given)) or 0)
     line = ["run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s", "--engine", "inline"]
-    monkeypatch.setattr("flows.work.prefect_server", _no_server)
     merflow(*line)
     files = list((tmp_path / "s").rglob("*.h5"))
     written = sum(path.stat().st_size for path in files)
@@ -126,16 +121,11 @@ def test_the_space_a_run_needs_is_known_before_it(merflow, config, corpus, monke
     assert list((tmp_path / "t").rglob("*.h5")) == []
 
 
-def _no_server(_):
-    raise RunError("none")
-
-
-def test_an_estimate_counts_only_what_is_missing(merflow, config, corpus, monkeypatch, tmp_path):
+def test_an_estimate_counts_only_what_is_missing(merflow, config, corpus, tmp_path):
     from configs.schema import load_config
     from flows.plan import build_extractors
 
     merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
-    monkeypatch.setattr("flows.work.prefect_server", _no_server)
     merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s", "--features", "functionals")
     extractors, survey = build_extractors(load_config(config)), Survey(open_store(tmp_path / "s"))
     plan = make_plan(survey, extractors, np.ones(3, bool))
@@ -172,8 +162,7 @@ def test_addresses_are_refused_and_never_become_folders(merflow, monkeypatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_media_folder_is_no_address(merflow, monkeypatch, config, corpus, tmp_path):
-    monkeypatch.setattr("flows.work.prefect_server", _no_server)
+def test_a_media_folder_is_no_address(merflow, config, corpus, tmp_path):
     merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
     merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s", "--features", "functionals")
     assert "mount it" in merflow("relocate", tmp_path / "s", "corpus=s3://b/a", expect=2).stderr

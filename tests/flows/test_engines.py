@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
-
 import pytest
 
 from flows.engines import dask_cluster
@@ -35,40 +30,14 @@ def test_all_engines_give_the_same_bytes_of_faces_and_networks(merflow, command,
 
 
 @pytest.mark.slow
-def test_a_given_scheduler_gives_the_same_bytes(merflow, command, many, manifest, environment, tmp_path):
+def test_a_given_scheduler_gives_the_same_bytes(merflow, command, many, manifest, machines, tmp_path):
     run = ["run", "-c", many[1], "-m", manifest]
     merflow(*run, "-s", tmp_path / "local", "--engine", "local")
-    with scheduler(environment, tmp_path) as address:
-        # A store named relative to where the user is, which is not where the workers are.
-        command(*run, "-s", "given", "--engine", address, cwd=tmp_path)
+    address = machines.scheduler()
+    machines.worker()
+    # A store named relative to where the user is, which is not where the workers are.
+    command(*run, "-s", "given", "--engine", address, cwd=tmp_path)
     assert assert_equal(tmp_path / "local", tmp_path / "given") == 80
-
-
-class scheduler:  # noqa: N801  # reads as a function
-    """A real Dask scheduler with one worker, in processes of their own."""
-
-    def __init__(self, environment, folder) -> None:
-        self._environment = environment | {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
-        self._file = folder / "scheduler.json"
-
-    def __enter__(self) -> str:
-        base = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": self._environment}
-        self._scheduler = subprocess.Popen([*base, *options], **quiet)
-        while not self._file.exists():
-            assert self._scheduler.poll() is None
-            time.sleep(0.1)
-        address = json.loads(self._file.read_text(encoding="utf-8"))["address"]
-        (self._file.parent / "elsewhere").mkdir()
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
-        self._worker = subprocess.Popen([*worker, "--no-dashboard"], cwd=self._file.parent / "elsewhere", **quiet)
-        return address
-
-    def __exit__(self, *_: object) -> None:
-        for process in (self._worker, self._scheduler):
-            process.terminate()
-            process.wait(30)
 
 
 def test_a_scheduler_that_is_not_there(merflow, many, manifest, tmp_path, monkeypatch):

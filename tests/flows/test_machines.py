@@ -3,7 +3,6 @@ a SLURM whose `sbatch` is a script; what the pages about clusters say."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,52 +16,10 @@ import yaml
 
 from configs.schema import load_config
 from flows.engines.choice import check_engine
-from tests.flows.conftest import processes
 from tests.flows.stores import assert_equal, times_computed
-from tests.flows.test_survival import start, wait_until_working
+from tests.flows.test_survival import await_gone, start, wait_until_working
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
-
-
-class Machines:
-    """A scheduler and workers, each in a folder of its own."""
-
-    def __init__(self, environment, folder):
-        self.environment = environment | {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
-        self.folder, self.running = folder, []
-
-    def scheduler(self):
-        file = self.folder / "scheduler.json"
-        self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
-        while not file.exists():
-            assert self.running[0].poll() is None
-            time.sleep(0.1)
-        self.address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        return self.address
-
-    def worker(self, **changes):
-        return self._start("dask_worker", self.address, "--nthreads", "1", "--no-nanny", **changes)
-
-    def _start(self, program, *options, **changes):
-        place = self.folder / f"machine{len(self.running)}"
-        place.mkdir()
-        line = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, options), "--no-dashboard"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.running.append(subprocess.Popen(line, cwd=place, env=self.environment | changes, **quiet))
-        return self.running[-1]
-
-    def end(self):
-        for process in reversed(self.running):
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait(30)
-
-
-@pytest.fixture
-def machines(environment, tmp_path):
-    made = Machines(environment, tmp_path)
-    yield made
-    made.end()
 
 
 @pytest.fixture
@@ -148,10 +105,7 @@ def test_slurm(merflow, command, environment, line, tmp_path):
     for text in scripts:
         assert {"#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 08:00:00"} <= set(text.splitlines())
         assert "--nthreads 1" in text
-    deadline = time.monotonic() + 20
-    while processes("dask_worker") and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert processes("dask_worker") == []
+    await_gone("dask_worker")
     merflow(*line[:-1], tmp_path / "whole", "--engine", "inline")
     assert assert_equal(tmp_path / "s", tmp_path / "whole") == 80
 

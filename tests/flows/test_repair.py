@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,7 @@ from storage.store.store import FeatureStore
 from tests.flows.stores import times_computed
 from tests.media import write_clip
 
-
-@pytest.fixture(autouse=True)
-def _plainly(monkeypatch):
-    """Runs work without Prefect around them: what is asked here is what a store makes of runs."""
-
-    monkeypatch.setattr("flows.work.prefect_server", nullcontext)
-    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
-
-
-@pytest.fixture
-def prefect_url():
-    """None: nothing here waits for a server to start."""
-    return ""
+pytestmark = pytest.mark.without_prefect
 
 
 @pytest.fixture

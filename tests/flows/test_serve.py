@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,12 +19,7 @@ from tests.flows.conftest import processes
 from tests.flows.stores import times_computed
 from tests.flows.test_survival import GATE
 
-
-@pytest.fixture
-def prefect_url():
-    """None: nothing but the nights waits for a server to start."""
-    return ""
-
+pytestmark = pytest.mark.without_prefect  # but for the nights, which ask for the server
 
 DUE = datetime(2026, 11, 26, 2, tzinfo=UTC)
 
@@ -88,9 +82,7 @@ def test_a_corpus_that_is_not_there_is_refused_at_once(merflow, config, tmp_path
     assert "none: no such corpus" in merflow(*line, expect=2).stderr
 
 
-def test_a_scheduled_run_leaves_a_record_also_of_nothing(merflow, config, corpus, monkeypatch, tmp_path):
-    monkeypatch.setattr("flows.work.prefect_server", nullcontext)
-    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
+def test_a_scheduled_run_leaves_a_record_also_of_nothing(merflow, config, corpus, tmp_path):
     line = ["run", "-c", config, "-s", tmp_path / "s", "--corpus", "folder", corpus, "--features", "functionals"]
     for _ in "ab":
         merflow(*line, "--schedule", "nightly")

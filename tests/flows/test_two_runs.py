@@ -8,7 +8,6 @@ import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 
 import pytest
 
@@ -20,34 +19,26 @@ from tests.flows.stores import assert_equal, times_computed
 from tests.flows.test_survival import GATE, start, wait_until_working
 
 
-class TestAsThreads:
-    """The plain way: two runs in one process, without Prefect around them."""
+@pytest.mark.without_prefect
+def test_two_runs_at_the_same_time_share_the_clips(merflow, many, manifest, monkeypatch, tmp_path):
+    """The plain way: two runs in one process, as threads."""
+    both, start = threading.Barrier(2, timeout=60), Dispatch.start
 
-    @pytest.fixture
-    def prefect_url(self):
-        """None: nothing here waits for a server to start."""
-        return ""
+    def start_together(dispatch):
+        both.wait()
+        start(dispatch)
 
-    def test_two_runs_at_the_same_time_share_the_clips(self, merflow, many, manifest, monkeypatch, tmp_path):
-        both, start = threading.Barrier(2, timeout=60), Dispatch.start
+    monkeypatch.setattr(Dispatch, "start", start_together)
+    config, store = load_config(many[1]), tmp_path / "s"
 
-        def start_together(dispatch):
-            both.wait()
-            start(dispatch)
+    def run(_):
+        return run_extraction(config, Manifest.open(manifest), store, Request(clips="clip_[01]*"))
 
-        monkeypatch.setattr("flows.work.prefect_server", nullcontext)
-        monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
-        monkeypatch.setattr(Dispatch, "start", start_together)
-        config, store = load_config(many[1]), tmp_path / "s"
-
-        def run(_):
-            return run_extraction(config, Manifest.open(manifest), store, Request(clips="clip_[01]*"))
-
-        with ThreadPoolExecutor(2) as pool:
-            results = list(pool.map(run, "ab"))
-        assert [r.outcomes["stored"] > 0 for r in results] == [True, True]
-        computed = times_computed(store)
-        assert (len(computed), set(computed.values())) == (40, {1})
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(run, "ab"))
+    assert [r.outcomes["stored"] > 0 for r in results] == [True, True]
+    computed = times_computed(store)
+    assert (len(computed), set(computed.values())) == (40, {1})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from tests.media import tone, write_clip
+from tests.traps import PLAYLISTS
 
 CONTAINERS = {
     ".mp4": ("libx264", "aac"), ".mov": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".avi": ("mpeg4", "libmp3lame"),
@@ -20,16 +21,6 @@ CONTAINERS = {
     ".wav": (None, "pcm_s16le"), ".flac": (None, "flac"), ".mp3": (None, "libmp3lame"), ".ogg": (None, "libopus"),
 }  # fmt: skip
 SEEDS = 2
-PLAYLISTS = {
-    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:4,\n{url}\n#EXT-X-ENDLIST\n",
-    "m3u8_fifo": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:4,\n{fifo}\n#EXT-X-ENDLIST\n",
-    "concat": "ffconcat version 1.0\nfile {fifo}\n",
-    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 18766 RTP/AVP 0\n",
-    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{url}</BaseURL></MPD>',
-    "asx": '<asx version="3.0"><entry><ref href="{url}"/></entry></asx>',
-    "pls": "[playlist]\nFile1={url}\nNumberOfEntries=1\n",
-    "svg": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{url}"/></svg>',
-}
 Mutation = Callable[[bytearray, np.random.Generator], bytes]
 
 

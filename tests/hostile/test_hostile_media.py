@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import threading
@@ -12,42 +11,15 @@ import psutil
 import pytest
 
 from tests.hostile.build import CONTAINERS, build
+from tests.traps import watched
 
 GIB = 1 << 30
 
 
 @pytest.fixture
-def watched(tmp_path):
-    """Address of a server and a pipe, and the list of who asked for them."""
-    asked: list[str] = []
-
-    class Counting(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    fifo = tmp_path / "pipe.ts"
-    os.mkfifo(fifo)
-
-    def wait_for_reader():
-        with fifo.open("wb"):
-            asked.append("pipe")
-
-    writer = threading.Thread(target=wait_for_reader)
-    writer.start()
-    yield f"http://127.0.0.1:{server.server_port}/x.ts", fifo, asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    writer.join(10)
-    os.close(reader)
+def traps(tmp_path):
+    with watched(tmp_path) as found:
+        yield found
 
 
 class Memory(threading.Thread):
@@ -69,8 +41,8 @@ class Memory(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_corpus_of_them(command, watched, tmp_path):
-    url, fifo, asked = watched
+def test_a_corpus_of_them(command, traps, tmp_path):
+    url, fifo, asked = traps
     folder, store, manifest = tmp_path / "hostile", tmp_path / "s", tmp_path / "m.parquet"
     folder.mkdir()
     entries = build(folder, url, fifo)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import os
-import threading
 from fractions import Fraction
 
 import av
@@ -12,10 +9,12 @@ import numpy as np
 import pytest
 
 from extractors.core.media.clip_media import Media
+from extractors.core.media.opening import undecodable
 from extractors.core.media.streams import probe
 from storage.clip import Clip
 from storage.errors import ClipError
 from tests.odd_media import damage, encode, noise, quadrants, ramp, remux, samples_of, trimmed, with_matrix
+from tests.traps import PLAYLISTS, watched
 
 
 def decoded(path, *, audio=True, video=True, **clip):
@@ -349,51 +348,20 @@ def test_interlaced_frames_are_made_whole_where_asked_for(tmp_path):
     assert combing(True, start=0.1, end=0.3)[0] == 5
 
 
-TRAPS = {
-    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:4,\n{url}\n#EXT-X-ENDLIST\n",
-    "m3u8_fifo": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:4,\n{fifo}\n#EXT-X-ENDLIST\n",
-    "concat": "ffconcat version 1.0\nfile {fifo}\n",
-    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 18766 RTP/AVP 0\n",
-    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{url}</BaseURL></MPD>',
-}
-
-
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("name", PLAYLISTS)
 def test_a_file_that_names_others_opens_none_of_them(tmp_path, name):
-    asked: list[str] = []
-
-    class Counting(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    fifo, opened = tmp_path / "pipe.ts", []
-
-    def wait_for_reader():
-        with fifo.open("wb"):  # returns when someone opens the other end
-            opened.append(fifo)
-
-    os.mkfifo(fifo)
-    writer = threading.Thread(target=wait_for_reader)
-    writer.start()
-    try:
+    with watched(tmp_path) as (url, fifo, asked):
         trap = tmp_path / "trap.mp4"
-        trap.write_text(TRAPS[name].format(url=f"http://127.0.0.1:{server.server_port}/x.ts", fifo=fifo))
+        trap.write_text(PLAYLISTS[name].format(url=url, fifo=fifo))
         assert reason(decoded(trap).audio) == "undecodable"
-        assert (asked, opened) == ([], [])
-    finally:
-        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        writer.join(10)
-        os.close(reader)
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+        assert asked == []
+
+
+def test_memory_that_a_file_asks_for_is_its_own_error_and_pythons_is_not(tmp_path):
+    asked = undecodable(tmp_path / "a.mp4", av.error.MemoryError(12, "Cannot allocate memory"), "audio: ")
+    assert (asked.reason, asked.message) == ("undecodable", "a.mp4: audio: asks for more memory than there can be")
+    with pytest.raises(MemoryError, match="none left"):
+        undecodable(tmp_path / "a.mp4", MemoryError("none left"))
 
 
 def test_an_empty_data_chunk_is_not_a_missing_stream(tmp_path):
