@@ -200,6 +200,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
+        self._ended: dict[str, str] = {}
         self._turn = threading.Lock()
 
     def extract(self, job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:
@@ -209,11 +210,22 @@ class WorkerProcess:
             job: The shard and what to do with it.
             on_clip: Called after each clip with whether it failed.
             armed: Whether this process ends when a clip takes longer than its limit.
+
+        Raises:
+            RunError: What `Worker.extract` raises; and that again for every later shard of the run, which may be on its
+                way here before the run hears of the first.
         """
         with self._turn:
-            if self._worker is None or self._worker.context != job.context:
-                self._worker = Worker(job.context, self._worker)
-            return self._worker.extract(job, on_clip, armed=armed)
+            run = job.context.run
+            if run in self._ended:
+                raise RunError(self._ended[run])
+            try:
+                if self._worker is None or self._worker.context != job.context:
+                    self._worker = Worker(job.context, self._worker)
+                return self._worker.extract(job, on_clip, armed=armed)
+            except RunError as error:
+                self._ended = {run: str(error)}
+                raise
 
     def close(self) -> None:
         """Free the worker."""

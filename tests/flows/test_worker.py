@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field, replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -203,6 +205,25 @@ def test_the_process_keeps_one_worker_and_makes_it_anew_for_another_run(bench, m
     assert (extractor.loads, len(extractor.batches)) == (1, 3)
     process.close()
     assert extractor.closed
+
+
+def test_after_an_error_that_ends_the_run_the_process_takes_no_other_shard_of_it(bench, monkeypatch):
+    """An engine may have handed it the next one before the run hears of the first."""
+    process, extractor = WorkerProcess(), Scripted("first")
+    bench.worker(monkeypatch, extractor)
+    jobs = [bench.job(bench.context(extractor), [clip]) for clip in bench.clips[:2]]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "storage.store.publication.write_shard_file", mock.Mock(side_effect=OSError(errno.ENOSPC, "full"))
+        )
+        with pytest.raises(RunError, match="no space left on the device") as first:
+            process.extract(jobs[0])
+    with pytest.raises(RunError) as second:
+        process.extract(jobs[1])
+    assert (str(second.value), extractor.batches) == (str(first.value), [["c0"]])
+    process.extract(bench.job(bench.context(extractor, run="next"), bench.clips[2:3]))
+    assert extractor.batches == [["c0"], ["c2"]]
+    process.close()
 
 
 def test_a_worker_that_would_give_other_numbers_is_refused(bench, monkeypatch):
