@@ -108,7 +108,7 @@ def test_the_conformance_suite_of_their_kind_runs_over_them(call, tmp_path):
 
 
 def test_a_corpus_goes_through_all_of_them(call, tmp_path, server, home):
-    """From their corpus through their extractor and detector to their format, by the real command."""
+    """From their corpus through their extractor and detector to their format, by the real commands."""
     (tmp_path / "corpus").mkdir()
     for i, name in enumerate(("anna_01_happy", "ben_01_sad")):
         write_clip(tmp_path / "corpus" / f"{name}.wav", video=False, audio=tone(0.5, hertz=200.0 + 100 * i))
@@ -120,14 +120,16 @@ def test_a_corpus_goes_through_all_of_them(call, tmp_path, server, home):
     )
     where = {"PREFECT_API_URL": server, "MERFLOW_HOME": str(home)}
     manifest, store, out = tmp_path / "m.parquet", tmp_path / "store", tmp_path / "out"
-    ingested = call("-m", "flows.cli", "ingest", tmp_path / "corpus", "--corpus", "named_by_emotion", "--out", manifest)
+    lines = [
+        f"ingest {tmp_path / 'corpus'} --corpus named_by_emotion --out {manifest}",
+        f"run -c {config} -m {manifest} -s {store}",
+        f"status {store} --json",
+        f"export means_csv {store} {out} --opt decimals=0 --opt features=zero_crossings",
+    ]
+    ingested, _, status, _ = call("-c", COMMANDS, *lines, **where).split("$ ")[1:]
     assert "Found 2 clips in corpus; wrote" in ingested
-    call("-m", "flows.cli", "run", "-c", config, "-m", manifest, "-s", store, **where)
-    status = json.loads(call("-m", "flows.cli", "status", store, "--json"))
-    assert (status["stored"], status["skipped"], status["failed"]) == (2, 4, 0)
-    call(
-        "-m", "flows.cli", "export", "means_csv", store, out, "--opt", "decimals=0", "--opt", "features=zero_crossings"
-    )
+    counts = json.loads(status.partition("\n")[2])
+    assert (counts["stored"], counts["skipped"], counts["failed"]) == (2, 4, 0)
     with (out / "means.csv").open(encoding="utf-8") as file:
         rows = {row["clip_id"]: float(row["zero_crossings.crossings"]) for row in csv.DictReader(file)}
     assert rows == {"anna_01_happy": pytest.approx(400, abs=12), "ben_01_sad": pytest.approx(600, abs=12)}
