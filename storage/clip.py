@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
+CENTRE = -1
 _NOTHING: dict[str, Any] = {}  # shared by all clips, which never change
 
 
@@ -17,7 +18,8 @@ class Clip:
 
     Attributes:
         id: Unique over the corpus, characters `A-Za-z0-9_.-`.
-        video: Path of the video, relative to the clip's media folder, or a URL; None if the clip has none.
+        video: Path of the video, relative to the clip's media folder, or a URL; None if the clip has none. A folder of
+            pictures is its frames in the order of their numbers; a single picture is one frame.
         audio: Path of the audio; often the same file as `video`.
         start: Seconds into the media where the clip starts; None means from the beginning.
         end: Seconds into the media where the clip ends; None means to the end.
@@ -25,8 +27,11 @@ class Clip:
             channels.
         video_track: 0-based video track to use, cover art not counted; None means FFmpeg's choice: the default one,
             then the largest.
-        audio_channel: 0-based channel to use; None means FFmpeg's standard down-mix to mono.
+        audio_channel: 0-based channel to use; -1 (`CENTRE`) the centre channel of surround sound, and the down-mix of
+            any other; None means FFmpeg's standard down-mix to mono.
+        audio_is_cut: Whether the audio file is the segment already: `start` and `end` are the video's alone.
         crop: Part of the frame to use as fractions (left, top, right, bottom) of the upright frame.
+        frame_rate: Pictures a second, of a folder of pictures.
         split: Corpus split such as `train`; None if the corpus has none.
         text: Transcript.
         language: BCP 47 tag of the spoken language.
@@ -35,7 +40,15 @@ class Clip:
         label_raw: Label as the corpus spells it.
         label: Label in merflow's vocabulary; None where the raw label has no counterpart.
         labels: Further categorical labels by name, such as `{"audio": "positif"}`.
+        label_set: All labels of a clip that may have several, as the corpus spells them.
+        votes: What each rater said, by the rater's name, as the corpus spells it.
         dimensions: Continuous labels by name, such as `{"valence": 3.5}`, on the corpus's own scale.
+        scales: That scale by the dimension's name, such as `{"valence": "1..5"}`, where the corpus states it.
+        series: Paths of what was recorded or rated over time beside the media, relative to the media folder, such as
+            `{"eeg": "subject1/EEG/subject1_eeg.mat"}`.
+        folds: The clip's fold in tables of folds, by the table's name.
+        about: What else the corpus says, such as `{"gender": "female", "task": "Speaking", "eeg_rate": "500 Hz"}`.
+        lacks: Modalities that the whole corpus has none of: its clips are skipped for them, and have not failed.
         source_id: The corpus's own name for the clip.
         files: By `video` and `audio`: SHA-256, size, modification time and inode of the file when it was ingested.
         duration: Probed seconds; None if the media could not be probed.
@@ -52,7 +65,9 @@ class Clip:
     audio_track: int | None = None
     video_track: int | None = None
     audio_channel: int | None = None
+    audio_is_cut: bool = False
     crop: tuple[float, float, float, float] | None = None
+    frame_rate: float | None = None
     split: str | None = None
     text: str | None = None
     language: str | None = None
@@ -61,7 +76,14 @@ class Clip:
     label_raw: str | None = None
     label: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    label_set: tuple[str, ...] = ()
+    votes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     dimensions: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    scales: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    series: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    folds: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    about: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    lacks: tuple[str, ...] = ()
     source_id: str | None = None
     files: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     duration: float | None = None

@@ -62,6 +62,11 @@ def digest_columns(clips: Sequence[Clip]) -> dict[str, list[int]]:
     return columns
 
 
+def audio_segment(clip: Clip) -> tuple[float | None, float | None]:
+    """Seconds of the audio file at which a clip's audio starts and ends."""
+    return (None, None) if clip.audio_is_cut else (clip.start, clip.end)
+
+
 def hash64(text: str) -> int:
     """64 bits of the BLAKE2b of a text, never 0."""
     data = text.encode("utf-8", "surrogateescape")
@@ -117,8 +122,10 @@ def _part_digest(*parts: object) -> int:
 
 _DIGEST_OF: dict[str, Callable[[Clip], int]] = {
     "video": lambda clip: _file_digest(clip, "video", clip.video),
-    "video_part": lambda clip: _part_digest(clip.start, clip.end, clip.video_track, clip.crop),
+    "video_part": lambda clip: _part_digest(
+        clip.start, clip.end, clip.video_track, clip.crop, *(() if clip.frame_rate is None else (clip.frame_rate,))
+    ),
     "audio": lambda clip: _file_digest(clip, "audio", clip.audio),
-    "audio_part": lambda clip: _part_digest(clip.start, clip.end, clip.audio_track, clip.audio_channel),
+    "audio_part": lambda clip: _part_digest(*audio_segment(clip), clip.audio_track, clip.audio_channel),
     "text": lambda clip: hash64("none" if clip.text is None else f"text {clip.text}"),
 }

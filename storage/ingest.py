@@ -12,18 +12,20 @@ from pathlib import Path
 from configs.errors import RunError
 from configs.paths import is_address
 from storage.clip import Clip
-from storage.corpora import read_corpus
+from storage.corpora import read_corpus, recognise
 from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
 from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
-from storage.media_files import FileRecord, sha256_of, state_of
+from storage.media_files import FileRecord, is_lfs_pointer, is_pictures, picture_files, sha256_of, state_of
+from storage.vocabulary.media_suffixes import PICTURE_SUFFIXES
 
 Probe = Callable[[Path], float | None]
 Progress = Callable[[int], None]
 _THREADS = 4
 _AHEAD = 64
 _BEYOND_SECONDS = 0.1
+_CUT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,16 @@ def list_corpus(corpus: str | None, path: Path, options: Mapping[str, str]) -> C
     """
     if not path.exists():
         raise RunError(f"{path}: no such file or folder")
-    return read_corpus(corpus or ("folder" if path.is_dir() else "table"), path, options)
+    if corpus is not None:
+        return read_corpus(corpus, path, options)
+    if not path.is_dir():
+        return read_corpus("table", path, options)
+    fitting = recognise(path)
+    if len(fitting) > 1:
+        raise RunError(f"{path}: looks like several corpora: {', '.join(fitting)}; choose one with --corpus NAME")
+    listing = read_corpus(fitting[0] if fitting else "folder", path, options)
+    listing.report.recognised = fitting[0] if fitting else ""
+    return listing
 
 
 def _counted(clips: Iterator[Clip], progress: Progress | None) -> Iterator[Clip]:
@@ -160,10 +171,14 @@ class _Files:
             if files[kind].problem and name not in self._reported:
                 self._reported.add(name)
                 report.unreadable.append(f"{name}: {files[kind].problem}")
-        seconds = max((f.seconds for f in files.values() if f.seconds is not None), default=None)
+        lengths = {kind: _length(clip, kind, file.seconds) for kind, file in files.items()}
+        known_lengths = [length for length in lengths.values() if length is not None]
+        seconds = max(known_lengths, default=None)
         records = {kind: str(file.record) for kind, file in files.items() if file.record is not None}
         if seconds is not None and (beyond := _beyond(clip, seconds)):
             report.outside.append(f"clip {clip.id}: {beyond}, its media has {seconds:.2f} s")
+        if seconds is not None and (other := _other_length(clip, seconds)):
+            report.outside.append(f"clip {clip.id}: {other}")
         return replace(clip, duration=_duration(clip, seconds), files=records)
 
     def _found(self, name: str) -> _File:
@@ -171,6 +186,25 @@ class _Files:
         if isinstance(file, Future):
             file = self._files[name] = file.result()
         return file
+
+
+def _length(clip: Clip, kind: str, seconds: float | None) -> float | None:
+    """Seconds of one of a clip's media; a folder of pictures has their number, and a single picture no length."""
+    if seconds is None or kind != "video" or not _is_of_pictures(clip):
+        return seconds
+    return seconds / clip.frame_rate if clip.frame_rate else 0.0
+
+
+def _is_of_pictures(clip: Clip) -> bool:
+    return clip.frame_rate is not None or (clip.video or "").lower().endswith(PICTURE_SUFFIXES)
+
+
+def _other_length(clip: Clip, seconds: float) -> str:
+    """In what a clip's media differ from the length that its corpus states, for people."""
+    stated = clip.about.get("stated_seconds")
+    if stated is None or abs(float(stated) - seconds) <= _CUT_SECONDS:
+        return ""
+    return f"its media has {seconds:.2f} s, its corpus states {float(stated):.2f} s"
 
 
 def _beyond(clip: Clip, seconds: float) -> str:
@@ -190,12 +224,17 @@ def _duration(clip: Clip, media: float | None) -> float | None:
 
 
 def _read(path: Path, state: str, probe: Probe) -> _File:
-    if not path.is_file():
+    if not path.exists():
         return _File()
     try:
+        if path.is_file() and is_lfs_pointer(path):
+            return _File(problem="a git-LFS pointer, not media; run `git lfs pull` in its repository")
         digest = sha256_of(path)
+        pictures = len(picture_files(path)) if is_pictures(path) else None
     except OSError as error:
         return _File(problem=str(error.strerror or error))
+    if pictures is not None:
+        return _File(FileRecord(digest, state, float(pictures)), "" if pictures else "a folder without pictures")
     seconds = probe(path)
     problem = "" if seconds is not None else "cannot read duration; file damaged or incomplete"
     return _File(FileRecord(digest, state, seconds), problem)

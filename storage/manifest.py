@@ -40,8 +40,8 @@ from storage.manifest_files import (
     write_parquet,
 )
 
-FORMAT = 2
-_READABLE = (1, FORMAT)
+FORMAT = 3
+_READABLE = (1, 2, FORMAT)
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ class Manifest:
             header = parquet_header(file) if is_parquet else jsonl_header(file)
             version = header.get("format")
         if version not in _READABLE:
-            raise StoreError(f"{file}: expected manifest format {' or '.join(map(str, _READABLE))}, got {version}")
+            raise StoreError(f"{file}: expected manifest format {', '.join(map(str, _READABLE))}, got {version}")
         with _readable(file):
             corpus = str(header["corpus"])
-            recorded = header["roots"] if version == FORMAT else {corpus: header["root"]}
+            recorded = header["roots"] if version > 1 else {corpus: header["root"]}
             found = {name: file.parent / root for name, root in recorded.items()}
             adopted = tuple(header.get("adopted", ()))
         return cls(file, _replaced(file, found, roots or {}), corpus, adopted)

@@ -1,7 +1,7 @@
 """The two forms of a manifest on disk, Parquet and JSONL: rows in, rows out, and the columns that planning needs.
 
 Parquet has one column per field of `Clip`, and one per input digest (`storage.identity`), so that a plan is a join of
-columns. `labels`, `dimensions` and `files` are JSON text. JSONL has one clip per line and leaves out fields that have
+columns. What is a mapping or a list in `Clip` is JSON text, but for the crop. JSONL has one clip per line and leaves out fields that have
 their default.
 """
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEY = "merflow"
+_EMPTY = (None, "{}", "[]")
 BATCH = 4096
 FIELDS = tuple(f.name for f in fields(Clip))
-_NUMBERS = ("start", "end", "duration")
-_JSON = ("labels", "dimensions", "files")
+_NUMBERS = ("start", "end", "duration", "frame_rate")
+_JSON = ("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files", "label_set", "lacks")
+_LISTS = ("crop", "label_set", "lacks")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
@@ -60,8 +62,7 @@ class ManifestColumns:
 def clip_from(row: dict[str, Any]) -> Clip:
     """The clip of a row; unknown columns, of later versions, are left out."""
     kept = {name: value for name, value in row.items() if name in FIELDS}
-    if kept.get("crop") is not None:
-        kept["crop"] = tuple(kept["crop"])
+    kept |= {name: tuple(kept[name]) for name in _LISTS if kept.get(name) is not None}
     return Clip(**kept)
 
 
@@ -77,6 +78,7 @@ def parquet_schema(header: dict[str, Any]) -> pa.Schema:
         **dict.fromkeys(_NUMBERS, pa.float64()),
         **dict.fromkeys(("audio_track", "video_track", "audio_channel"), pa.int32()),
         "crop": pa.list_(pa.float64()),
+        "audio_is_cut": pa.bool_(),
     }
     columns = [pa.field(name, types.get(name, pa.string()), nullable=name != "id") for name in FIELDS]
     columns += [pa.field(column, pa.uint64(), nullable=False) for column in DIGESTS.values()]
@@ -110,8 +112,8 @@ def parquet_rows(file: Path, wanted: npt.NDArray[np.int64] | None = None) -> Ite
                 batch = batch.take((wanted[begin:end] - first).tolist()) if end > begin else batch.slice(0, 0)  # noqa: PLW2901
             first = last
             for row in batch.to_pylist():
-                texts = {name: row.pop(name, None) for name in _JSON}  # manifests of merflow 0.1 have no `files`
-                yield row | {name: json.loads(text) for name, text in texts.items() if text is not None}
+                texts = {name: row.pop(name, None) for name in _JSON}  # older manifests lack some
+                yield row | {name: json.loads(text) for name, text in texts.items() if text not in _EMPTY}
 
 
 def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) -> int:
@@ -143,7 +145,15 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
 
 
 def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
-    return [dump(dict(value)) if value else "{}" for value in values] if name in _JSON else values
+    if name not in _JSON:
+        return values
+    if not any(values):
+        return ["[]" if name in _LISTS else "{}"] * len(values)
+    return [_json_of(name, value) for value in values]
+
+
+def _json_of(name: str, value: Any) -> str:
+    return dump(list(value) if name in _LISTS else dict(value))
 
 
 def _numbers(values: Sequence[int]) -> pa.Array:
@@ -184,7 +194,7 @@ def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) 
             seen.add(clip.id)
             row = {name: getattr(clip, name) for name in FIELDS}
             row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
-            out.write(dump({k: dict(v) if k in _JSON else v for k, v in row.items()}) + "\n")
+            out.write(dump({k: dict(v) if k in _JSON and k not in _LISTS else v for k, v in row.items()}) + "\n")
             count += 1
     return count
 

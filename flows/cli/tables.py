@@ -30,6 +30,8 @@ def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
         report: What the reader found.
         out: The manifest.
     """
+    if report.recognised:
+        console.print(f"read as --corpus {report.recognised}, which the folder looks like")
     console.print(f"Found {counted(report.clips, 'clip')} in {report.corpus}; wrote {out}")
     for title, items in report.findings().items():
         if items:

@@ -12,8 +12,19 @@ from pathlib import Path
 
 from configs.plugins import parse
 from storage.corpora._shared.corpus import CORPORA, Corpus, CorpusListing, CorpusOptions
+from storage.corpora._shared.tree import some_files
 
-__all__ = ["CORPORA", "Corpus", "CorpusListing", "CorpusOptions", "read_corpus"]
+__all__ = ["CORPORA", "Corpus", "CorpusListing", "CorpusOptions", "read_corpus", "recognise"]
+
+
+def recognise(source: Path) -> list[str]:
+    """Names of the readers of the corpora that a folder looks like; none where it is a folder of anything.
+
+    Args:
+        source: The folder. Some of its files are looked at, however many there are; none is opened.
+    """
+    paths = some_files(source)
+    return [name for name in CORPORA.names() if CORPORA.load(name).fits(paths)]
 
 
 def read_corpus(name: str, source: Path, options: Mapping[str, str]) -> CorpusListing:

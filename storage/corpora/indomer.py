@@ -55,6 +55,9 @@ class IndomerCorpus(Corpus[IndomerOptions]):
 
     name = "indomer"
     Options = IndomerOptions
+    title = "IndoMER"
+    citation = "the authors of github.com/yanxm01/INDOMER"
+    signs = (r"(?:annotations\.csv|[37]_class/(?:[37]_class_)?(?:train|val)\.json)",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 1588, "val": 356}
     labels: ClassVar[Mapping[str, str]] = {
         "netral": "neutral",
@@ -66,10 +69,6 @@ class IndomerCorpus(Corpus[IndomerOptions]):
         "surprise": "surprise",
     }
     licence = "no licence file in the repository; ask its authors before you publish anything made of it"
-
-    def default_name(self) -> str:
-        """The corpus's own name."""
-        return "indomer"
 
     @cached_property
     def root(self) -> Path:

@@ -29,6 +29,15 @@ FULL = Clip(
     label_raw="kebahagiaan",
     label="happy",
     labels={"audio": "positif", "täxt": ""},
+    label_set=("joy", "überrascht"),
+    votes={"E1": "Neutral; Sadness"},
+    scales={"valence": "1..5"},
+    series={"eeg": "s/eeg.mat"},
+    folds={"speaker5": "0"},
+    about={"task": "Speaking"},
+    lacks=("text",),
+    audio_is_cut=True,
+    frame_rate=30000 / 1001,
     dimensions={"valence": 0.1 + 0.2, "arousal": -3.0},
     source_id="clip 1",
     audio_track=1,
@@ -154,7 +163,7 @@ def test_refuses_foreign_parquet(tmp_path):
 def test_refuses_an_unknown_format(tmp_path):
     header = {"merflow": {"format": 99, "corpus": "c", "root": "."}}
     (tmp_path / "m.jsonl").write_text(json.dumps(header) + "\n")
-    with pytest.raises(StoreError, match="expected manifest format 1 or 2, got 99"):
+    with pytest.raises(StoreError, match="expected manifest format 1, 2, 3, got 99"):
         Manifest.open(tmp_path / "m.jsonl")
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from extractors.core.media.resampler import AUDIO_RATE, Resampler
 from extractors.core.media.samples import Samples
-from storage.clip import Clip
+from storage.clip import CENTRE, Clip
 from storage.errors import ClipError
 
 SHORTEST_HOLE = Fraction(1, 100)  # seconds; steps of a container's clock are shorter
@@ -213,7 +213,7 @@ class AudioTrack:
         return np.ascontiguousarray(whole), np.array(holes, np.float64).reshape(-1, 2)
 
     def _keep(self, frames: list[av.AudioFrame]) -> None:
-        channel = self._clip.audio_channel or 0
+        channel = self._source.channel or 0
         for frame in frames:
             planes = frame.to_ndarray()
             if channel >= planes.shape[0]:
@@ -227,6 +227,7 @@ class _Source:
 
     def __init__(self) -> None:
         self._form: tuple[str, str, int] | None = None
+        self.channel: int | None = None
         self._resampler: Resampler | None = None
 
     def has_changed(self, frame: av.AudioFrame) -> bool:
@@ -241,7 +242,8 @@ class _Source:
             channel: The channel that is wanted; None for the down-mix.
         """
         self._form = _form(frame)
-        self._resampler = Resampler(frame, down_mix=channel is None)
+        self.channel = _centre(frame) if channel == CENTRE else channel
+        self._resampler = Resampler(frame, down_mix=self.channel is None)
 
     def resample(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
         """The frame at 16 kHz, as far as the resampler gives it already."""
@@ -250,6 +252,12 @@ class _Source:
     def flush(self) -> list[av.AudioFrame]:
         """What the resampler still holds."""
         return [] if self._resampler is None else self._resampler.resample(None)
+
+
+def _centre(frame: av.AudioFrame) -> int | None:
+    """The centre channel of surround sound; None for the down-mix."""
+    names = [channel.name for channel in frame.layout.channels]
+    return names.index("FC") if len(names) > 2 and "FC" in names else None
 
 
 def _form(frame: av.AudioFrame) -> tuple[str, str, int]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -34,12 +35,13 @@ from extractors.core.media.reading import (
     FrameSettings,
     read_audio,
     read_frames,
+    read_pictures,
     read_whole,
 )
-from extractors.core.media.video import VideoReading
+from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.media_files import has_changed
+from storage.media_files import has_changed, is_pictures
 from storage.records import Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
@@ -94,7 +96,6 @@ class Media:
 
         Errors are stored and raised when that track is read.
         """
-        is_segment = self.clip.start is not None or self.clip.end is not None
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
             audio, frames = path == self._audio_path, path == self._video_path
             if self._is_other_file(path, "audio" if audio else "video"):
@@ -104,14 +105,20 @@ class Media:
                 self._frames_result = DecodedFrames(changed) if frames else self._frames_result
                 continue
             self.video_passes += frames
+            clip = self.clip
+            if audio and not frames and clip.audio_is_cut:
+                clip = replace(clip, start=None, end=None)
+            is_segment = clip.start is not None or clip.end is not None
             self.files_opened += (audio + frames) if is_segment else 1
-            if is_segment:
+            if not audio and is_pictures(path):
+                read = NO_AUDIO, read_pictures(path, clip, self._settings)
+            elif is_segment:
                 read = (
-                    read_audio(path, self.clip, self._passages) if audio else NO_AUDIO,
-                    read_frames(path, self.clip, self._settings, self._passages) if frames else NO_FRAMES,
+                    read_audio(path, clip, self._passages) if audio else NO_AUDIO,
+                    read_frames(path, clip, self._settings, self._passages) if frames else NO_FRAMES,
                 )
             else:
-                read = read_whole(path, self.clip, audio=audio, frames=frames, settings=self._settings)
+                read = read_whole(path, clip, audio=audio, frames=frames, settings=self._settings)
             self._audio_result = read[0] if audio else self._audio_result
             self._frames_result = read[1] if frames else self._frames_result
         if self._is_alone:
@@ -119,7 +126,7 @@ class Media:
 
     def _is_other_file(self, path: Path, kind: str) -> bool:
         record = self.clip.files.get(kind)
-        return record is not None and path.is_file() and has_changed(path, record)
+        return record is not None and path.exists() and has_changed(path, record)
 
     def audio(self) -> Audio:
         """The clip's audio at 16 kHz, mono.
@@ -223,7 +230,7 @@ class Media:
         if self._video_path is None:
             return
         self.video_passes += 1
-        reading = VideoReading(self._video_path, self.clip, deinterlace=self._settings.deinterlace)
+        reading = open_reading(self._video_path, self.clip, deinterlace=self._settings.deinterlace)
         try:
             for frame, _ in reading.frames():
                 yield frame

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from extractors.core.media.crops import FACE_EXPAND, crop_face
 from extractors.core.media.frames import Frame
-from extractors.core.media.video import VideoReading
+from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
 
@@ -33,7 +33,7 @@ class MediaFrameReader:
         """
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
-        reading = VideoReading(root / clip.video, clip)
+        reading = open_reading(root / clip.video, clip)
         try:
             for index, (decoded, time) in enumerate(reading.frames()):
                 yield Frame(index, float(time), float(time), decoded, reading.display).rgb()

@@ -11,8 +11,7 @@ from av.container import InputContainer
 
 from extractors.core.media.formats import media_demuxers
 from storage.errors import ClipError
-
-_LFS_HEAD = b"version https://git-lfs"
+from storage.media_files import is_lfs_pointer
 
 
 def check_readable(path: Path) -> None:
@@ -25,9 +24,8 @@ def check_readable(path: Path) -> None:
         raise ClipError("missing_file", f"{path}: no such file", stage="open")
     if path.stat().st_size == 0:
         raise ClipError("empty_file", f"{path.name}: zero bytes", stage="open")
-    with path.open("rb") as file:
-        if file.read(len(_LFS_HEAD)) == _LFS_HEAD:
-            raise ClipError("lfs_pointer", f"{path.name}: a git-LFS pointer, not media", stage="open")
+    if is_lfs_pointer(path):
+        raise ClipError("lfs_pointer", f"{path.name}: a git-LFS pointer, not media", stage="open")
 
 
 @contextmanager

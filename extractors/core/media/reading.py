@@ -23,6 +23,7 @@ from extractors.core.media.frames import FrameTrack
 from extractors.core.media.opening import open_media, undecodable
 from extractors.core.media.orientation import Display
 from extractors.core.media.passages import Passages
+from extractors.core.media.pictures import PictureReading
 from extractors.core.media.streams import choose_audio, declared_end, truncation, whole_file_truncation
 from extractors.core.media.video import VideoReading, display_of, require_video
 from storage.clip import Clip
@@ -155,6 +156,25 @@ def read_frames(path: Path, clip: Clip, settings: FrameSettings, passages: Passa
     return DecodedFrames(times if unusable is None else unusable, frames.kept, reading.display, flags)
 
 
+def read_pictures(path: Path, clip: Clip, settings: FrameSettings) -> DecodedFrames:
+    """Read the frames of a clip whose frames are files of their own.
+
+    Args:
+        path: A folder of pictures, or one picture.
+        clip: The clip.
+        settings: How frames are read.
+    """
+    frames, reading = FrameTrack(clip, settings.cache_bytes), PictureReading(path, clip)
+    try:
+        for frame, time in reading.frames():
+            frames.add(frame, time)
+    except ClipError as error:
+        return DecodedFrames(error)
+    times = frames.times()
+    unusable = _unusable(path, clip, times, None)
+    return DecodedFrames(times if unusable is None else unusable, frames.kept, reading.display)
+
+
 class _AudioPass:
     """The audio of one pass."""
 
@@ -249,7 +269,7 @@ def _unusable(path: Path, clip: Clip, times: npt.NDArray[np.float64], declared: 
     """Why the frames of a clip cannot be used; None if they can."""
     if not len(times):
         where = "" if clip.end is None else f" between {clip.start or 0:g} and {clip.end:g} s"
-        return ClipError("no_video", f"{path.name}: the video stream holds no frame{where}", stage="decode")
+        return ClipError("no_video", f"{path.name}: holds no frame{where}", stage="decode")
     return _ends_early(f"{path.name}: frames end at", float(times[-1, 1]) + (clip.start or 0.0), declared, clip)
 
 

@@ -14,9 +14,11 @@ from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.opening import open_media
 from extractors.core.media.orientation import Display, orientation_of
+from extractors.core.media.pictures import PictureReading
 from extractors.core.media.streams import choose_video, read_only
 from storage.clip import Clip
 from storage.errors import ClipError
+from storage.media_files import is_pictures
 
 _SEEK_EARLIER = Fraction(2)  # seconds before a segment at which decoding begins
 _SEEK_FURTHER = Fraction(10)  # seconds; over a longer gap between two segments a seek is cheaper than decoding
@@ -198,3 +200,14 @@ class VideoReading:
         if self.passage is not None:
             self.passage.close()
             self.passage = None
+
+
+def open_reading(path: Path, clip: Clip, *, deinterlace: bool = False) -> VideoReading | PictureReading:
+    """What reads the frames of a clip, in order.
+
+    Args:
+        path: Its video, a folder of pictures, or one picture.
+        clip: The clip.
+        deinterlace: Whether interlaced frames are made whole.
+    """
+    return PictureReading(path, clip) if is_pictures(path) else VideoReading(path, clip, deinterlace=deinterlace)

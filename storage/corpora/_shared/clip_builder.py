@@ -17,7 +17,7 @@ from storage.clip import Clip
 from storage.corpora._shared.ids import safe_id, segment_name
 from storage.corpora._shared.media_finder import ABSENT, MediaFinder
 from storage.corpora._shared.report import IngestReport
-from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from storage.wording import counted
 
 Rows = Callable[[], Iterator["CorpusRow"]]
@@ -65,6 +65,7 @@ class ClipBuilder:
         finder: Finds media files; None where rows give exact paths.
         normalise: Gives the label in merflow's vocabulary for the corpus's own.
         report: What does not fit together is added to it.
+        lacks: Modalities that the corpus has none of.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class ClipBuilder:
         finder: MediaFinder | None,
         normalise: Callable[[str | None], str | None],
         report: IngestReport,
+        lacks: tuple[str, ...] = (),
     ) -> None:
+        self._lacks = {"lacks": lacks} if lacks else {}
         self._source, self._finder, self._report = source, finder, report
         self._normalise = lru_cache(1024)(normalise)  # a million rows have some ten labels
 
@@ -127,7 +130,7 @@ class ClipBuilder:
         raw = row.fields.get("label_raw")
         label = self._normalise(raw)
         try:
-            return Clip(clip_id, video=media.video, audio=media.audio, source_id=source_id, label=label, **row.fields)
+            return Clip(clip_id, video=media.video, audio=media.audio, source_id=source_id, label=label, **{**self._lacks, **row.fields})
         except ValueError as error:
             self._report.refused.append(f"{row.where}: {error}")
             return None
@@ -140,17 +143,19 @@ class ClipBuilder:
             return self._media_of_one_name(row, row.media, self._finder)
         if row.video is None and row.audio is None:
             return _NOTHING
-        problems: list[str] = []
+        finder, problems = self._finder, list[str]()
+        of_pictures = row.fields.get("frame_rate") is not None
 
-        def find(name: str | None, suffixes: tuple[str, ...], finder: MediaFinder) -> str | None:
+        def look(name: str | None, find: Callable[[str], tuple[str, str | None]]) -> str | None:
             if name is None:
                 return None
-            path, problem = finder.find(name, suffixes)
+            path, problem = find(name)
             problems.extend([f"{row.where}: {name}: {problem}"] if problem else [])
             return path
 
-        video = find(row.video, VIDEO_SUFFIXES, self._finder)
-        audio = video if row.audio == row.video else find(row.audio, AUDIO_SUFFIXES, self._finder)
+        video = look(row.video, finder.find_folder if of_pictures else lambda name: finder.find(name, VIDEO_SUFFIXES))
+        own = None if of_pictures or _is_picture(video) else video
+        audio = own if row.audio == row.video else look(row.audio, lambda name: finder.find(name, AUDIO_SUFFIXES))
         return _Media(video, audio, problems)
 
     @staticmethod
@@ -163,7 +168,8 @@ class ClipBuilder:
         problems = [f"{row.where}: {name}: {no_video}"] if no_video and (no_audio or no_video != ABSENT) else []
         if no_video == ABSENT and not no_audio:
             return _Media(None, audio, problems)
-        return _Media(video, video if no_audio else audio, problems)
+        own = None if _is_picture(video) else video
+        return _Media(video, own if no_audio else audio, problems)
 
     def _report_repeats(self, rows: Rows, repeats: list[tuple[str, CorpusRow]]) -> None:
         """Say of each row that was not taken which one it repeats, and in what it differs."""
@@ -180,6 +186,10 @@ class ClipBuilder:
             differing = [name for name in mine if mine[name] != other.get(name)]
             how = f"with another {', '.join(differing)}" if differing else "identical"
             self._report.duplicates.append(f"{clip_id}: {row.where} repeats {first.where}, {how}; not taken")
+
+
+def _is_picture(path: str | None) -> bool:
+    return path is not None and path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def _shown(row: CorpusRow) -> dict[str, Any]:

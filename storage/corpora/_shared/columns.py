@@ -13,7 +13,7 @@ from configs.errors import RunError
 FIELDS: dict[str, tuple[str, ...]] = {
     "id": ("id", "clip_id", "sample_id", "key", "utt_id", "segment_id", "name"),
     "file": ("filename", "file", "file_path", "path", "media", "clip", "clip_name"),
-    "video": ("video", "video_name", "video_path", "video_file", "mp4"),
+    "video": ("video", "video_name", "video_path", "video_file", "mp4", "image", "image_path", "picture"),
     "audio": ("audio", "audio_name", "audio_path", "audio_file", "wav", "wav_path", "wav_file"),
     "text": ("text", "sentence", "transcript", "transcription", "utterance", "subtitle", "caption", "raw_text"),
     "label": ("label", "emotion", "emo", "emotion_label", "discrete_emotion", "emo_class", "major_emotion"),
@@ -26,6 +26,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "audio_track": (),
     "video_track": (),
     "audio_channel": ("channel", "audio_channel"),
+    "frame_rate": (),
     "valence": ("valence", "emo_val", "val"),
     "arousal": ("arousal", "activation", "emo_act", "aro"),
     "dominance": ("dominance", "emo_dom", "dom"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from storage.corpora._shared.clip_builder import ClipBuilder, CorpusRow
 from storage.corpora._shared.label_map import read_label_map
 from storage.corpora._shared.media_finder import MediaFinder
 from storage.corpora._shared.report import IngestReport
+from storage.corpora._shared.tree import Tree
 from storage.vocabulary.labels import normalise
 from storage.wording import counted
 
@@ -69,25 +71,50 @@ class Corpus(ABC, Generic[OptionsT]):
     Attributes:
         name: Name of the reader, as its file is called.
         Options: Class of its options.
-        expected_clips: Clips that the published corpus has, by split; compared with what was found.
+        title: What the corpus is called.
+        citation: What its users are asked to cite.
+        licence: Terms of the corpus and where it is to be had, for people.
+        modalities: What it has of `audio`, `video`, `text`; its clips are skipped by rule for the rest.
+        signs: Patterns of paths in small letters, without leading folders, each of which is that of some file of the
+            corpus: a folder that has all of them is taken for this corpus. Empty where none are certain.
+        expected_clips: Clips that the published corpus has, by split (empty for none); compared with what was found.
         labels: The corpus's own label words (in small letters) in merflow's; its owners' words are never guessed.
             Empty for the words that mean the same in every corpus.
-        licence: Terms of the corpus, for people.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[CorpusOptions]]
+    title: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    modalities: frozenset[str] = frozenset({"audio", "video", "text"})
+    signs: ClassVar[tuple[str, ...]] = ()
     expected_clips: ClassVar[Mapping[str, int]] = {}
     labels: ClassVar[Mapping[str, str]] = {}
-    licence: ClassVar[str] = ""
 
     def __init__(self, source: Path, options: OptionsT) -> None:
         self.source, self.options = source, options
         self.report = IngestReport(options.corpus or self.default_name())
 
+    @classmethod
+    def fits(cls, paths: Sequence[str]) -> bool:
+        """Whether a folder looks like this corpus.
+
+        Args:
+            paths: Some of its files, relative to it.
+        """
+        low = [path.lower() for path in paths]
+        patterns = [re.compile(rf"(?:.*/)?{sign}") for sign in cls.signs]
+        return bool(patterns) and all(any(p.fullmatch(path) for path in low) for p in patterns)
+
     def default_name(self) -> str:
-        """Name of the corpus where no option gives one."""
-        return self.source.absolute().stem
+        """Name of the corpus where no option gives one: the reader's if it reads one corpus only, else its place's."""
+        return self.name if self.title else self.source.absolute().stem
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The corpus's files."""
+        return Tree(self.source)
 
     @property
     def root(self) -> Path:
@@ -121,6 +148,14 @@ class Corpus(ABC, Generic[OptionsT]):
         """What a person should know of the corpus as a whole, a line each; called once for each reading."""
         yield from ()
 
+    def left_over(self) -> Iterable[str]:
+        """Files that no row uses, beside those that the finder knows of; called once, after the rows."""
+        return ()
+
+    def expected(self) -> Mapping[str, int]:
+        """Clips by split that the published corpus has of what was asked for."""
+        return self.expected_clips
+
     def read(self) -> CorpusListing:
         """The corpus as a stream of clips.
 
@@ -153,13 +188,17 @@ class Corpus(ABC, Generic[OptionsT]):
         self.report.clear()
         self.report.notes += self.notes()
         splits: Counter[str] = Counter()
-        for clip in ClipBuilder(str(self.source), self.finder(), self.normalise, self.report).build(self.rows):
+        lacks = tuple(sorted({"audio", "video", "text"} - self.modalities))
+        for clip in ClipBuilder(str(self.source), self.finder(), self.normalise, self.report, lacks).build(self.rows):
             splits[clip.split or ""] += 1
             yield clip
-        for split, expected in self.expected_clips.items():
-            if splits[split] != expected:
-                difference = f"{counted(splits[split], 'clip')} found, the published corpus has {expected}"
-                self.report.notes.append(f"split {split}: {difference}")
+        self.report.extra += self.left_over()
+        for split, expected in self.expected().items():
+            found = splits[split] if split else splits.total()
+            where = f"split {split}: " if split else ""
+            same = "as many as the published corpus has"
+            difference = same if found == expected else f"the published corpus has {expected}"
+            self.report.notes.append(f"{where}{counted(found, 'clip')} found, {difference}")
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,15 @@ class MediaFinder:
             return self._use(close[0]), None
         return value, f"{len(close)} files match: {', '.join(close[:3])}" if close else ABSENT
 
+    def find_folder(self, value: str) -> tuple[str, str | None]:
+        """Find a folder of pictures; the same as `find` otherwise.
+
+        Args:
+            value: Its path, relative to the media folder or absolute.
+        """
+        path = value.replace("\\", "/").removeprefix(self._inside).rstrip("/")
+        return (path, None) if (self._root / path).is_dir() else (value, "no such folder")
+
     def _ending(self, path: PurePosixPath, suffixes: Iterable[str]) -> list[str]:
         """Files whose path ends like another one."""
         has_suffix = path.suffix.lower() in _MEDIA
@@ -107,26 +116,28 @@ def media_files(root: Path) -> list[str]:
 
     Links are followed. Hidden files, `__MACOSX` and what operating systems leave behind are not media.
     """
-    return sorted((p for p in _walk(root) if os.path.splitext(p)[1].lower() in _MEDIA), key=lambda p: p.split("/"))  # noqa: PTH122
+    return sorted((p for p in walk_files(root) if os.path.splitext(p)[1].lower() in _MEDIA), key=lambda p: p.split("/"))  # noqa: PTH122
 
 
 def other_files(root: Path) -> Counter[str]:
     """How many files under a folder are not media, by their suffix (`no suffix` where they have none)."""
-    suffixes = (PurePosixPath(p).suffix.lower() for p in _walk(root))
+    suffixes = (PurePosixPath(p).suffix.lower() for p in walk_files(root))
     return Counter(suffix or "no suffix" for suffix in suffixes if suffix not in _MEDIA)
 
 
-def _walk(root: Path) -> Iterator[str]:
+def walk_files(root: Path) -> Iterator[str]:
+    """Files under a folder that are not junk, as paths relative to it; links are followed, each folder once."""
     visited: set[str] = set()
     above = len(str(root).rstrip("/")) + 1
     for folder, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        inner[:] = [] if real in visited else [n for n in inner if _is_wanted(n)]
+        inner[:] = [] if real in visited else [n for n in inner if is_wanted(n)]
         if real not in visited:
             visited.add(real)
             prefix = f"{folder}/"[above:] if folder != str(root) else ""
-            yield from (prefix + n for n in names if _is_wanted(n))
+            yield from (prefix + n for n in names if is_wanted(n))
 
 
-def _is_wanted(name: str) -> bool:
+def is_wanted(name: str) -> bool:
+    """Whether a file or folder of this name is not hidden, and no junk of an operating system."""
     return not name.startswith(".") and name not in _JUNK

@@ -13,6 +13,8 @@ class IngestReport:
     Attributes:
         corpus: Name of the corpus.
         clips: Clips in the manifest.
+        recognised: Name of the reader that was chosen because the folder looks like its corpus; empty where it was
+            named.
         missing: Rows whose media file is not there; their clips are kept.
         extra: Media files that no clip uses.
         duplicates: Rows whose id an earlier row has; they are not taken.
@@ -25,6 +27,7 @@ class IngestReport:
 
     corpus: str
     clips: int = 0
+    recognised: str = ""
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TextIO
 
 from configs.errors import RunError
+from storage.corpora._shared.text_encoding import encoding_of, require_encoding
+from storage.corpora._shared.tree import refuse_pointer
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".json")
-_ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")  # the last one reads anything
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DELIMITERS = (",", "\t", ";")
 
 
@@ -25,8 +25,8 @@ class TableFile:
     Attributes:
         path: The file.
         columns: Names of the columns, in order.
-        encoding: How the file's bytes were read: `utf-8-sig` (UTF-8 with or without a mark), `utf-16` (with its mark),
-            `cp1252` or `latin-1`.
+        encoding: How the file's bytes are read: as told, or `utf-8-sig` (UTF-8 with or without a mark), `utf-16` (with
+            its mark), `gb18030` (Chinese), `cp1252` or `latin-1`.
     """
 
     path: Path
@@ -34,8 +34,12 @@ class TableFile:
     encoding: str
 
     @classmethod
-    def open(cls, path: Path) -> TableFile:
+    def open(cls, path: Path, encoding: str | None = None) -> TableFile:
         """Read a table file once, for its columns and encoding.
+
+        Args:
+            path: The file.
+            encoding: How its bytes are to be read; found out where not given.
 
         Raises:
             RunError: If the file is missing, has an unknown suffix, has no rows, or cannot be parsed; names the row.
@@ -44,7 +48,10 @@ class TableFile:
             raise RunError(f"{path}: expected a table file, found {'a folder' if path.is_dir() else 'nothing'}")
         if path.suffix.lower() not in SUFFIXES:
             raise RunError(f"{path}: expected a table: {' '.join(SUFFIXES)}")
-        file = cls(path, [], _encoding(path))
+        refuse_pointer(path)
+        if encoding is not None:
+            require_encoding(encoding)
+        file = cls(path, [], encoding or encoding_of(path))
         columns: dict[str, None] = {}
         is_csv = path.suffix.lower() not in {".jsonl", ".json"}
         for _, cells in islice(file.rows(), 1 if is_csv else None):  # every row of a CSV has the columns of its header
@@ -67,22 +74,6 @@ class TableFile:
                 yield from parse(file)
         except ValueError as error:
             raise RunError(f"{self.path}: {' '.join(str(error).split())}") from error
-
-
-def _encoding(path: Path) -> str:
-    """The first encoding that reads the whole file; UTF-16 by its mark."""
-    with path.open("rb") as raw:
-        if (mark := raw.read(2)) in _MARKS:
-            return _MARKS[mark]
-    for encoding in _ENCODINGS[:-1]:
-        try:
-            with path.open(encoding=encoding, newline="") as file:
-                while file.read(1 << 20):
-                    pass
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return _ENCODINGS[-1]
 
 
 def _csv(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:

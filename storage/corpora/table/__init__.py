@@ -4,7 +4,8 @@ Options name the column of each field (`id=sample_id`; empty for none; `split==t
 `id=dia{Dialogue_ID}_utt{Utterance_ID}` is made of several) and the media folder (`media=videos`). Fields without an
 option are found by well-known names, without regard to case, `_`, `-` and blanks, and the report says which columns
 were used and which not. Columns that end in `_label` or `_sentiment`, or are called `sentiment`, become further labels.
-Without an id a clip is named after its media file and its segment. What does not fit together is in the report.
+A folder of pictures is a clip where `frame_rate` says how many make a second. Without an id a clip is named after its
+media file and its segment. What does not fit together is in the report.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from configs.errors import RunError
 from storage.corpora._shared.cell_values import number, seconds
@@ -22,6 +23,7 @@ from storage.corpora._shared.columns import Columns, Reader, choose_columns
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
+from storage.corpora.table.presets import PRESETS
 from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
@@ -40,6 +42,7 @@ _READ: dict[str, Callable[[str, str], float]] = {
     "audio_track": _whole,
     "video_track": _whole,
     "audio_channel": _whole,
+    "frame_rate": number,
 }
 
 
@@ -66,6 +69,10 @@ class TableOptions(CorpusOptions):
         valence: Column of the valence.
         arousal: Column of the arousal.
         dominance: Column of the dominance.
+        frame_rate: Column of the pictures a second, where `video` names folders of pictures; `frame_rate==25` says the
+            same of every row.
+        encoding: How the table's bytes are to be read, such as `gb18030`; found out where not given.
+        preset: A corpus that is read as a table but for a detail, from its folder; other columns need not be named.
         media: Media folder, relative to the table's folder or else to the current one; the table's folder by default.
     """
 
@@ -87,6 +94,9 @@ class TableOptions(CorpusOptions):
     valence: str | None = None
     arousal: str | None = None
     dominance: str | None = None
+    frame_rate: str | None = None
+    encoding: str | None = None
+    preset: Literal["unidata", "nexdata", "eev", "multilingual_valence"] | None = None
     media: str | None = None
 
 
@@ -96,13 +106,19 @@ class TableCorpus(Corpus[TableOptions]):
     name = "table"
     Options = TableOptions
 
+    def __init__(self, source: Path, options: TableOptions) -> None:
+        super().__init__(source, options)
+        self._preset = None if options.preset is None else PRESETS[options.preset](source)
+        if self._preset is not None:
+            self.modalities = self._preset.modalities
+
     @cached_property
     def _table(self) -> TableFile:
-        return TableFile.open(self.source)
+        return TableFile.open(self.source, self.options.encoding)
 
     @cached_property
     def _columns(self) -> Columns:
-        stated = self.options.model_dump(exclude_unset=True, exclude={"media", "corpus", "label_map"})
+        stated = self.options.model_dump(exclude_unset=True, exclude={"media", "corpus", "label_map", "encoding", "preset"})
         return choose_columns(self._table.columns, stated, str(self.source))
 
     @cached_property
@@ -112,7 +128,8 @@ class TableCorpus(Corpus[TableOptions]):
         Raises:
             RunError: If there is none.
         """
-        return find_media_folder(self.source.parent, self.options.media)
+        beside = self.source.parent if self._preset is None else self._preset.root
+        return find_media_folder(beside, self.options.media)
 
     def check(self) -> None:
         """Read the header and look for the media folder.
@@ -121,8 +138,13 @@ class TableCorpus(Corpus[TableOptions]):
             RunError: If the table cannot be read, a column or the media folder does not exist, or no column names
                 media or text.
         """
-        columns, source = self._columns, self.source
+        if not self.source.exists():
+            raise RunError(f"{self.source}: no such file or folder")
         _ = self.root
+        if self._preset is not None:
+            self._preset.check()
+            return
+        columns, source = self._columns, self.source
         if not self._has_media and "text" not in columns.known:
             raise RunError(
                 f"{source}: no column names media or text; give video=COLUMN, audio=COLUMN, text=COLUMN or "
@@ -149,14 +171,17 @@ class TableCorpus(Corpus[TableOptions]):
 
     def finder(self) -> MediaFinder | None:
         """None for a table of texts: then its folder is not searched, which may be large."""
-        return MediaFinder(self.root) if self._has_media else None
+        return MediaFinder(self.root) if self._preset is not None or self._has_media else None
 
     def notes(self) -> Iterator[str]:
         """The columns in use and those that are not, and what is unusual about the file."""
+        if self._preset is not None:
+            yield from self._preset.notes()
+            return
         yield f"columns used: {self._columns}"
         if self._columns.ignored:
             yield f"columns ignored: {', '.join(self._columns.ignored)}"
-        if self._table.encoding != "utf-8-sig":
+        if self.options.encoding is None and self._table.encoding != "utf-8-sig":
             yield f"not UTF-8: read as {self._table.encoding}"
         if tuple(self._table.columns) == ANNOTATION_COLUMNS:
             yield "IndoMER's own table: --corpus indomer repairs its damaged texts and adds splits"
@@ -167,6 +192,9 @@ class TableCorpus(Corpus[TableOptions]):
         Raises:
             RunError: If a row cannot be read, or a number in it is not one.
         """
+        if self._preset is not None:
+            yield from self._preset.rows()
+            return
         known, cell = self._columns.known, self._columns.reader
         numbers = {name: (cell(name), read) for name, read in _READ.items() if name in known}
         dimensions = {name: cell(name) for name in _DIMENSIONS if name in known}
