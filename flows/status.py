@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from storage.clip import Clip
 from storage.errors import StoreError
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.states import State, States
@@ -193,9 +194,10 @@ class Inspection:
     high: float | None
     source: str
     synthetic: bool
+    flags: Mapping[str, float]
 
 
-def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], list[Failure]]:
+def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[Clip, list[Inspection], list[Failure]]:
     """Summarise every feature of one clip.
 
     Args:
@@ -205,14 +207,27 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[list[Inspection], l
     Raises:
         StoreError: If the store does not know the clip.
     """
-    if clip_id not in store.manifest.ids():
+    ids = store.manifest.ids()
+    if clip_id not in ids:
         raise StoreError(f"{store.path}: no clip {clip_id!r}; `merflow status` lists what failed")
-    rows = [_summary(spec, store.get(clip_id, name)) for name, spec in store.specs.items() if store.has(clip_id, name)]
+    (clip,) = store.manifest.take(np.array([ids.index(clip_id)]))
+    stored = [(spec, name) for name, spec in store.specs.items() if store.has(clip_id, name)]
+    rows = [_summary(spec, store.get(clip_id, name), store.flags(clip_id, name)) for spec, name in stored]
     failures = [store.index.failure(name, clip_id) for name in store.specs]
-    return rows, [failure for failure in failures if failure is not None]
+    return clip, rows, [failure for failure in failures if failure is not None]
 
 
-def _summary(spec: FeatureSpec, features: Features) -> Inspection:
+def known_of(clip: Clip) -> dict[str, Any]:
+    """What a corpus says of a clip, without what is empty and what is about its files.
+
+    Args:
+        clip: The clip.
+    """
+    said = {f.name: getattr(clip, f.name) for f in fields(clip) if f.name not in {"files", "fingerprint", "root"}}
+    return {name: value for name, value in said.items() if value not in (None, (), {}, False)}
+
+
+def _summary(spec: FeatureSpec, features: Features, flags: Mapping[str, float]) -> Inspection:
     values = features.values[features.valid].astype(np.float64)
     mean, deviation, low, high = (
         (float(np.mean(values)), float(np.std(values)), float(np.min(values)), float(np.max(values)))
@@ -222,4 +237,5 @@ def _summary(spec: FeatureSpec, features: Features) -> Inspection:
     begin, end = (float(features.times[0, 0]), float(features.times[-1, 1])) if len(features.times) else (0.0, 0.0)
     shape = (features.values.shape[0], features.values.shape[1])
     share = float(features.valid.mean()) if features.valid.size else 0.0
-    return Inspection(spec.name, shape, begin, end, share, mean, deviation, low, high, spec.source, spec.synthetic)
+    numbers = (mean, deviation, low, high)
+    return Inspection(spec.name, shape, begin, end, share, *numbers, spec.source, spec.synthetic, dict(flags))

@@ -26,11 +26,14 @@ from flows.places import store_unwritable
 from flows.publisher import Publisher, published_parts
 from flows.shard_work import ReadyClip, ShardWork
 from flows.unforeseen import Breaker
+from storage.clip import Clip
 from storage.identity import input_digests
 from storage.records import Failure, Features
 from storage.store.files import exists
 from storage.store.layout import flight_path, stop_path
 from storage.store.shard_writer import Entry
+
+_LACKED = {"no_audio": "audio", "no_video": "video", "no_text": "text"}
 
 
 class Worker:
@@ -153,7 +156,7 @@ class Worker:
         """Hand on what became of a clip; give whether it failed."""
         has_failed, inputs, entries = bool(ready.unforeseen), input_digests(ready.clip), {}
         for name, outcome in ready.outcomes.items():
-            kept = self._judged(outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
+            kept = self._judged(ready.clip, outcome, attempts[name]) if isinstance(outcome, Failure) else outcome
             entries[name] = Entry(ready.clip.id, kept, inputs, ready.flags[name], self.context.generation)
             state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
@@ -170,9 +173,10 @@ class Worker:
             breaker.failed(replace(error, attempt=attempts[name]))
         return has_failed
 
-    def _judged(self, failure: Failure, attempt: int) -> Failure:
-        """A failure as it is stored: skipped where a rule says so, with the number of the attempt."""
-        state: Literal["failed", "skipped"] = "skipped" if failure.reason in self.context.skipped_reasons else "failed"
+    def _judged(self, clip: Clip, failure: Failure, attempt: int) -> Failure:
+        """A failure as it is stored: skipped where a rule, or the whole corpus, says so; with the number of the attempt."""
+        is_skipped = failure.reason in self.context.skipped_reasons or _LACKED.get(failure.reason) in clip.lacks
+        state: Literal["failed", "skipped"] = "skipped" if is_skipped else "failed"
         return replace(failure, state=state, attempt=attempt)
 
 

@@ -119,7 +119,14 @@ def clip_file(media: Media, scratch: Path) -> Path:
     clip, source = media.clip, media.video_path
     media.frame_times()  # raises what is wrong with the clip
     is_stored = next(media.frames()).display == Display(clip.crop)
-    if source is None or is_pictures(source) or clip.start or clip.end is not None or clip.crop is not None or not is_stored:
+    if (
+        source is None
+        or is_pictures(source)
+        or clip.start
+        or clip.end is not None
+        or clip.crop is not None
+        or not is_stored
+    ):
         return _write_frames(media, scratch / "clip.avi")
     return Path(shutil.copyfile(source, scratch / f"clip{source.suffix}"))
 

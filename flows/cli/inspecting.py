@@ -51,15 +51,16 @@ def inspect(store: StoreArgument, clip: Annotated[str, typer.Argument()], as_jso
     from dataclasses import asdict
 
     from flows.cli.tables import show_inspection
-    from flows.status import inspect_clip
+    from flows.status import inspect_clip, known_of
     from storage.store.store import open_store
 
-    rows, failures = inspect_clip(open_store(store), clip)
+    found, rows, failures = inspect_clip(open_store(store), clip)
+    known = known_of(found)
     if as_json:
-        inspection = {"clip": clip, "features": [asdict(r) for r in rows], "failures": [asdict(f) for f in failures]}
-        typer.echo(json.dumps(inspection, ensure_ascii=False))
+        lists = {"features": [asdict(r) for r in rows], "failures": [asdict(f) for f in failures]}
+        typer.echo(json.dumps({"clip": clip, "known": known, **lists}, ensure_ascii=False))
     else:
-        show_inspection(console(), clip, rows, failures)
+        show_inspection(console(), known, rows, failures)
 
 
 def verify(store: StoreArgument) -> None:

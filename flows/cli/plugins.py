@@ -29,10 +29,18 @@ def detectors(name: NameArgument = None) -> None:
 
 
 def corpora(name: NameArgument = None) -> None:
-    """List the corpus readers, or the options of one."""
+    """List the corpus readers, or all that is known of one: tree, labels, splits, terms, options."""
+    from flows.cli.tables import show_corpus
     from storage.corpora import CORPORA
+    from storage.vocabulary.known_corpora import KNOWN
 
-    _show(CORPORA, name)
+    if name in KNOWN:
+        typer.echo(KNOWN[name])
+    elif name is not None:
+        show_corpus(console(), CORPORA.load(name), CORPORA.options(name))
+    else:
+        _show(CORPORA, None)
+        typer.echo(f"without a reader, but known: {', '.join(KNOWN)}")
 
 
 def formats(name: NameArgument = None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from configs.plugins import OptionDescription
     from storage.clip import Clip
+    from storage.corpora._shared.corpus import Corpus
     from storage.corpora._shared.report import IngestReport
+    from storage.folds import Fold
     from storage.records import Failure
 
 FEW = 20
@@ -165,24 +168,87 @@ def _show_failures(console: Console, failures: Sequence[Failure], store: Path, *
         console.print(f"skipped by rule: {counts}")
 
 
-def show_inspection(console: Console, clip: str, rows: Sequence[Inspection], failures: Sequence[Failure]) -> None:
-    """Every feature of one clip, one line each.
+def show_inspection(
+    console: Console, known: Mapping[str, Any], rows: Sequence[Inspection], failures: Sequence[Failure]
+) -> None:
+    """What is known of a clip, and every feature of it, one line each.
 
     Args:
         console: Where to print.
-        clip: The clip's id.
+        known: What its corpus says of it.
         rows: Summary of each feature that it has.
         failures: Why it lacks the others.
     """
-    table = Table("feature", "shape", "seconds", "valid", "mean", "std", "min", "max", "source", title=clip)
+    table = Table("feature", "shape", "seconds", "valid", "mean", "std", "min", "max", "source", title=known["id"])
     for row in rows:
         numbers = ["-" if n is None else f"{n:.4g}" for n in (row.mean, row.deviation, row.low, row.high)]
         span = f"{row.begin:.3f}-{row.end:.3f}"
         source = row.source + (" (synthetic)" if row.synthetic else "")
         table.add_row(row.feature, f"{row.shape[0]} x {row.shape[1]}", span, f"{row.valid:.0%}", *numbers, source)
     console.print(table)
+    for name, value in known.items():
+        pairs = [f"{k} = {v}" for k, v in value.items()] if isinstance(value, dict) else None
+        console.print(f"{name}: {value if pairs is None else ', '.join(pairs)}", markup=False)
+    for row in rows:
+        if row.flags:
+            flags = ", ".join(f"{name} {number:g}" for name, number in row.flags.items())
+            console.print(f"unusual media, {row.feature}: {flags} (docs/media.md)", markup=False)
     for failure in failures:
         console.print(f"{failure.state} {failure.feature}: {failure.reason}: {failure.message}", markup=False)
+
+
+def show_corpus(console: Console, reader: type[Corpus[Any]], options: Sequence[OptionDescription]) -> None:
+    """All that is known of a corpus: its reader's own words, terms, published counts, labels and options.
+
+    Args:
+        console: Where to print.
+        reader: The corpus's reader.
+        options: Its options.
+    """
+    text = sys.modules[reader.__module__].__doc__ or reader.__doc__ or ""
+    console.print(text.strip(), markup=False)
+    console.print()
+    facts = {
+        "cite": reader.citation,
+        "terms": reader.licence,
+        "has": ", ".join(sorted(reader.modalities)),
+        "published clips": ", ".join(f"{split or 'all'} {n}" for split, n in reader.expected_clips.items()),
+        "labels": ", ".join(f"{word} = {label}" for word, label in reader.labels.items()),
+    }
+    for title, said in facts.items():
+        if said:
+            console.print(f"{title}: {said}", markup=False)
+    show_options(console, "", options)
+
+
+def show_folds(console: Console, name: str, by: str, folds: Sequence[Fold]) -> None:
+    """The folds of a table with their clips, speakers or groups, and labels.
+
+    Args:
+        console: Where to print.
+        name: Of the table.
+        by: What was kept together.
+        folds: The folds, in order.
+    """
+    table = Table("fold", "clips", f"{by}s", "labels", title=name)
+    for number, fold in enumerate(folds):
+        labels = ", ".join(f"{label or 'none'} {clips}" for label, clips in fold.labels.items())
+        table.add_row(str(number), str(fold.clips), str(fold.groups), labels)
+    console.print(table, markup=False)
+
+
+def show_labels(console: Console, counts: Mapping[tuple[str | None, str | None], int]) -> None:
+    """Raw labels with what they mean, and the number of clips.
+
+    Args:
+        console: Where to print.
+        counts: Clips by raw and normalised label.
+    """
+    table = Table("label_raw", "label", "clips")
+    table.columns[2].justify = "right"
+    for (raw, label), clips in counts.items():
+        table.add_row("(none)" if raw is None else raw, label or "(no counterpart)" * (raw is not None), str(clips))
+    console.print(table, markup=False)
 
 
 def show_options(console: Console, summary: str, options: Sequence[OptionDescription]) -> None:
@@ -193,7 +259,8 @@ def show_options(console: Console, summary: str, options: Sequence[OptionDescrip
         summary: What the plug-in is.
         options: Its options.
     """
-    console.print(summary, markup=False)
+    if summary:
+        console.print(summary, markup=False)
     if not options:
         console.print("no options")
         return

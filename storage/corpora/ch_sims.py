@@ -28,7 +28,12 @@ from storage.vocabulary.media_suffixes import VIDEO_SUFFIXES
 
 _TABLE = r"(?:meta|label)\.csv"
 _V1 = r"metadata/sentiment/label_m\.csv"
-_SCORES = {"label": "sentiment", "label_T": "sentiment_text", "label_A": "sentiment_audio", "label_V": "sentiment_video"}
+_SCORES = {
+    "label": "sentiment",
+    "label_T": "sentiment_text",
+    "label_A": "sentiment_audio",
+    "label_V": "sentiment_video",
+}
 _V2_CLIPS = {"train": 2722, "valid": 647, "test": 1034}
 _V2_SIGN = "aqgy"
 _KEYS = ("video_id", "clip_id")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from configs.errors import RunError
@@ -61,14 +62,24 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
     licence = "Open Database License 1.0, contents under DbCL 1.0 (github.com/CheyneyComputerScience/CREMA-D)"
     expected_clips: ClassVar[Mapping[str, int]] = {"": 7442}
     labels: ClassVar[Mapping[str, str]] = {
-        **{"ang": "angry", "dis": "disgust", "fea": "fear", "hap": "happy", "neu": "neutral", "sad": "sad"},
-        **{"a": "angry", "d": "disgust", "f": "fear", "h": "happy", "n": "neutral", "s": "sad"},
+        "ang": "angry", "dis": "disgust", "fea": "fear", "hap": "happy", "neu": "neutral", "sad": "sad",
+        "a": "angry", "d": "disgust", "f": "fear", "h": "happy", "n": "neutral", "s": "sad",
     }
     pattern = (
         r"(?P<actor>1\d{3})_(?P<sentence>[A-Z]{3})_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)"
         r"\.(?:wav|mp3|flv|mp4)"
     )
     example = "AudioWAV/1001_DFA_ANG_XX.wav"
+
+    @classmethod
+    def fits(cls, paths: Sequence[str]) -> bool:
+        """Whether a folder has names of this pattern, or the corpus's own tables.
+
+        Args:
+            paths: Some of its files, relative to it.
+        """
+        tables = {PurePosixPath(path).name.lower() for path in paths}
+        return super().fits(paths) or {"sentencefilenames.csv", "videodemographics.csv"} <= tables
 
     def check(self) -> None:
         """Look for the media or the list of names.
@@ -146,7 +157,9 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
             fields["votes"] = self._votes[name]
         if actor in self._people:
             person = self._people[actor]
-            fields["about"] |= {key.lower(): person[key] for key in ("Age", "Sex", "Race", "Ethnicity") if person.get(key)}
+            fields["about"] |= {
+                key.lower(): person[key] for key in ("Age", "Sex", "Race", "Ethnicity") if person.get(key)
+            }
         return CorpusRow(files[0].path if files else name, name, video=video, audio=audio, fields=fields)
 
     def notes(self) -> Iterator[str]:

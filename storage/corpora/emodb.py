@@ -28,9 +28,9 @@ _TEXTS = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 _SPEAKERS = {
-    **{"03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32")},
-    **{"11": ("male", "26"), "12": ("male", "30"), "13": ("female", "32"), "14": ("female", "35")},
-    **{"15": ("male", "25"), "16": ("female", "31")},
+    "03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32"),
+    "11": ("male", "26"), "12": ("male", "30"), "13": ("female", "32"), "14": ("female", "35"),
+    "15": ("male", "25"), "16": ("female", "31"),
 }
 
 

@@ -15,11 +15,7 @@ from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
 from storage.corpora._shared.named_files import NamedFile, NamedFiles
 
-_CATEGORIES = (
-    "Adoration, Amusement, Anger, Awe, Confusion, Contempt, Contentment, Desire, Disappointment, Disgust, Distress, "
-    "Ecstasy, Elation, Embarrassment, Fear, Guilt, Interest, Neutral, Pain, Pride, Realization, Relief, Romantic Love, "
-    "Sadness, Serenity, Shame, Surprise (Negative), Surprise (Positive), Sympathy, Triumph"
-).split(", ")
+_CATEGORIES = ["Adoration", "Amusement", "Anger", "Awe", "Confusion", "Contempt", "Contentment", "Desire", "Disappointment", "Disgust", "Distress", "Ecstasy", "Elation", "Embarrassment", "Fear", "Guilt", "Interest", "Neutral", "Pain", "Pride", "Realization", "Relief", "Romantic Love", "Sadness", "Serenity", "Shame", "Surprise (Negative)", "Surprise (Positive)", "Sympathy", "Triumph"]
 
 
 class EmogatorCorpus(NamedFiles[CorpusOptions]):

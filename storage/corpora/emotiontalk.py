@@ -39,9 +39,9 @@ class EmotionTalkCorpus(Corpus[CorpusOptions]):
     signs = (r"multimodal/json/(?:.*/)?g\d+_\d+_\d+_\d+\.json",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 15413, "val": 1908, "test": 1929}
     labels: ClassVar[Mapping[str, str]] = {
-        **{"neutral": "neutral", "angry": "angry", "anger": "angry", "happy": "happy", "happiness": "happy"},
-        **{"sad": "sad", "sadness": "sad", "surprised": "surprise", "surprise": "surprise"},
-        **{"disgusted": "disgust", "disgust": "disgust", "fearful": "fear", "fear": "fear"},
+        "neutral": "neutral", "angry": "angry", "anger": "angry", "happy": "happy", "happiness": "happy",
+        "sad": "sad", "sadness": "sad", "surprised": "surprise", "surprise": "surprise",
+        "disgusted": "disgust", "disgust": "disgust", "fearful": "fear", "fear": "fear",
     }
 
     @cached_property
@@ -110,7 +110,9 @@ class EmotionTalkCorpus(Corpus[CorpusOptions]):
             "speaker": str(overall.get("speaker_id") or speaker),
             "group": group,
             "label_raw": overall.get("emotion_result"),
-            "labels": {m: str(s["emotion_result"]) for m, s in said.items() if m != "multimodal" and s.get("emotion_result")},
+            "labels": {
+                m: str(s["emotion_result"]) for m, s in said.items() if m != "multimodal" and s.get("emotion_result")
+            },
             "votes": votes,
             "dimensions": {"continuous": float(continuous)} if isinstance(continuous, int | float) else {},
             "about": {"dialogue": f"{group}_{dialogue}"},

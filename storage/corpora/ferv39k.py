@@ -21,7 +21,8 @@ from storage.corpora._shared.media_finder import is_wanted
 from storage.corpora._shared.tree import read_text
 
 _FOLDERS = {"faces": "2_ClipsforFaceCrop", "scenes": "3_ClipsforScenImages"}
-_DEPTH = 3
+_DEPTH = 6
+_WIDTH = 1000
 
 
 class Ferv39kOptions(CorpusOptions):
@@ -50,8 +51,8 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
     signs = (r"(?:2_clipsforfacecrop|3_clipsforscenimages)/[^/]+/[^/]+/\d+/\d+\.(?:jpg|png)",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 31088, "test": 7847}
     labels: ClassVar[Mapping[str, str]] = {
-        **{"angry": "angry", "disgust": "disgust", "fear": "fear", "happy": "happy"},
-        **{"neutral": "neutral", "sad": "sad", "surprise": "surprise"},
+        "angry": "angry", "disgust": "disgust", "fear": "fear", "happy": "happy",
+        "neutral": "neutral", "sad": "sad", "surprise": "surprise",
     }
 
     def check(self) -> None:
@@ -79,7 +80,7 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
             for folder in level:
                 if folder.name.lower() == name.lower():
                     return folder
-            level = [inner for folder in level for inner in _folders(folder)]
+            level = [inner for folder in level for inner in _folders(folder)][:_WIDTH]
         raise RunError(f"{self.source}: expected the folder {name} in it or below, found none")
 
     @cached_property
@@ -92,36 +93,33 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
         """Split and emotion by `Scene/Emotion/0001`."""
         listed: dict[str, tuple[str, str]] = {}
         for split in ("train", "test"):
-            path = self.tree_of_setups(split)
+            path = self._setup_list(split)
             for line in [] if path is None else read_text(path).splitlines():
                 name, _, emotion = line.strip().rpartition(" ")
                 if name:
                     listed.setdefault(name.strip("/"), (split, emotion))
         return listed
 
-    def tree_of_setups(self, split: str) -> Path | None:
-        """The list of a split; the tree of frames, which may have millions of files, is not walked for it.
-
-        Args:
-            split: `train` or `test`.
-        """
+    def _setup_list(self, split: str) -> Path | None:
+        """The list of a split; the tree of frames, which may have millions of files, is not walked for it."""
         for above in (self._top.parent, *self._top.parents):
             for setups in _folders(above) if above.is_relative_to(self.source) else ():
-                folder = setups / self.options.setup
-                if setups.name.lower() == "4_setups" and folder.is_dir():
-                    lists = (p for p in folder.iterdir() if p.name.lower().startswith(split) and p.suffix == ".csv")
+                named = [f for f in _folders(setups) if f.name.lower() == self.options.setup.lower()]
+                if setups.name.lower() == "4_setups" and named:
+                    lists = (p for p in named[0].iterdir() if p.name.lower().startswith(split) and p.suffix == ".csv")
                     return next(iter(sorted(lists)), None)
         return None
 
     @cached_property
-    def _found(self) -> dict[str, None]:
-        """Folders of frames as `Scene/Emotion/0001`, in order."""
-        return {
-            f"{scene.name}/{emotion.name}/{clip.name}": None
+    def _found(self) -> dict[str, str]:
+        """Folders of frames, by `scene/emotion/0001` in small letters, in order."""
+        paths = (
+            f"{scene.name}/{emotion.name}/{clip.name}"
             for scene in _folders(self._top)
             for emotion in _folders(scene)
             for clip in _folders(emotion)
-        }
+        )
+        return {path.lower(): path for path in paths}
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per listed folder; without lists, per folder."""
@@ -129,17 +127,18 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
             for name, (split, emotion) in self._listed.items():
                 yield self._row(name, split, emotion)
         else:
-            for name in self._found:
+            for name in self._found.values():
                 yield self._row(name, None, name.split("/")[1])
 
     def _row(self, name: str, split: str | None, emotion: str) -> CorpusRow:
-        scene = name.split("/")[0]
+        scene = name.split("/", maxsplit=1)[0]
         fields = {"split": split, "label_raw": emotion, "frame_rate": self.options.rate, "about": {"scene": scene}}
-        return CorpusRow(name, name.replace("/", "_"), name, video=f"{self._prefix}{name}", fields=fields)
+        path = self._found.get(name.lower(), name)
+        return CorpusRow(name, name.replace("/", "_"), name, video=f"{self._prefix}{path}", fields=fields)
 
     def notes(self) -> Iterator[str]:
         """Listed clips without a folder, and the rate that was given."""
-        self.report.missing += [f"{name}: no such folder" for name in self._listed if name not in self._found]
+        self.report.missing += [f"{name}: no such folder" for name in self._listed if name.lower() not in self._found]
         yield f"times at {self.options.rate:g} frames a second, as you said"
         if not self._listed:
             yield f"no 4_setups/{self.options.setup}: labels by the folders' names, no splits"
@@ -147,7 +146,8 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
     def left_over(self) -> Iterator[str]:
         """Folders of frames that no list names."""
         if self._listed:
-            yield from (f"{self._prefix}{name}" for name in self._found if name not in self._listed)
+            listed = {name.lower() for name in self._listed}
+            yield from (f"{self._prefix}{path}" for name, path in self._found.items() if name not in listed)
 
 
 def _folders(above: Path) -> list[Path]:

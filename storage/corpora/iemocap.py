@@ -63,8 +63,8 @@ class IemocapCorpus(Corpus[IemocapOptions]):
     signs = (r"dialog/emoevaluation/ses0\d[mf]_[^/]*\.txt",)
     expected_clips: ClassVar[Mapping[str, int]] = {"": 10039}
     labels: ClassVar[Mapping[str, str]] = {
-        **{"ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "exc": "excited", "fru": "frustrated"},
-        **{"fea": "fear", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "no_agreement"},
+        "ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "exc": "excited", "fru": "frustrated",
+        "fea": "fear", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "no_agreement",
     }
 
     def check(self) -> None:
@@ -185,7 +185,6 @@ class IemocapCorpus(Corpus[IemocapOptions]):
             yield f"{counted(self._unread, 'transcript line')} of no turn"
         if self.options.crop == "half" and self._videos:
             yield f"the actor with the markers is taken to be on the {self.options.markers} (markers=left|right)"
-
 
     @cached_property
     def _labelled(self) -> dict[str, None]:

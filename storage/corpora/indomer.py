@@ -31,6 +31,7 @@ from storage.wording import counted
 
 SPLITS = ("train", "val")
 _VIDEO = re.compile(r"clip_(\d+)_.+_\d+")
+_SPLIT_FILE = r"[37]_class/(?:[37]_class_)?(?:train|val)\.json"
 _MODALITIES = ("audio", "text", "video")
 
 
@@ -57,7 +58,7 @@ class IndomerCorpus(Corpus[IndomerOptions]):
     Options = IndomerOptions
     title = "IndoMER"
     citation = "the authors of github.com/yanxm01/INDOMER"
-    signs = (r"(?:annotations\.csv|[37]_class/(?:[37]_class_)?(?:train|val)\.json)",)
+    signs = (rf"(?:annotations\.csv|{_SPLIT_FILE})",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 1588, "val": 356}
     labels: ClassVar[Mapping[str, str]] = {
         "netral": "neutral",
@@ -77,7 +78,21 @@ class IndomerCorpus(Corpus[IndomerOptions]):
         Raises:
             RunError: If there is none.
         """
-        return find_media_folder(self.source, self.options.media)
+        return find_media_folder(self._base, self.options.media)
+
+    @cached_property
+    def _base(self) -> Path:
+        """The folder with the label files: the corpus itself, or one inside it."""
+        names = (
+            ANNOTATIONS,
+            *(f"{classes}_Class" for classes in CLASSES),
+            *(f"{classes}_class" for classes in CLASSES),
+        )
+        if any((self.source / name).exists() for name in names):
+            return self.source
+        table, split = self.tree.first(r"annotations\.csv"), self.tree.first(_SPLIT_FILE)
+        inner = table.parent if table is not None else None if split is None else split.parent.parent
+        return inner or self.source
 
     def check(self) -> None:
         """Look for the label files and the media folder.
@@ -101,7 +116,7 @@ class IndomerCorpus(Corpus[IndomerOptions]):
     @cached_property
     def _annotations(self) -> dict[str, Row]:
         """Rows of `Annotations.csv` by clip, as they are written."""
-        path = self.source / ANNOTATIONS
+        path = self._base / ANNOTATIONS
         if not path.is_file():
             return {}
         try:
@@ -121,7 +136,7 @@ class IndomerCorpus(Corpus[IndomerOptions]):
 
     def _split_items(self, classes: str, split: str) -> list[Row]:
         names = [split_json_name(classes, split), f"{classes}_class/{split}.json", f"{classes}_Class/{split}.json"]
-        path = next((self.source / name for name in names if (self.source / name).is_file()), None)
+        path = next((self._base / name for name in names if (self._base / name).is_file()), None)
         if path is None:
             return []
         try:

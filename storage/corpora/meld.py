@@ -23,8 +23,8 @@ from configs.errors import RunError
 from storage.clip import CENTRE
 from storage.corpora._shared.cell_values import seconds
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.control_characters import repaired_text
+from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.table_file import TableFile
 from storage.wording import counted
 
@@ -111,7 +111,10 @@ class MeldCorpus(Corpus[MeldOptions]):
     @cached_property
     def _folders(self) -> dict[str, str]:
         """Folder of each split's clips: that of most of them, or the one of the published archive."""
-        counts = {s: Counter(str(PurePosixPath(p).parent) for ps in found.values() for p in ps) for s, found in self._files.items()}
+        counts = {
+            s: Counter(str(PurePosixPath(p).parent) for ps in found.values() for p in ps)
+            for s, found in self._files.items()
+        }
         return {split: (counts[split].most_common(1) or [(_ARCHIVE[split], 0)])[0][0] for split in _SPLITS}
 
     def rows(self) -> Iterator[CorpusRow]:

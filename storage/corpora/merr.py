@@ -61,11 +61,13 @@ class MerrCorpus(Corpus[MerrOptions]):
     title = "MER / MERR"
     citation = "Lian et al., MER 2023, ACM MM 2023; Cheng et al., Emotion-LLaMA, NeurIPS 2024"
     licence = "EULA of the challenge; no redistribution, label files included; MERR: research EULA"
-    signs = (r"(?:(?:train|test[123])-label\.csv|label-disdim\.csv|track\d_train\.csv|merr_(?:coarse|fine)_grained\..*)",)
+    signs = (
+        r"(?:(?:train|test[123])-label\.csv|label-disdim\.csv|track\d_train\.csv|merr_(?:coarse|fine)_grained\..*)",
+    )
     expected_clips: ClassVar[Mapping[str, int]] = _MER2023_CLIPS
     labels: ClassVar[Mapping[str, str]] = {
-        **{"neutral": "neutral", "angry": "angry", "happy": "happy", "sad": "sad", "worried": "worried"},
-        **{"surprise": "surprise", "fear": "fear", "contempt": "contempt"},
+        "neutral": "neutral", "angry": "angry", "happy": "happy", "sad": "sad", "worried": "worried",
+        "surprise": "surprise", "fear": "fear", "contempt": "contempt",
     }
 
     @cached_property

@@ -69,7 +69,9 @@ class MspImprovCorpus(Corpus[CorpusOptions]):
         if self.tree.first(_EVALUATION) is None:
             raise RunError(f"{self.source}: expected Evalution.txt (or Evaluation.txt), found none")
         if not self._turns:
-            raise RunError(f"{self.tree.first(_EVALUATION)}: no turn; expected lines such as UTD-IMPROV-...; X; A:2.0; ...")
+            raise RunError(
+                f"{self.tree.first(_EVALUATION)}: no turn; expected lines such as UTD-IMPROV-...; X; A:2.0; ..."
+            )
 
     @cached_property
     def _turns(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:

@@ -58,7 +58,9 @@ class VeaticCorpus(Corpus[CorpusOptions]):
             RunError: If there are none.
         """
         if not self.source.is_dir() or not (self._videos or self._ratings):
-            raise RunError(f"{self.source}: expected VEATIC's videos/0.mp4 and rating_averaged/0_valence.csv, found none")
+            raise RunError(
+                f"{self.source}: expected VEATIC's videos/0.mp4 and rating_averaged/0_valence.csv, found none"
+            )
 
     def finder(self) -> None:
         """None: rows give exact paths."""

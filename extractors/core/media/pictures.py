@@ -89,15 +89,18 @@ def read_picture(file: Path) -> npt.NDArray[np.uint8]:
         ClipError: `undecodable`.
     """
     try:
-        with warnings.catch_warnings(), Image.open(file) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error of Pillow
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I;16"):  # `convert` would cut the values at 255
-                grey = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
-                return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
-            return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+            with Image.open(file) as picture:
+                upright = ImageOps.exif_transpose(picture)
+                if upright.mode.startswith("I;16"):  # `convert` would cut the values at 255
+                    grey = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
+                    return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+                return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many kinds: whatever it is, this picture cannot be read
         said = " ".join(str(error).split()) or type(error).__name__
-        raise ClipError("undecodable", f"{file.name}: not a picture that can be read ({said[:120]})", stage="decode") from error
+        raise ClipError(
+            "undecodable", f"{file.name}: not a picture that can be read ({said[:120]})", stage="decode"
+        ) from error

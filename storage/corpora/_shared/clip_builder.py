@@ -130,7 +130,14 @@ class ClipBuilder:
         raw = row.fields.get("label_raw")
         label = self._normalise(raw)
         try:
-            return Clip(clip_id, video=media.video, audio=media.audio, source_id=source_id, label=label, **{**self._lacks, **row.fields})
+            return Clip(
+                clip_id,
+                video=media.video,
+                audio=media.audio,
+                source_id=source_id,
+                label=label,
+                **{**self._lacks, **row.fields},
+            )
         except ValueError as error:
             self._report.refused.append(f"{row.where}: {error}")
             return None

@@ -118,7 +118,9 @@ class TableCorpus(Corpus[TableOptions]):
 
     @cached_property
     def _columns(self) -> Columns:
-        stated = self.options.model_dump(exclude_unset=True, exclude={"media", "corpus", "label_map", "encoding", "preset"})
+        stated = self.options.model_dump(
+            exclude_unset=True, exclude={"media", "corpus", "label_map", "encoding", "preset"}
+        )
         return choose_columns(self._table.columns, stated, str(self.source))
 
     @cached_property

@@ -71,7 +71,8 @@ class Preset(ABC):
 
 class Unidata(Preset):
     """UniData SER: `files/<set>/{euphoric,joyfully,sad,surprised}.wav`, one sentence of one speaker in four emotions,
-    and a table with `set_id`, text, gender, age and country. Sets are the groups."""
+    and a table with `set_id`, text, gender, age and country. Sets are the groups.
+    """
 
     @cached_property
     def _files(self) -> list[tuple[str, re.Match[str]]]:
@@ -114,7 +115,8 @@ class Unidata(Preset):
 
 class Nexdata(Preset):
     """Nexdata English SER: `T0001G0003S00001.wav` with its transcript in `T0001G0003S00001.txt`; its sample has no
-    emotion labels. Marks in the transcripts stay as they are written."""
+    emotion labels. Marks in the transcripts stay as they are written.
+    """
 
     @cached_property
     def _files(self) -> list[str]:
@@ -150,7 +152,8 @@ class Eev(Preset):
     """EEV: what viewers showed while they watched videos, six times a second, for 15 expressions. Only the ids of the
     videos are published; a file `<id>.mp4` of your own is taken where it is there. The table is each clip's series
     `expression`: its time is in microseconds, although its header says milliseconds, and a row of zeros means that no
-    face was found."""
+    face was found.
+    """
 
     modalities = frozenset({"audio", "video"})
 
@@ -158,13 +161,18 @@ class Eev(Preset):
     def _tables(self) -> list[tuple[str, Path]]:
         if self.source.is_file():
             return [(self.source.stem.lower(), self.source)]
-        return [(match["split"].lower(), self.root / p) for p, match in self.tree.matching(r"(?P<split>train|val|test)\.csv")]
+        return [
+            (match["split"].lower(), self.root / p)
+            for p, match in self.tree.matching(r"(?P<split>train|val|test)\.csv")
+        ]
 
     def check(self) -> None:
         """Look for tables that were fetched."""
         self.require(self._tables, "train.csv, val.csv or test.csv")
         if all(is_lfs_pointer(path) for _, path in self._tables):
-            raise RunError(f"{self._tables[0][1]}: a git-LFS pointer, not the file; run `git lfs pull` in its repository")
+            raise RunError(
+                f"{self._tables[0][1]}: a git-LFS pointer, not the file; run `git lfs pull` in its repository"
+            )
 
     @cached_property
     def _videos(self) -> dict[str, str]:
@@ -178,7 +186,9 @@ class Eev(Preset):
             rows = csv.reader(file)
             header = next(rows, [])
             if not header or header[0] != "Video ID":
-                raise RunError(f"{path}: expected the columns Video ID, Timestamp (milliseconds), ..., got {header[:3]}")
+                raise RunError(
+                    f"{path}: expected the columns Video ID, Timestamp (milliseconds), ..., got {header[:3]}"
+                )
             for row in filter(None, rows):
                 counts[row[0]] = counts.get(row[0], 0) + 1
                 zeros += all(float(cell or 0) == 0 for cell in row[2:]) if len(row) > 2 else 0
@@ -217,7 +227,8 @@ _VALENCE_COLUMNS = ("file", "emotion", "valence", "language", "locale", "speaker
 
 class MultilingualValence(Preset):
     """The collection of multilingual valence corpora: `<C>_data_files.tsv` without a header, eight columns: file,
-    emotion code, valence (-1, 0, 1), language, locale, speaker, gender, dataset. Licences of its corpora still hold."""
+    emotion code, valence (-1, 0, 1), language, locale, speaker, gender, dataset. Licences of its corpora still hold.
+    """
 
     modalities = frozenset({"audio"})
 

@@ -36,7 +36,7 @@ _FORMATS: dict[str, tuple[str, Callable[[TextFile], Iterator[CorpusRow | Refused
     "emotionlines": (r"(?:friends|emotionpush)_(?P<split>train|dev|test)\.json", emotion_lines),
     "semeval": (r"2018-E-c-En-(?P<split>train|dev|test)(?:-gold)?\.txt", sem_eval),
     "emotion_stimulus": (r"(?P<kind>emotion|no) cause\.txt", emotion_stimulus),
-    "dailydialog": (r"(?:(?P<split>train|validation|test)/)?dialogues(?:_text|_train|_validation|_test)?\.txt", daily_dialog),
+    "dailydialog": (r"dialogues_(?:text|(?P<split>train|validation|test))\.txt", daily_dialog),
 }
 
 
@@ -102,9 +102,7 @@ class TextCorpus(Corpus[TextOptions]):
             return found[0]
         if found:
             raise RunError(f"{self.source}: holds files of several corpora; give format=NAME: {', '.join(found)}")
-        raise RunError(
-            f"{self.source}: no file of {self.options.format or ', '.join(get_args(Format))} in it or below"
-        )
+        raise RunError(f"{self.source}: no file of {self.options.format or ', '.join(get_args(Format))} in it or below")
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per sentence or utterance.

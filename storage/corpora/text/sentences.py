@@ -13,11 +13,7 @@ from storage.corpora._shared.table_file import TableFile
 from storage.corpora._shared.tree import read_text
 from storage.corpora.text.source import Refused, TextFile
 
-GO_EMOTIONS = (
-    "admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval disgust "
-    "embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness "
-    "surprise neutral"
-).split()
+GO_EMOTIONS = ["admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire", "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy", "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral"]
 _EKMAN_WORDS = {
     "anger": "anger annoyance disapproval",
     "disgust": "disgust",
@@ -77,7 +73,9 @@ def sem_eval(file: TextFile) -> Iterator[CorpusRow | Refused]:
     header, *lines = read_text(file.path).split("\n")
     columns = header.rstrip("\r").split("\t")
     if columns[:2] != ["ID", "Tweet"]:
-        raise RunError(f"{file.path}: expected the columns ID, Tweet and emotions, divided by tabs, got {header[:60]!r}")
+        raise RunError(
+            f"{file.path}: expected the columns ID, Tweet and emotions, divided by tabs, got {header[:60]!r}"
+        )
     for line, text in enumerate(lines, 2):
         cells = text.rstrip("\r").split("\t")
         if cells == [""]:

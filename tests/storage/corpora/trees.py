@@ -69,7 +69,9 @@ def crema_d(root: Path) -> Tree:
     people = '"ActorID","Age","Sex","Race","Ethnicity"\n1001,40,"Male","Caucasian","Not Hispanic"\n'
     written(root / "VideoDemographics.csv", people)
     summary = '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModalVote","MultiModalLevel"\n'
-    summary += '"1","1001_DFA_ANG_XX","A","70.5","A:D","64","A","71.2"\n"2","1002_IEO_HAP_HI","N","50","H","60","H:N","61"\n'
+    summary += (
+        '"1","1001_DFA_ANG_XX","A","70.5","A:D","64","A","71.2"\n"2","1002_IEO_HAP_HI","N","50","H","60","H:N","61"\n'
+    )
     written(root / "processedResults" / "summaryTable.csv", summary)
     votes = '"","A","D","F","H","N","S","fileName","numResponses"\n"100001",7,0,0,0,3,0,"1001_DFA_ANG_XX",10\n'
     votes += '"300001",9,1,0,0,0,0,"1001_DFA_ANG_XX",10\n'
@@ -238,7 +240,9 @@ def merr(root: Path) -> Tree:
 
 
 def text(root: Path) -> Tree:
-    written(root / "data" / "train.tsv", 'He said "no, [NAME] did it.\t3,10\tabc0001\nFine.\t27\tabc0002\r\nbroken line\n')
+    written(
+        root / "data" / "train.tsv", 'He said "no, [NAME] did it.\t3,10\tabc0001\nFine.\t27\tabc0002\r\nbroken line\n'
+    )
     written(root / "data" / "dev.tsv", "So scary\t14\tabc0003\n")
     written(root / "data" / "emotions.txt", "admiration\n")
     return Tree(root, {}, ["abc0003", "abc0001", "abc0002"])
