@@ -174,7 +174,7 @@ class Worker:
         return has_failed
 
     def _judged(self, clip: Clip, failure: Failure, attempt: int) -> Failure:
-        """A failure as it is stored: skipped where a rule, or the whole corpus, says so; with the number of the attempt."""
+        """A failure as it is stored, with the number of the attempt: skipped where a rule or the corpus says so."""
         is_skipped = failure.reason in self.context.skipped_reasons or _LACKED.get(failure.reason) in clip.lacks
         state: Literal["failed", "skipped"] = "skipped" if is_skipped else "failed"
         return replace(failure, state=state, attempt=attempt)

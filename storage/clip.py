@@ -19,7 +19,7 @@ class Clip:
     Attributes:
         id: Unique over the corpus, characters `A-Za-z0-9_.-`.
         video: Path of the video, relative to the clip's media folder, or a URL; None if the clip has none. A folder of
-            pictures is its frames in the order of their numbers; a single picture is one frame.
+            images is its frames in the order of their numbers; a single image is one frame.
         audio: Path of the audio; often the same file as `video`.
         start: Seconds into the media where the clip starts; None means from the beginning.
         end: Seconds into the media where the clip ends; None means to the end.
@@ -27,11 +27,11 @@ class Clip:
             channels.
         video_track: 0-based video track to use, cover art not counted; None means FFmpeg's choice: the default one,
             then the largest.
-        audio_channel: 0-based channel to use; -1 (`CENTRE`) the centre channel of surround sound, and the down-mix of
+        audio_channel: 0-based channel to use; -1 (`CENTRE`) the centre channel of surround audio, and the down-mix of
             any other; None means FFmpeg's standard down-mix to mono.
         audio_is_cut: Whether the audio file is the segment already: `start` and `end` are the video's alone.
         crop: Part of the frame to use as fractions (left, top, right, bottom) of the upright frame.
-        frame_rate: Pictures a second, of a folder of pictures.
+        frame_rate: Images a second, of a folder of images.
         split: Corpus split such as `train`; None if the corpus has none.
         text: Transcript.
         language: BCP 47 tag of the spoken language.

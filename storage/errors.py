@@ -36,7 +36,7 @@ REASONS: dict[str, Reason] = {
     "audio_gap": Reason("the audio has a hole: its samples do not cover its timestamps"),
     "no_video": Reason("the clip has no video stream"),
     "no_text": Reason("the manifest has no text for the clip"),
-    "no_rate": Reason("the clip is a folder of pictures, and nobody says how many make a second"),
+    "no_rate": Reason("the clip is a folder of images, and nobody says how many make a second"),
     "too_short": Reason("the clip is shorter than one analysis window of the feature"),
     "too_long": Reason(
         "the text has more tokens than the model takes, or the audio is longer than the recipe's one pass"

@@ -1,4 +1,4 @@
-"""Splits that do not leak: folds with disjoint speakers or groups and balanced labels, and what official splits leak."""
+"""Splits that do not leak: folds with disjoint speakers or groups and balanced labels, and what official ones leak."""
 
 from __future__ import annotations
 
@@ -133,17 +133,19 @@ def use_folds(path: Path, name: str, test: str, validation: str | None) -> Count
             tables.setdefault(table, {})[fold] = None
     if name not in tables:
         raise StoreError(f"{path}: no table of folds {name!r}; tables: {', '.join(tables) or 'none'}")
-    for fold in (test, validation):
-        if fold is not None and fold not in tables[name]:
-            raise StoreError(f"{path}: {name} has no fold {fold}; folds: {', '.join(sorted(tables[name]))}")
-    splits = dict.fromkeys(tables[name], "train") | ({} if validation is None else {validation: "val"}) | {test: "test"}
+    for wanted in (test, validation):
+        if wanted is not None and wanted not in tables[name]:
+            raise StoreError(f"{path}: {name} has no fold {wanted}; folds: {', '.join(sorted(tables[name]))}")
+    splits: dict[str, str] = (
+        dict.fromkeys(tables[name], "train") | ({} if validation is None else {validation: "val"}) | {test: "test"}
+    )
     counts: Counter[str] = Counter()
 
     def with_splits() -> Iterator[Clip]:
         for clip in manifest:
-            split = splits.get(clip.folds.get(name, ""))
-            counts[split or ""] += 1
-            yield replace(clip, split=split)
+            chosen = splits.get(clip.folds.get(name, ""))
+            counts[chosen or ""] += 1
+            yield replace(clip, split=chosen)
 
     write_manifest(path, with_splits(), manifest.roots, manifest.corpus)
     return counts

@@ -17,8 +17,8 @@ from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
 from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
-from storage.media_files import FileRecord, is_lfs_pointer, is_pictures, picture_files, sha256_of, state_of
-from storage.vocabulary.media_suffixes import PICTURE_SUFFIXES
+from storage.media_files import FileRecord, image_files, is_images, is_lfs_pointer, sha256_of, state_of
+from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
 
 Probe = Callable[[Path], float | None]
 Progress = Callable[[int], None]
@@ -189,14 +189,14 @@ class _Files:
 
 
 def _length(clip: Clip, kind: str, seconds: float | None) -> float | None:
-    """Seconds of one of a clip's media; a folder of pictures has their number, and a single picture no length."""
-    if seconds is None or kind != "video" or not _is_of_pictures(clip):
+    """Seconds of one of a clip's media; a folder of images has their number, and a single image no length."""
+    if seconds is None or kind != "video" or not _is_of_images(clip):
         return seconds
     return seconds / clip.frame_rate if clip.frame_rate else 0.0
 
 
-def _is_of_pictures(clip: Clip) -> bool:
-    return clip.frame_rate is not None or (clip.video or "").lower().endswith(PICTURE_SUFFIXES)
+def _is_of_images(clip: Clip) -> bool:
+    return clip.frame_rate is not None or (clip.video or "").lower().endswith(IMAGE_SUFFIXES)
 
 
 def _other_length(clip: Clip, seconds: float) -> str:
@@ -230,11 +230,11 @@ def _read(path: Path, state: str, probe: Probe) -> _File:
         if path.is_file() and is_lfs_pointer(path):
             return _File(problem="a git-LFS pointer, not media; run `git lfs pull` in its repository")
         digest = sha256_of(path)
-        pictures = len(picture_files(path)) if is_pictures(path) else None
+        images = len(image_files(path)) if is_images(path) else None
     except OSError as error:
         return _File(problem=str(error.strerror or error))
-    if pictures is not None:
-        return _File(FileRecord(digest, state, float(pictures)), "" if pictures else "a folder without pictures")
+    if images is not None:
+        return _File(FileRecord(digest, state, float(images)), "" if images else "a folder without images")
     seconds = probe(path)
     problem = "" if seconds is not None else "cannot read duration; file damaged or incomplete"
     return _File(FileRecord(digest, state, seconds), problem)

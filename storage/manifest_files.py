@@ -1,8 +1,8 @@
 """The two forms of a manifest on disk, Parquet and JSONL: rows in, rows out, and the columns that planning needs.
 
 Parquet has one column per field of `Clip`, and one per input digest (`storage.identity`), so that a plan is a join of
-columns. What is a mapping or a list in `Clip` is JSON text, but for the crop. JSONL has one clip per line and leaves out fields that have
-their default.
+columns. What is a mapping or a list in `Clip` is JSON text, but for the crop. JSONL has one clip per line and leaves
+out fields that have their default.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.vocabulary.media_suffixes import PICTURE_SUFFIXES
+from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
 
 _NUMBER = re.compile(r"(\d+)")
 _LFS_HEAD = b"version https://git-lfs"
@@ -20,7 +20,7 @@ class FileRecord(NamedTuple):
     Attributes:
         sha256: Of its bytes, hexadecimal.
         state: Size, modification time and inode: while they are the same, so are its bytes.
-        seconds: Probed length; of pictures their number; None where it could not be probed, or an older merflow did
+        seconds: Probed length; of images their number; None where it could not be probed, or an older merflow did
             not keep it.
     """
 
@@ -40,21 +40,21 @@ class FileRecord(NamedTuple):
         return cls(sha256, " ".join(rest[:3]), seconds)
 
 
-def is_pictures(path: Path) -> bool:
-    """Whether a clip's frames are files of their own: a folder of them, or one picture."""
-    return path.suffix.lower() in PICTURE_SUFFIXES or path.is_dir()
+def is_images(path: Path) -> bool:
+    """Whether a clip's frames are files of their own: a folder of them, or one image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
 
 
-def picture_files(path: Path) -> list[Path]:
-    """The pictures of a clip in the order of their numbers: `2.jpg` before `10.jpg`.
+def image_files(path: Path) -> list[Path]:
+    """The images of a clip in the order of their numbers: `2.jpg` before `10.jpg`.
 
     Args:
-        path: A folder of pictures, or one picture.
+        path: A folder of images, or one image.
     """
     if not path.is_dir():
         return [path]
     names = (entry.name for entry in os.scandir(path) if entry.is_file())
-    wanted = [n for n in names if not n.startswith(".") and n.lower().endswith(PICTURE_SUFFIXES)]
+    wanted = [n for n in names if not n.startswith(".") and n.lower().endswith(IMAGE_SUFFIXES)]
     return [path / name for name in sorted(wanted, key=natural_order)]
 
 
@@ -70,9 +70,9 @@ def is_lfs_pointer(path: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal; of a folder of pictures, of their names and theirs."""
+    """SHA-256 of a file's bytes, hexadecimal; of a folder of images, of their names and theirs."""
     if path.is_dir():
-        names = "".join(f"{sha256_of(file)} {file.name}\n" for file in picture_files(path))
+        names = "".join(f"{sha256_of(file)} {file.name}\n" for file in image_files(path))
         return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -81,14 +81,14 @@ def sha256_of(path: Path) -> str:
 def state_of(path: Path) -> str:
     """Size, modification time and inode of a file: while they are the same, so are its bytes.
 
-    Of a folder of pictures the sum of their sizes, the latest of all their times, and the folder's inode.
+    Of a folder of images the sum of their sizes, the latest of all their times, and the folder's inode.
     """
     found = path.stat()
     if not path.is_dir():
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
-    pictures = [file.stat() for file in picture_files(path)]
-    latest = max([found.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
-    return f"{sum(picture.st_size for picture in pictures)} {latest} {found.st_ino}"
+    images = [file.stat() for file in image_files(path)]
+    latest = max([found.st_mtime_ns, *(image.st_mtime_ns for image in images)])
+    return f"{sum(image.st_size for image in images)} {latest} {found.st_ino}"
 
 
 def has_changed(path: Path, record: str) -> bool:

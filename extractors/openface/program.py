@@ -21,7 +21,7 @@ from configs.errors import RunError
 from extractors.core.media.clip_media import Media
 from extractors.core.media.orientation import Display
 from storage.errors import ClipError
-from storage.media_files import is_pictures
+from storage.media_files import is_images
 
 # Its input ends when the process that holds the other end does, however that ends.
 _WHEN_ALONE = 'read -r _ && exit; kill -TERM -"$1"; sleep 1; kill -KILL -"$1"; rm -rf -- "$2"'
@@ -121,7 +121,7 @@ def clip_file(media: Media, scratch: Path) -> Path:
     is_stored = next(media.frames()).display == Display(clip.crop)
     if (
         source is None
-        or is_pictures(source)
+        or is_images(source)
         or clip.start
         or clip.end is not None
         or clip.crop is not None

@@ -5,8 +5,8 @@ Tree: `AudioWAV/1001_DFA_ANG_XX.wav`, `AudioMP3/`, `VideoFlash/1001_DFA_ANG_XX.f
 Labels: the intended emotion (`ANG`) is `label_raw`; what raters perceived from voice, face and both is in `labels`,
 ties as they are written (`A:D`); `label=voice|face|multimodal` takes one of these for the label, ties then have none.
 Splits: none; the actors are the groups.
-Quirks: cloned without git-LFS its media are pointers, which ingest says. The sound comes from the .wav: some .flv have
-none or are cut short (1076_MTI_SAD_XX has no sound at all). Older copies end in `_X` for `_XX`.
+Quirks: cloned without git-LFS its media are pointers, which ingest says. The audio comes from the .wav: some .flv have
+none or are cut short (1076_MTI_SAD_XX has no audio at all). Older copies end in `_X` for `_XX`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles, audio_of, video_of
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles, audio_of, video_of
 from storage.corpora._shared.table_file import TableFile
 
 _SENTENCES = {
@@ -62,8 +62,18 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
     licence = "Open Database License 1.0, contents under DbCL 1.0 (github.com/CheyneyComputerScience/CREMA-D)"
     expected_clips: ClassVar[Mapping[str, int]] = {"": 7442}
     labels: ClassVar[Mapping[str, str]] = {
-        "ang": "angry", "dis": "disgust", "fea": "fear", "hap": "happy", "neu": "neutral", "sad": "sad",
-        "a": "angry", "d": "disgust", "f": "fear", "h": "happy", "n": "neutral", "s": "sad",
+        "ang": "angry",
+        "dis": "disgust",
+        "fea": "fear",
+        "hap": "happy",
+        "neu": "neutral",
+        "sad": "sad",
+        "a": "angry",
+        "d": "disgust",
+        "f": "fear",
+        "h": "happy",
+        "n": "neutral",
+        "s": "sad",
     }
     pattern = (
         r"(?P<actor>1\d{3})_(?P<sentence>[A-Z]{3})_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)"
@@ -131,10 +141,11 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
     def rows(self) -> Iterator[CorpusRow]:
         """One row per name that is listed or has a file."""
         for name in dict.fromkeys([*self._listed, *self._named]):
-            yield self.row(name, self._named.get(name, []))
+            yield self.row(FilesOfClip(name, self._named.get(name, [])))
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow:
+    def row(self, clip: FilesOfClip) -> CorpusRow:
         """One clip."""
+        name, files = clip
         actor, sentence, emotion, level = name.split("_")
         video, audio = video_of(files), audio_of(files) or video_of(files) or f"AudioWAV/{name}.wav"
         fields: dict[str, Any] = {

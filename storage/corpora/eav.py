@@ -11,13 +11,13 @@ is kept in `about`. Only `Speaking` clips have audio files. The path of each per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles, audio_of, video_of
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles, audio_of, video_of
 
 
 class EavCorpus(NamedFiles[CorpusOptions]):
@@ -46,8 +46,9 @@ class EavCorpus(NamedFiles[CorpusOptions]):
         found = self.tree.matching(r"subject\d+_*/eeg/subject(?P<subject>\d+)_*eeg\.mat")
         return {int(match["subject"]): path for path, match in found}
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow:
+    def row(self, clip: FilesOfClip) -> CorpusRow:
         """One turn."""
+        name, files = clip
         parts, video, audio = files[0].parts, video_of(files), audio_of(files)
         subject, task = int(parts["subject"]), parts["task"].capitalize()
         fields: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """EmoBox: 32 speech corpora in one form, one line of JSON per utterance, with label maps and folds.
 
-Tree: `<corpus>/<corpus>.jsonl`, `label_map.json` (or `label_dict.json`), `fold_1/<corpus>_{train,valid,test}_fold_1.jsonl`;
-point it at a corpus's folder, or at a folder of one corpus and `dataset=NAME`. Media paths (`wav`) are relative to
-`media`, a folder of your own.
+Tree: `<corpus>/<corpus>.jsonl`, `label_map.json` (or `label_dict.json`), and
+`fold_1/<corpus>_{train,valid,test}_fold_1.jsonl`; point it at a corpus's folder, or at a folder of several with
+`dataset=NAME`. Media paths (`wav`) are relative to `media`, a folder of your own.
 Labels: `emo` as it is; the map's words (`Angry`) count where merflow does not know the corpus's own, without regard to
 case.
 Splits: the folds are kept as the table `emobox` (the fold whose test set a clip is in); `fold=1` also sets its splits.

@@ -8,12 +8,12 @@ Quirks: the letters are German (`A` is fear, `F` is joy), unlike those of CREMA-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles
 
 _TEXTS = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
@@ -28,9 +28,16 @@ _TEXTS = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 _SPEAKERS = {
-    "03": ("male", "31"), "08": ("female", "34"), "09": ("female", "21"), "10": ("male", "32"),
-    "11": ("male", "26"), "12": ("male", "30"), "13": ("female", "32"), "14": ("female", "35"),
-    "15": ("male", "25"), "16": ("female", "31"),
+    "03": ("male", "31"),
+    "08": ("female", "34"),
+    "09": ("female", "21"),
+    "10": ("male", "32"),
+    "11": ("male", "26"),
+    "12": ("male", "30"),
+    "13": ("female", "32"),
+    "14": ("female", "35"),
+    "15": ("male", "25"),
+    "16": ("female", "31"),
 }
 
 
@@ -61,8 +68,9 @@ class EmodbCorpus(NamedFiles[CorpusOptions]):
         """The file's name without its suffix."""
         return "".join(file.parts[key] for key in ("speaker", "text", "emotion", "version"))
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow:
+    def row(self, clip: FilesOfClip) -> CorpusRow:
         """One utterance."""
+        name, files = clip
         parts = files[0].parts
         gender, age = _SPEAKERS.get(parts["speaker"], ("", ""))
         fields = {

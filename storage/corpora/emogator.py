@@ -8,14 +8,45 @@ in `label_raw` alone. The list of category names beside the files is a pickle an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles
 
-_CATEGORIES = ["Adoration", "Amusement", "Anger", "Awe", "Confusion", "Contempt", "Contentment", "Desire", "Disappointment", "Disgust", "Distress", "Ecstasy", "Elation", "Embarrassment", "Fear", "Guilt", "Interest", "Neutral", "Pain", "Pride", "Realization", "Relief", "Romantic Love", "Sadness", "Serenity", "Shame", "Surprise (Negative)", "Surprise (Positive)", "Sympathy", "Triumph"]
+_CATEGORIES = [
+    "Adoration",
+    "Amusement",
+    "Anger",
+    "Awe",
+    "Confusion",
+    "Contempt",
+    "Contentment",
+    "Desire",
+    "Disappointment",
+    "Disgust",
+    "Distress",
+    "Ecstasy",
+    "Elation",
+    "Embarrassment",
+    "Fear",
+    "Guilt",
+    "Interest",
+    "Neutral",
+    "Pain",
+    "Pride",
+    "Realization",
+    "Relief",
+    "Romantic Love",
+    "Sadness",
+    "Serenity",
+    "Shame",
+    "Surprise (Negative)",
+    "Surprise (Positive)",
+    "Sympathy",
+    "Triumph",
+]
 
 
 class EmogatorCorpus(NamedFiles[CorpusOptions]):
@@ -45,8 +76,9 @@ class EmogatorCorpus(NamedFiles[CorpusOptions]):
         """The file's name without its suffix."""
         return "-".join(file.parts[key] for key in ("contributor", "category", "take"))
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow:
+    def row(self, clip: FilesOfClip) -> CorpusRow:
         """One burst."""
+        name, files = clip
         parts = files[0].parts
         fields = {
             "speaker": parts["contributor"],

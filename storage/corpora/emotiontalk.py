@@ -39,9 +39,19 @@ class EmotionTalkCorpus(Corpus[CorpusOptions]):
     signs = (r"multimodal/json/(?:.*/)?g\d+_\d+_\d+_\d+\.json",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 15413, "val": 1908, "test": 1929}
     labels: ClassVar[Mapping[str, str]] = {
-        "neutral": "neutral", "angry": "angry", "anger": "angry", "happy": "happy", "happiness": "happy",
-        "sad": "sad", "sadness": "sad", "surprised": "surprise", "surprise": "surprise",
-        "disgusted": "disgust", "disgust": "disgust", "fearful": "fear", "fear": "fear",
+        "neutral": "neutral",
+        "angry": "angry",
+        "anger": "angry",
+        "happy": "happy",
+        "happiness": "happy",
+        "sad": "sad",
+        "sadness": "sad",
+        "surprised": "surprise",
+        "surprise": "surprise",
+        "disgusted": "disgust",
+        "disgust": "disgust",
+        "fearful": "fear",
+        "fear": "fear",
     }
 
     @cached_property

@@ -1,4 +1,4 @@
-"""FERV39k: 38,935 clips of 22 kinds of scenes in seven emotions, as folders of frames; no sound, no text.
+"""FERV39k: 38,935 clips of 22 kinds of scenes in seven emotions, as folders of frames; no audio, no text.
 
 Tree: `2_ClipsforFaceCrop/<Scene>/<Emotion>/<0001>/*.jpg` (faces), `3_ClipsforScenImages/...` (whole frames),
 `4_setups/All_scenes/{train_All.csv,test_All.csv}` with lines such as `Action/Sad/0010 Sad`, without a header.
@@ -51,8 +51,13 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
     signs = (r"(?:2_clipsforfacecrop|3_clipsforscenimages)/[^/]+/[^/]+/\d+/\d+\.(?:jpg|png)",)
     expected_clips: ClassVar[Mapping[str, int]] = {"train": 31088, "test": 7847}
     labels: ClassVar[Mapping[str, str]] = {
-        "angry": "angry", "disgust": "disgust", "fear": "fear", "happy": "happy",
-        "neutral": "neutral", "sad": "sad", "surprise": "surprise",
+        "angry": "angry",
+        "disgust": "disgust",
+        "fear": "fear",
+        "happy": "happy",
+        "neutral": "neutral",
+        "sad": "sad",
+        "surprise": "surprise",
     }
 
     def check(self) -> None:

@@ -4,12 +4,13 @@ Tree: `Session1/dialog/EmoEvaluation/Ses01F_impro01.txt` (labels), `Session1/dia
 `Session1/dialog/avi/DivX/Ses01F_impro01.avi` (both actors side by side),
 `Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav`. Parts of it suffice: without `avi` there are no videos.
 Video and audio: a turn's video is its part of the dialogue's, cut by the label file's times and cropped to the actor
-who speaks; its audio is the file in `sentences`, cut already. The actor with the markers (the letter after the session's
-number) is taken to be on the left, as three public scripts do; `markers=right` says otherwise, `crop=none` crops nothing.
+who speaks; its audio is the file in `sentences`, cut already. The actor with the markers (the letter after the
+session's number) is taken to be on the left, as three public scripts do; `markers=right` says otherwise, `crop=none`
+crops nothing.
 Speakers are the session and the turn's own letter. Label words stay apart: `exc` is excited and not happy, unless
 `excited=happy`; `xxx` means that raters did not agree.
 Splits: none; the five sessions are the groups, and the folds of the table `session`.
-Quirks: transcripts have lines of turns without label and sound (`XX`), which are counted; `._*` files are junk; turns
+Quirks: transcripts have lines of turns without label and audio (`XX`), which are counted; `._*` files are junk; turns
 overlap, so that a turn can hold the other actor too.
 """
 
@@ -42,7 +43,7 @@ class IemocapOptions(CorpusOptions):
     """Options of the reader `iemocap`.
 
     Attributes:
-        markers: On which side of the picture the actor with the markers is.
+        markers: On which side of the image the actor with the markers is.
         crop: `half` crops the video to the half of the actor who speaks, `none` leaves both.
         excited: `excited` keeps the word apart, `happy` counts it as happy, as four-class studies do.
     """
@@ -63,8 +64,17 @@ class IemocapCorpus(Corpus[IemocapOptions]):
     signs = (r"dialog/emoevaluation/ses0\d[mf]_[^/]*\.txt",)
     expected_clips: ClassVar[Mapping[str, int]] = {"": 10039}
     labels: ClassVar[Mapping[str, str]] = {
-        "ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "exc": "excited", "fru": "frustrated",
-        "fea": "fear", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "no_agreement",
+        "ang": "angry",
+        "hap": "happy",
+        "sad": "sad",
+        "neu": "neutral",
+        "exc": "excited",
+        "fru": "frustrated",
+        "fea": "fear",
+        "sur": "surprise",
+        "dis": "disgust",
+        "oth": "other",
+        "xxx": "no_agreement",
     }
 
     def check(self) -> None:
@@ -92,7 +102,7 @@ class IemocapCorpus(Corpus[IemocapOptions]):
         return {PurePosixPath(path).stem: path for path, _ in self.tree.matching(r"dialog/avi/.*\.(?:avi|mp4)")}
 
     @cached_property
-    def _sounds(self) -> dict[str, str]:
+    def _audio_files(self) -> dict[str, str]:
         return {PurePosixPath(path).stem: path for path, _ in self.tree.matching(r"sentences/wav/.*\.wav")}
 
     @cached_property
@@ -158,7 +168,7 @@ class IemocapCorpus(Corpus[IemocapOptions]):
             has_markers = dialogue[5] == letter
             fields["crop"] = _LEFT if has_markers == (self.options.markers == "left") else _RIGHT
         where = f"{PurePosixPath(path).name}: {name}"
-        audio = self._sounds.get(name, f"{above}sentences/wav/{dialogue}/{name}.wav")
+        audio = self._audio_files.get(name, f"{above}sentences/wav/{dialogue}/{name}.wav")
         return CorpusRow(where, name, video=video, audio=audio, fields=fields)
 
     def normalise(self, raw: str | None) -> str | None:
@@ -174,7 +184,7 @@ class IemocapCorpus(Corpus[IemocapOptions]):
         if not self._videos:
             yield "no dialog/avi: clips have no video"
         labelled = self._labelled
-        self.report.missing += [f"turn {name}: no {name}.wav" for name in labelled if name not in self._sounds]
+        self.report.missing += [f"turn {name}: no {name}.wav" for name in labelled if name not in self._audio_files]
         if self._videos:
             lost = [name for name in self._evaluations if name not in self._videos]
             self.report.missing += [f"dialogue {name}: no {name}.avi" for name in lost]
@@ -193,7 +203,7 @@ class IemocapCorpus(Corpus[IemocapOptions]):
 
     def left_over(self) -> Iterator[str]:
         """Sentences that no label file names."""
-        yield from (path for name, path in self._sounds.items() if name not in self._labelled)
+        yield from (path for name, path in self._audio_files.items() if name not in self._labelled)
 
 
 def _turns(text: str) -> Iterator[tuple[dict[str, str], dict[str, str]]]:

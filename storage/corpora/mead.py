@@ -5,20 +5,20 @@ Tree, after unpacking `video.tar` and `audio.tar` of each actor:
 Splits: by its README the last ten takes of neutral and the last six of every other emotion and level are test; they
 are counted among the takes that are there.
 Quirks: numbers shift where a take is missing, so that `001` of the audio need not be `001` of the video: the video's
-own sound is taken unless `audio=m4a` asks for the other. Actor W017 has the view `down` only; M011 and M019 lack some.
+own audio is taken unless `audio=m4a` asks for the other. Actor W017 has the view `down` only; M011 and M019 lack some.
 Numbers repeat everywhere: ids hold actor, view, emotion, level and number.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import ClassVar, Literal
 
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles
 from storage.wording import counted
 
 _VIEWS = "front|down|top|left_30|left_60|right_30|right_60"
@@ -30,7 +30,7 @@ class MeadOptions(CorpusOptions):
 
     Attributes:
         view: The view to take, such as `front` or `left_30`; `all` takes every one as a clip of its own.
-        audio: `video` takes the video's own sound, `m4a` the audio file of the same number.
+        audio: `video` takes the video's own audio, `m4a` the audio file of the same number.
         split: `readme` divides as its README says; `none` leaves splits away.
     """
 
@@ -93,8 +93,9 @@ class MeadCorpus(NamedFiles[MeadOptions]):
             takes[key].append(name)
         return {name for key, names in takes.items() for name in sorted(names)[-(10 if key[2] == "neutral" else 6) :]}
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow | None:
+    def row(self, clip: FilesOfClip) -> CorpusRow | None:
         """One take."""
+        name, files = clip
         parts, path = files[0].parts, files[0].path
         actor, view, emotion = parts["actor"].upper(), parts["view"].lower(), parts["emotion"].lower()
         if not self._is_wanted(view or _AUDIO, actor):
@@ -119,14 +120,15 @@ class MeadCorpus(NamedFiles[MeadOptions]):
         others = sorted({view for view, _ in map(_place, left)} - {_AUDIO})
         if others:
             number = sum(_place(file)[0] != _AUDIO for file in left)
-            yield f"view {self.options.view} taken; {counted(number, 'video')} of {', '.join(others)} left out (view=all)"
+            left_out = f"{counted(number, 'video')} of {', '.join(others)} left out (view=all)"
+            yield f"view {self.options.view} taken; {left_out}"
         if self.options.view != "all":
             for actor, views in sorted(self._actors.items()):
                 if views - {_AUDIO} and self.options.view not in views:
                     yield f"actor {actor} has no view {self.options.view}, only {', '.join(sorted(views - {_AUDIO}))}"
-        sounds = sum(_place(file)[0] == _AUDIO for file in left)
-        if sounds and self.options.audio == "video":
-            yield f"{counted(sounds, 'audio file')} left out for the videos' own sound (audio=m4a)"
+        audio_files = sum(_place(file)[0] == _AUDIO for file in left)
+        if audio_files and self.options.audio == "video":
+            yield f"{counted(audio_files, 'audio file')} left out for the videos' own audio (audio=m4a)"
 
 
 _GENDERS = {"M": "male", "W": "female"}

@@ -5,7 +5,7 @@ Tree: `train_sent_emo.csv`, `dev_sent_emo.csv`, `test_sent_emo.csv`; clips `dia0
 Splits: train, dev and test; dialogue numbers restart in each, so ids begin with the split.
 Quirks: about 132 clips of test are there twice, and `final_videos_testdiaX_uttY.mp4` is the right cut: it is taken and
 told. `StartTime` and `EndTime` are places in the episode: the clip is cut already, and ingest tells where its length is
-another one (the list has cuts of minutes). 5.1 sound: the dialogue is in the centre channel, which is taken where there
+another one (the list has cuts of minutes). 5.1 audio: the dialogue is in the centre channel, which is taken where there
 is one; `audio=mean` takes the down-mix. train `dia125_utt3` does not decode, dev `dia110_utt7` is absent. An apostrophe
 that is a control character (U+0092) is repaired.
 """
@@ -41,7 +41,7 @@ class MeldOptions(CorpusOptions):
     """Options of the reader `meld`.
 
     Attributes:
-        audio: `centre` takes the centre channel of 5.1 sound, `mean` FFmpeg's down-mix of all channels.
+        audio: `centre` takes the centre channel of 5.1 audio, `mean` FFmpeg's down-mix of all channels.
     """
 
     audio: Literal["centre", "mean"] = "centre"

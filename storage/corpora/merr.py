@@ -4,8 +4,8 @@ Tree of MER2023: `train/`, `test1/`, `test2/`, `test3/` beside `train-label.csv`
 `mer2023train/{train,test3}/`, `test1/`, `test2/` and `test-labels/`. MER2024: `video-labeled/`, `label-disdim.csv`.
 MER2026: `track1_train.csv`. MERR: `MERR_coarse_grained.{txt,json}` or `MERR_fine_grained.{txt,json}`, at any depth;
 transcripts: `transcription_en_all.csv`, or another table with a `name` and a `sentence` column (`text=FILE`).
-Labels: `discrete` is the label, `valence` a dimension (absent in test3). A clip without a human label has MERR's, which a
-machine made: `about["label_by"]` says so; where both are there, MERR's is `labels["merr"]`.
+Labels: `discrete` is the label, `valence` a dimension (absent in test3). A clip without a human label has MERR's, which
+a machine made: `about["label_by"]` says so; where both are there, MERR's is `labels["merr"]`.
 Splits: as the tables say; clips of MERR alone have none. Further clips of the folder come with `unlabelled=true`.
 Quirks: clips are matched by their exact name with any suffix; MERR uses nine label words (`doubt` has no counterpart).
 """
@@ -66,8 +66,14 @@ class MerrCorpus(Corpus[MerrOptions]):
     )
     expected_clips: ClassVar[Mapping[str, int]] = _MER2023_CLIPS
     labels: ClassVar[Mapping[str, str]] = {
-        "neutral": "neutral", "angry": "angry", "happy": "happy", "sad": "sad", "worried": "worried",
-        "surprise": "surprise", "fear": "fear", "contempt": "contempt",
+        "neutral": "neutral",
+        "angry": "angry",
+        "happy": "happy",
+        "sad": "sad",
+        "worried": "worried",
+        "surprise": "surprise",
+        "fear": "fear",
+        "contempt": "contempt",
     }
 
     @cached_property

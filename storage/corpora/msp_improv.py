@@ -25,7 +25,10 @@ from storage.corpora._shared.tree import read_text
 from storage.wording import counted
 
 _EVALUATION = r"evalua?tion\.txt"
-_NAME = r"(?:UTD|MSP)-IMPROV-(?P<name>S(?P<sentence>\d\d)(?P<target>[AHSN])-(?P<speaker>[FM]\d\d)-(?P<situation>[PRST])-[FM]{2}\d\d)"
+_NAME = (
+    r"(?:UTD|MSP)-IMPROV-"
+    r"(?P<name>S(?P<sentence>\d\d)(?P<target>[AHSN])-(?P<speaker>[FM]\d\d)-(?P<situation>[PRST])-[FM]{2}\d\d)"
+)
 _NUMBERS = r"A:(?P<A>\S+?)\s*;\s*V:(?P<V>\S+?)\s*;\s*D:(?P<D>\S+?)\s*;\s*N:(?P<N>\S+?)\s*;?\s*"
 _TURN = re.compile(rf"{_NAME}\.\w+\s*;\s*(?P<label>\w+)\s*;\s*{_NUMBERS}")
 _RATER = re.compile(r"(?P<rater>[^;]+);\s*(?P<primary>[^;]+);.*")

@@ -1,8 +1,8 @@
-"""RAVDESS: speech and song of 24 actors, as video with sound, video alone and sound alone.
+"""RAVDESS: speech and song of 24 actors, as video with audio, video alone and audio alone.
 
-Tree: `Actor_01/03-01-05-01-02-01-12.wav`, `Actor_01/01-01-05-01-02-01-12.mp4`: modality (01 video with sound, 02 video
-only, 03 sound only), channel (01 speech, 02 song), emotion, intensity, statement, repetition, actor. The files of one
-take in several modalities are one clip: the video with sound, and the sound file where it is there.
+Tree: `Actor_01/03-01-05-01-02-01-12.wav`, `Actor_01/01-01-05-01-02-01-12.mp4`: modality (01 video with audio, 02 video
+only, 03 audio only), channel (01 speech, 02 song), emotion, intensity, statement, repetition, actor. The files of one
+take in several modalities are one clip: the video with audio, and the audio file where it is there.
 Splits: none; the actors are the groups.
 Counts: 1,440 takes of speech; song besides (actor 18 has none).
 Quirks: a popular copy holds the whole set a second time in an inner folder: copies are reported and not taken.
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
-from storage.corpora._shared.named_files import NamedFile, NamedFiles, audio_of
+from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles, audio_of
 
 _EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 _STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 _PARTS = ("channel", "emotion", "intensity", "statement", "repetition", "actor")
-_MODALITIES = {"01": "video with sound", "02": "video only", "03": "sound only"}
+_MODALITIES = {"01": "video with audio", "02": "video only", "03": "audio only"}
 
 
 class RavdessCorpus(NamedFiles[CorpusOptions]):
@@ -41,12 +41,18 @@ class RavdessCorpus(NamedFiles[CorpusOptions]):
         return "-".join(file.parts[part] for part in _PARTS)
 
     def is_other_view(self, file: NamedFile, files: Sequence[NamedFile]) -> bool:
-        """Whether a video is the one without sound beside the one with."""
+        """Whether a video is the one without audio beside the one with.
+
+        Args:
+            file: The file.
+            files: All files of its clip.
+        """
         first = next(other for other in files if other.suffix == file.suffix)
         return file.parts["modality"] != first.parts["modality"]
 
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow:
+    def row(self, clip: FilesOfClip) -> CorpusRow:
         """One take."""
+        name, files = clip
         by_modality = {modality: [f for f in files if f.parts["modality"] == modality] for modality in _MODALITIES}
         both, silent = (next((f.path for f in by_modality[modality]), None) for modality in ("01", "02"))
         parts = files[0].parts

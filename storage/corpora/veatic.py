@@ -1,4 +1,4 @@
-"""VEATIC: 124 videos without sound, with valence and arousal of one person for every frame.
+"""VEATIC: 124 videos without audio, with valence and arousal of one person for every frame.
 
 Tree: `videos/0.mp4` (or `video/`), `rating_averaged/0_valence.csv` and `0_arousal.csv`, without a header; the rating is
 the second column, from -1 to 1, one line per frame.

@@ -30,7 +30,7 @@ AUDIO_SUFFIXES = _suffixes(
 MEDIA_SUFFIXES = VIDEO_SUFFIXES + AUDIO_SUFFIXES
 
 # Clips only where a corpus says so: a folder of them is the frames of one clip, or each is a clip of one frame.
-PICTURE_SUFFIXES = _suffixes("jpg jpeg png bmp tif tiff webp ppm pgm")
+IMAGE_SUFFIXES = _suffixes("jpg jpeg png bmp tif tiff webp ppm pgm")
 
 # Suffixes that FFmpeg's demuxers go by too, and why files with them are not taken for clips.
 NOT_MEDIA_SUFFIXES = {

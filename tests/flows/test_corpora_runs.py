@@ -71,9 +71,9 @@ def test_turns_of_a_dialogue_are_cut_and_cropped(extract, tmp_path):
     (video,) = tree.source.rglob("*.avi")
     write_clip(video.with_suffix(".mp4"), frames=frames, audio=None)
     video.with_suffix(".mp4").rename(video)
-    for number, sound in enumerate(sorted(tree.source.rglob("sentences/wav/*/Ses*.wav"))):
-        write_clip(sound, video=False, audio=tone(1.5, hertz=150.0 + 100 * number))
-    store, clips = extract("iemocap", tree.source, expect=1)  # three sounds and a video are not there
+    for number, audio in enumerate(sorted(tree.source.rglob("sentences/wav/*/Ses*.wav"))):
+        write_clip(audio, video=False, audio=tone(1.5, hertz=150.0 + 100 * number))
+    store, clips = extract("iemocap", tree.source, expect=1)  # three audio_files and a video are not there
     female, male = "Ses01F_impro01_F000", "Ses01F_impro01_M000"
     assert (quality(store, female, "width"), quality(store, male, "width")) == (180, 180)
     assert quality(store, female, "sharpness") < 1 < quality(store, male, "sharpness")
@@ -102,10 +102,10 @@ def test_the_dialogue_is_in_the_centre_channel(extract, tmp_path):
     assert reasons(store, "gemaps") == {"train_dia125_utt3": "undecodable", "dev_dia110_utt7": "missing_file"}
 
 
-def test_folders_of_frames_and_single_pictures(extract, merflow, tmp_path):
+def test_folders_of_frames_and_single_images(extract, merflow, tmp_path):
     tree = trees.ferv39k(tmp_path / "F")
-    for index, picture in enumerate(sorted(tree.source.rglob("*.jpg"))):
-        Image.fromarray(square(index)).save(picture)
+    for index, image in enumerate(sorted(tree.source.rglob("*.jpg"))):
+        Image.fromarray(square(index)).save(image)
     store, _ = extract("ferv39k", tree.source, "rate=10", expect=1)
     assert quality(store, "Action_Sad_0010", "fps") == pytest.approx(10)
     assert quality(store, "Action_Sad_0010", "duration") == pytest.approx(0.3)
@@ -114,7 +114,7 @@ def test_folders_of_frames_and_single_pictures(extract, merflow, tmp_path):
     assert reasons(store, "quality") == {"Action_Fear_0099": "missing_file"}  # tried again when it is there
 
 
-def test_single_pictures_beside_clips(extract, merflow, tmp_path):
+def test_single_images_beside_clips(extract, merflow, tmp_path):
     tree = trees.caer(tmp_path / "CAER")
     Image.fromarray(square(0)).save(tree.source / "CAER-S" / "train" / "Sad" / "0001.png")
     for clip in tree.source.rglob("*.avi"):
@@ -130,19 +130,22 @@ def test_single_pictures_beside_clips(extract, merflow, tmp_path):
 
 def test_audio_only_and_text_only(extract, merflow, tmp_path):
     tree = trees.emodb(tmp_path / "E")
-    for number, sound in enumerate(sorted(tree.source.rglob("*.wav"))[1:4]):
-        write_clip(sound, video=False, audio=tone(0.5, hertz=150.0 + 100 * number))
+    for number, audio in enumerate(sorted(tree.source.rglob("*.wav"))[1:4]):
+        write_clip(audio, video=False, audio=tone(0.5, hertz=150.0 + 100 * number))
     store, _ = extract("emodb", tree.source)
     assert [hertz(store, clip) for clip in tree.ids] == [pytest.approx(150 + 100 * i, rel=0.02) for i in range(3)]
     assert {s["quality"] for s in states(merflow, tmp_path).values()} == {"skipped"}
     trees.text(tmp_path / "G")
     store, _ = extract("text", tmp_path / "G")
     assert states(merflow, tmp_path)["abc0001"] == {
-        "faces": "skipped", "quality": "skipped", "gemaps": "skipped", "text": "stored",
+        "faces": "skipped",
+        "quality": "skipped",
+        "gemaps": "skipped",
+        "text": "stored",
     }
 
 
-def test_a_picture_with_speech_and_text(extract, tmp_path):
+def test_a_image_with_speech_and_text(extract, tmp_path):
     Image.fromarray(square(0)).save(tmp_path / "p.jpg")
     write_clip(tmp_path / "p.wav", video=False, audio=tone(0.5, hertz=300.0))
     written(tmp_path / "t.csv", "id,image,audio,text,emotion\na,p.jpg,p.wav,Hello,hate\n")

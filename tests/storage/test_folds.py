@@ -55,7 +55,7 @@ def test_what_cannot_be_divided_is_one_line(tmp_path):
     with pytest.raises(StoreError, match="1 group for 2 folds"):
         make_folds(path, "group", 2, 0, "x")
     lone = manifest(tmp_path, [Clip("a", group="g", text="x"), Clip("b", group="h", text="x")])
-    with pytest.raises(StoreError, match="no clip has a speaker, .*; clips have a group: --by group"):
+    with pytest.raises(StoreError, match=r"no clip has a speaker, .*; clips have a group: --by group"):
         make_folds(lone, "speaker", 2, 0, "x")
     assert make_folds(lone, "group", 2, 0, "x")
 

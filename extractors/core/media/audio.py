@@ -255,7 +255,7 @@ class _Source:
 
 
 def _centre(frame: av.AudioFrame) -> int | None:
-    """The centre channel of surround sound; None for the down-mix."""
+    """The centre channel of surround audio; None for the down-mix."""
     names = [channel.name for channel in frame.layout.channels]
     return names.index("FC") if len(names) > 2 and "FC" in names else None
 

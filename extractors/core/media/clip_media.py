@@ -35,13 +35,13 @@ from extractors.core.media.reading import (
     FrameSettings,
     read_audio,
     read_frames,
-    read_pictures,
+    read_images,
     read_whole,
 )
 from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.media_files import has_changed, is_pictures
+from storage.media_files import has_changed, is_images
 from storage.records import Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
@@ -110,8 +110,8 @@ class Media:
                 clip = replace(clip, start=None, end=None)
             is_segment = clip.start is not None or clip.end is not None
             self.files_opened += (audio + frames) if is_segment else 1
-            if not audio and is_pictures(path):
-                read = NO_AUDIO, read_pictures(path, clip, self._settings)
+            if not audio and is_images(path):
+                read = NO_AUDIO, read_images(path, clip, self._settings)
             elif is_segment:
                 read = (
                     read_audio(path, clip, self._passages) if audio else NO_AUDIO,

@@ -20,10 +20,10 @@ from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
 from extractors.core.media.formats import trims_last_frame
 from extractors.core.media.frames import FrameTrack
+from extractors.core.media.images import ImageReading
 from extractors.core.media.opening import open_media, undecodable
 from extractors.core.media.orientation import Display
 from extractors.core.media.passages import Passages
-from extractors.core.media.pictures import PictureReading
 from extractors.core.media.streams import choose_audio, declared_end, truncation, whole_file_truncation
 from extractors.core.media.video import VideoReading, display_of, require_video
 from storage.clip import Clip
@@ -156,15 +156,15 @@ def read_frames(path: Path, clip: Clip, settings: FrameSettings, passages: Passa
     return DecodedFrames(times if unusable is None else unusable, frames.kept, reading.display, flags)
 
 
-def read_pictures(path: Path, clip: Clip, settings: FrameSettings) -> DecodedFrames:
+def read_images(path: Path, clip: Clip, settings: FrameSettings) -> DecodedFrames:
     """Read the frames of a clip whose frames are files of their own.
 
     Args:
-        path: A folder of pictures, or one picture.
+        path: A folder of images, or one image.
         clip: The clip.
         settings: How frames are read.
     """
-    frames, reading = FrameTrack(clip, settings.cache_bytes), PictureReading(path, clip)
+    frames, reading = FrameTrack(clip, settings.cache_bytes), ImageReading(path, clip)
     try:
         for frame, time in reading.frames():
             frames.add(frame, time)

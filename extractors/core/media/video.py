@@ -12,13 +12,13 @@ from av.container import InputContainer
 
 from extractors.core.media.deinterlacing import deinterlaced
 from extractors.core.media.demuxing import PacketPass
+from extractors.core.media.images import ImageReading
 from extractors.core.media.opening import open_media
 from extractors.core.media.orientation import Display, orientation_of
-from extractors.core.media.pictures import PictureReading
 from extractors.core.media.streams import choose_video, read_only
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.media_files import is_pictures
+from storage.media_files import is_images
 
 _SEEK_EARLIER = Fraction(2)  # seconds before a segment at which decoding begins
 _SEEK_FURTHER = Fraction(10)  # seconds; over a longer gap between two segments a seek is cheaper than decoding
@@ -202,12 +202,12 @@ class VideoReading:
             self.passage = None
 
 
-def open_reading(path: Path, clip: Clip, *, deinterlace: bool = False) -> VideoReading | PictureReading:
+def open_reading(path: Path, clip: Clip, *, deinterlace: bool = False) -> VideoReading | ImageReading:
     """What reads the frames of a clip, in order.
 
     Args:
-        path: Its video, a folder of pictures, or one picture.
+        path: Its video, a folder of images, or one image.
         clip: The clip.
         deinterlace: Whether interlaced frames are made whole.
     """
-    return PictureReading(path, clip) if is_pictures(path) else VideoReading(path, clip, deinterlace=deinterlace)
+    return ImageReading(path, clip) if is_images(path) else VideoReading(path, clip, deinterlace=deinterlace)

@@ -17,7 +17,7 @@ from storage.clip import Clip
 from storage.corpora._shared.ids import safe_id, segment_name
 from storage.corpora._shared.media_finder import ABSENT, MediaFinder
 from storage.corpora._shared.report import IngestReport
-from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from storage.wording import counted
 
 Rows = Callable[[], Iterator["CorpusRow"]]
@@ -151,7 +151,7 @@ class ClipBuilder:
         if row.video is None and row.audio is None:
             return _NOTHING
         finder, problems = self._finder, list[str]()
-        of_pictures = row.fields.get("frame_rate") is not None
+        of_images = row.fields.get("frame_rate") is not None
 
         def look(name: str | None, find: Callable[[str], tuple[str, str | None]]) -> str | None:
             if name is None:
@@ -160,8 +160,8 @@ class ClipBuilder:
             problems.extend([f"{row.where}: {name}: {problem}"] if problem else [])
             return path
 
-        video = look(row.video, finder.find_folder if of_pictures else lambda name: finder.find(name, VIDEO_SUFFIXES))
-        own = None if of_pictures or _is_picture(video) else video
+        video = look(row.video, finder.find_folder if of_images else lambda name: finder.find(name, VIDEO_SUFFIXES))
+        own = None if of_images or _is_image(video) else video
         audio = own if row.audio == row.video else look(row.audio, lambda name: finder.find(name, AUDIO_SUFFIXES))
         return _Media(video, audio, problems)
 
@@ -175,7 +175,7 @@ class ClipBuilder:
         problems = [f"{row.where}: {name}: {no_video}"] if no_video and (no_audio or no_video != ABSENT) else []
         if no_video == ABSENT and not no_audio:
             return _Media(None, audio, problems)
-        own = None if _is_picture(video) else video
+        own = None if _is_image(video) else video
         return _Media(video, own if no_audio else audio, problems)
 
     def _report_repeats(self, rows: Rows, repeats: list[tuple[str, CorpusRow]]) -> None:
@@ -195,8 +195,8 @@ class ClipBuilder:
             self._report.duplicates.append(f"{clip_id}: {row.where} repeats {first.where}, {how}; not taken")
 
 
-def _is_picture(path: str | None) -> bool:
-    return path is not None and path.lower().endswith(PICTURE_SUFFIXES)
+def _is_image(path: str | None) -> bool:
+    return path is not None and path.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _shown(row: CorpusRow) -> dict[str, Any]:

@@ -8,12 +8,12 @@ _CONTROL = re.compile("[\x80-\x9f]")
 
 
 def repaired_text(text: str) -> str:
-    """A text in which C1 control characters, which nobody writes, are what these bytes are in cp1252.
+    r"""A text in which C1 control characters, which nobody writes, are what these bytes are in cp1252.
 
     Args:
         text: As it is written.
 
-    >>> repaired_text("It\\x92s") == "It\\u2019s"
+    >>> repaired_text("It\x92s") == "It\u2019s"
     True
     """
     return _CONTROL.sub(lambda found: bytes([ord(found[0])]).decode("cp1252", "replace"), text)

@@ -55,7 +55,7 @@ class MediaFinder:
         return value, f"{len(close)} files match: {', '.join(close[:3])}" if close else ABSENT
 
     def find_folder(self, value: str) -> tuple[str, str | None]:
-        """Find a folder of pictures; the same as `find` otherwise.
+        """Find a folder of images; the same as `find` otherwise.
 
         Args:
             value: Its path, relative to the media folder or absolute.

@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, NamedTuple
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import Corpus, OptionsT
-from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, IMAGE_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
 
 class NamedFile(NamedTuple):
@@ -30,6 +30,18 @@ class NamedFile(NamedTuple):
     def suffix(self) -> str:
         """In small letters, with the dot."""
         return PurePosixPath(self.path).suffix.lower()
+
+
+class FilesOfClip(NamedTuple):
+    """The files of one clip.
+
+    Attributes:
+        name: Of the clip.
+        files: Its files, those with the shortest paths first.
+    """
+
+    name: str
+    files: Sequence[NamedFile]
 
 
 class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
@@ -52,7 +64,7 @@ class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
         Args:
             paths: Some of its files, relative to it.
         """
-        media = [path for path in paths if path.lower().endswith((*MEDIA_SUFFIXES, *PICTURE_SUFFIXES))]
+        media = [path for path in paths if path.lower().endswith((*MEDIA_SUFFIXES, *IMAGE_SUFFIXES))]
         compiled = re.compile(rf"(?:.*/)?{cls.pattern}", re.IGNORECASE)
         named = sum(compiled.fullmatch(path) is not None for path in media)
         return named > 0 and named * 2 > len(media)
@@ -90,18 +102,13 @@ class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
         """The name of the clip that a file belongs to."""
 
     @abstractmethod
-    def row(self, name: str, files: Sequence[NamedFile]) -> CorpusRow | None:
-        """What the corpus says of one clip; None where it is left out on purpose, which a note says.
-
-        Args:
-            name: Of the clip.
-            files: Its files, those with the shortest paths first.
-        """
+    def row(self, clip: FilesOfClip) -> CorpusRow | None:
+        """What the corpus says of one clip; None where it is left out on purpose, which a note says."""
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per name."""
         for name, files in self._named.items():
-            row = self.row(name, files)
+            row = self.row(FilesOfClip(name, files))
             if row is not None:
                 yield row
 

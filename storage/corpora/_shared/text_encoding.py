@@ -54,7 +54,10 @@ def _looks_chinese(path: Path) -> bool:
                 if len(data) % 2:
                     return False
                 pairs += len(data) // 2
-                common += sum(0xA1 <= first <= 0xF7 and second >= 0xA1 for first, second in zip(data[::2], data[1::2]))
+                common += sum(
+                    0xA1 <= first <= 0xF7 and second >= 0xA1
+                    for first, second in zip(data[::2], data[1::2], strict=True)
+                )
                 runs += 1
                 around = line[run.start() - 1 : run.start()] + line[run.end() : run.end() + 1]
                 inside += len(around) == 2 and around.isalpha()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from configs.errors import RunError
 from storage.corpora._shared.media_finder import is_wanted, walk_files
 from storage.corpora._shared.text_encoding import encoding_of
 from storage.media_files import is_lfs_pointer
-from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
+from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES, MEDIA_SUFFIXES
 
-_MANY = (*MEDIA_SUFFIXES, *PICTURE_SUFFIXES)
+_MANY = (*MEDIA_SUFFIXES, *IMAGE_SUFFIXES)
 _LOOKED_AT = {"folders": 40, "many": 40, "others": 400, "depth": 7, "all": 2000}
 
 
@@ -119,8 +118,9 @@ def refuse_pointer(path: Path) -> None:
 
 
 def some_files(root: Path) -> list[str]:
-    """Some of a folder's files, a few of each kind from each inner folder, as paths relative to it: soon, however
-    many there are.
+    """Some of a folder's files as paths relative to it, a few of each kind from each inner folder.
+
+    It looks at a bounded number of folders, however many there are.
 
     Args:
         root: The folder.
@@ -130,7 +130,7 @@ def some_files(root: Path) -> list[str]:
     while waiting and seen < _LOOKED_AT["all"]:
         inner, depth = waiting.popleft()
         seen += 1
-        names = sorted(filter(is_wanted, os.listdir(root / inner)))
+        names = sorted(path.name for path in (root / inner).iterdir() if is_wanted(path.name))
         folders = [name for name in names if (root / inner / name).is_dir()]
         files = sorted(set(names) - set(folders))
         many = [name for name in files if name.lower().endswith(_MANY)]

@@ -4,7 +4,7 @@ Options name the column of each field (`id=sample_id`; empty for none; `split==t
 `id=dia{Dialogue_ID}_utt{Utterance_ID}` is made of several) and the media folder (`media=videos`). Fields without an
 option are found by well-known names, without regard to case, `_`, `-` and blanks, and the report says which columns
 were used and which not. Columns that end in `_label` or `_sentiment`, or are called `sentiment`, become further labels.
-A folder of pictures is a clip where `frame_rate` says how many make a second. Without an id a clip is named after its
+A folder of images is a clip where `frame_rate` says how many make a second. Without an id a clip is named after its
 media file and its segment. What does not fit together is in the report.
 """
 
@@ -69,7 +69,7 @@ class TableOptions(CorpusOptions):
         valence: Column of the valence.
         arousal: Column of the arousal.
         dominance: Column of the dominance.
-        frame_rate: Column of the pictures a second, where `video` names folders of pictures; `frame_rate==25` says the
+        frame_rate: Column of the images a second, where `video` names folders of images; `frame_rate==25` says the
             same of every row.
         encoding: How the table's bytes are to be read, such as `gb18030`; found out where not given.
         preset: A corpus that is read as a table but for a detail, from its folder; other columns need not be named.

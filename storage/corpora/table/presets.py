@@ -1,4 +1,4 @@
-"""Corpora that fit the reader `table` but for a detail: where their tables and files lie, and what their columns mean."""
+"""Corpora that fit the reader `table` but for a detail: where their tables and files lie, what their columns mean."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class Preset(ABC):
         if not found:
             raise RunError(f"{self.source}: expected {expected} in it or below, found none")
 
+    @abstractmethod
     def check(self) -> None:
         """Look for what rows will be read from.
 
@@ -70,8 +71,9 @@ class Preset(ABC):
 
 
 class Unidata(Preset):
-    """UniData SER: `files/<set>/{euphoric,joyfully,sad,surprised}.wav`, one sentence of one speaker in four emotions,
-    and a table with `set_id`, text, gender, age and country. Sets are the groups.
+    """UniData SER: one sentence of one speaker in four emotions, which is the group.
+
+    `files/<set>/{euphoric,joyfully,sad,surprised}.wav`, and a table with `set_id`, text, gender, age and country.
     """
 
     @cached_property
@@ -114,8 +116,9 @@ class Unidata(Preset):
 
 
 class Nexdata(Preset):
-    """Nexdata English SER: `T0001G0003S00001.wav` with its transcript in `T0001G0003S00001.txt`; its sample has no
-    emotion labels. Marks in the transcripts stay as they are written.
+    """Nexdata English SER: `T0001G0003S00001.wav` with its transcript in `T0001G0003S00001.txt`.
+
+    Its sample has no emotion labels. Marks in the transcripts stay as they are written.
     """
 
     @cached_property
@@ -149,10 +152,11 @@ class Nexdata(Preset):
 
 
 class Eev(Preset):
-    """EEV: what viewers showed while they watched videos, six times a second, for 15 expressions. Only the ids of the
-    videos are published; a file `<id>.mp4` of your own is taken where it is there. The table is each clip's series
-    `expression`: its time is in microseconds, although its header says milliseconds, and a row of zeros means that no
-    face was found.
+    """EEV: what viewers showed while they watched videos, six times a second, for 15 expressions.
+
+    Only the ids of the videos are published; a file `<id>.mp4` of your own is taken where it is there. The table is
+    each clip's series `expression`: its time is in microseconds, although its header says milliseconds, and a row of
+    zeros means that no face was found.
     """
 
     modalities = frozenset({"audio", "video"})
@@ -226,8 +230,10 @@ _VALENCE_COLUMNS = ("file", "emotion", "valence", "language", "locale", "speaker
 
 
 class MultilingualValence(Preset):
-    """The collection of multilingual valence corpora: `<C>_data_files.tsv` without a header, eight columns: file,
-    emotion code, valence (-1, 0, 1), language, locale, speaker, gender, dataset. Licences of its corpora still hold.
+    """The collection of multilingual valence corpora: `<C>_data_files.tsv` without a header.
+
+    Eight columns: file, emotion code, valence (-1, 0, 1), language, locale, speaker, gender, dataset. Licences of its
+    corpora still hold.
     """
 
     modalities = frozenset({"audio"})

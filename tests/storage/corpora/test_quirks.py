@@ -147,8 +147,12 @@ def test_crema_d_s_ties_stay_raw_and_have_no_label(tmp_path):
     assert first.labels == {"voice": "A", "face": "A:D", "multimodal": "A"}
     assert first.votes == {"voice": "A=7 N=3", "multimodal": "A=9 D=1"}
     assert first.about == {
-        "sentence": "DFA", "level": "XX", "age": "40", "sex": "Male",
-        "race": "Caucasian", "ethnicity": "Not Hispanic",
+        "sentence": "DFA",
+        "level": "XX",
+        "age": "40",
+        "sex": "Male",
+        "race": "Caucasian",
+        "ethnicity": "Not Hispanic",
     }
     assert first.text == "Don't forget a jacket"
     perceived, _ = read("crema_d", tmp_path, label="face")
@@ -227,8 +231,10 @@ def test_ch_sims_s_ids_keep_their_zeros(tmp_path):
     row = clips["aqgy1_0001_00001_1"]
     assert row.video == "Raw/aqgy1_0001/00001_1.mp4"
     assert row.dimensions == {
-        "sentiment": -0.4, "sentiment_text": -0.2,
-        "sentiment_audio": -0.6, "sentiment_video": -0.4,
+        "sentiment": -0.4,
+        "sentiment_text": -0.2,
+        "sentiment_audio": -0.6,
+        "sentiment_video": -0.4,
     }
     assert (row.split, row.group, row.labels, row.label_raw) == ("valid", "aqgy1_0001", {"sentiment": "Negative"}, None)
     assert report.missing == ["row 5: video_0002/0001.mp4: no such file"]
@@ -282,8 +288,8 @@ def test_caer_s_folders_are_spelled_in_two_ways(tmp_path):
         "validation_happy_0001": ("validation", "happy"),
         "s_train_sad_0001": ("train", "sad"),
     }
-    picture, clip = clips["s_train_sad_0001"], clips["train_anger_0001"]
-    assert (picture.video, picture.audio, picture.lacks) == ("CAER-S/train/Sad/0001.png", None, ("audio", "text"))
+    image, clip = clips["s_train_sad_0001"], clips["train_anger_0001"]
+    assert (image.video, image.audio, image.lacks) == ("CAER-S/train/Sad/0001.png", None, ("audio", "text"))
     assert (clip.video, clip.audio, clip.lacks) == ("CAER/train/Anger/0001.avi",) * 2 + (("text",),)
 
 
@@ -475,7 +481,19 @@ def test_emobank_and_semeval(tmp_path):
     written(tmp_path / "e" / "emobank.csv", 'id,split,V,A,D,text\nT_1,train,3.0,2.8,3.1,"He called it ""fine""."\n')
     (clip,) = listed("text", tmp_path / "e", {})[0].values()
     assert (clip.text, clip.dimensions["valence"], clip.scales["valence"]) == ('He called it "fine".', 3.0, "1..5")
-    names = ["anger", "anticipation", "disgust", "fear", "joy", "love", "optimism", "pessimism", "sadness", "surprise", "trust"]
+    names = [
+        "anger",
+        "anticipation",
+        "disgust",
+        "fear",
+        "joy",
+        "love",
+        "optimism",
+        "pessimism",
+        "sadness",
+        "surprise",
+        "trust",
+    ]
     rows = ["\t".join(["ID", "Tweet", *names]), "\t".join(["2018-En-1", "@user fine", *"00001010000"])]
     written(tmp_path / "s" / "2018-E-c-En-dev.txt", "\n".join(rows))
     (clip,) = listed("text", tmp_path / "s", {})[0].values()

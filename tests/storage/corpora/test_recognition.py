@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from configs.errors import RunError
 from storage.corpora import CORPORA, read_corpus, recognise
 from storage.corpora._shared.corpus import Corpus
+from storage.corpora._shared.tree import some_files
 from storage.ingest import ingest, preview
 from tests.conformance.test_corpora import TREES
 from tests.storage.corpora.trees import media, written
@@ -74,25 +76,19 @@ def test_two_corpora_in_one_folder_are_asked_about(tmp_path):
 
 
 def test_a_large_folder_is_not_walked_whole(tmp_path, monkeypatch):
-    looked = []
-    monkeypatch.setattr(
-        "storage.corpora._shared.tree._LOOKED_AT", {"folders": 3, "many": 2, "others": 2, "depth": 2, "all": 9}
-    )
-    monkeypatch.setattr(
-        "os.listdir", lambda path, listdir=__import__("os").listdir: looked.append(path) or listdir(path)
-    )
+    bounds = {"folders": 3, "many": 2, "others": 2, "depth": 2, "all": 9}
+    monkeypatch.setattr("storage.corpora._shared.tree._LOOKED_AT", bounds)
     for outer in range(5):
         for inner in range(5):
             media(tmp_path / f"o{outer}" / f"i{inner}" / "deep", "a.mp4")
-    recognise(tmp_path)
-    assert len([path for path in looked if str(path).startswith(str(tmp_path))]) == 9
+            media(tmp_path / f"o{outer}", *(f"{number}.wav" for number in range(5)))
+    found = some_files(tmp_path)
+    assert found == [f"o{outer}/{number}.wav" for outer in range(3) for number in range(2)]  # too deep for the others
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES, "folder", "table"}))
 def test_a_reader_s_text_says_what_people_need(name):
     """What the corpus is, its tree, its splits and its quirks; its terms and what to cite."""
-    import importlib
-
     reader = CORPORA.load(name)
     text = importlib.import_module(reader.__module__).__doc__
     assert issubclass(reader, Corpus)

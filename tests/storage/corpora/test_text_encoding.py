@@ -8,7 +8,7 @@ from configs.errors import RunError
 from storage.corpora import read_corpus
 from storage.corpora._shared.text_encoding import encoding_of
 
-CHINESE = "name,sentence\nsample_1,你好，我不知道他为什么这样说。\nsample_2,好的\n"
+CHINESE = "name,sentence\nsample_1,你好\uff0c我不知道他为什么这样说。\nsample_2,好的\n"
 GERMAN = "name,text\na,Grüße aus Köln\nb,Fußgängerübergänge, ja\n"
 FRENCH = "name,text\na,créée\nb,une idée créée à Noël\n"
 
@@ -40,7 +40,7 @@ def test_a_table_says_how_it_was_read_and_can_be_told(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(CHINESE.encode("gbk"))
     listing = read_corpus("table", path, {})
-    assert [clip.text for clip in listing.clips] == ["你好，我不知道他为什么这样说。", "好的"]
+    assert [clip.text for clip in listing.clips] == ["你好\uff0c我不知道他为什么这样说。", "好的"]
     assert "not UTF-8: read as gb18030" in listing.report.notes
     path.write_bytes("name,sentence\na,こんにちは\n".encode("shift_jis"))
     (clip,) = read_corpus("table", path, {"encoding": "shift_jis"}).clips

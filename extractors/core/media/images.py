@@ -1,7 +1,7 @@
-"""Frames that are files of their own: the pictures of a folder at a stated rate, or a single picture.
+"""Frames that are files of their own: the images of a folder at a stated rate, or a single image.
 
-Times are the stated rate's; a single picture is shown from 0 for as long as any frame whose length nobody says.
-Pictures are read by Pillow and turned upright by their EXIF orientation.
+Times are the stated rate's; a single image is shown from 0 for as long as any frame whose length nobody says.
+Images are read by Pillow and turned upright by their EXIF orientation.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from extractors.core.media.opening import check_readable
 from extractors.core.media.orientation import Display
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.media_files import picture_files
+from storage.media_files import image_files
 
 _SLACK = Fraction(1, 1_000_000)  # a manifest's decimals are rounded
 _TICKS = 1_000_000
 
 
-class PictureReading:
+class ImageReading:
     """Reads the frames of a clip that are files of their own.
 
     Args:
-        path: A folder of pictures, or one picture.
+        path: A folder of images, or one image.
         clip: The clip, whose `frame_rate` a folder needs.
 
     Attributes:
         display: How frames are shown.
         flags: What is unusual about the frames: nothing.
-        files_opened: How many pictures were opened.
+        files_opened: How many images were opened.
     """
 
     def __init__(self, path: Path, clip: Clip) -> None:
@@ -53,12 +53,12 @@ class PictureReading:
         """
         if not self._path.exists():
             raise ClipError("missing_file", f"{self._path}: no such file or folder", stage="open")
-        files = picture_files(self._path)
+        files = image_files(self._path)
         if not files:
-            raise ClipError("missing_file", f"{self._path}: a folder without pictures", stage="open")
+            raise ClipError("missing_file", f"{self._path}: a folder without images", stage="open")
         rate = None if self._clip.frame_rate is None else Fraction(self._clip.frame_rate).limit_denominator(1001)
         if rate is None and self._path.is_dir():
-            raise ClipError("no_rate", f"{self._path.name}: a folder of pictures, and no rate is stated", stage="open")
+            raise ClipError("no_rate", f"{self._path.name}: a folder of images, and no rate is stated", stage="open")
         start = Fraction(self._clip.start or 0.0)
         for index, file in enumerate(files):
             time = (index / rate if rate else Fraction(0)) - start
@@ -70,7 +70,7 @@ class PictureReading:
     def _read(self, file: Path, rate: Fraction | None) -> av.VideoFrame:
         check_readable(file)
         self.files_opened += 1
-        frame = av.VideoFrame.from_ndarray(read_picture(file), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(read_image(file), format="rgb24")
         if rate is not None:
             frame.time_base, frame.duration = Fraction(1, _TICKS), round(_TICKS / rate)
         return frame
@@ -79,11 +79,11 @@ class PictureReading:
         """Nothing is open between two frames."""
 
 
-def read_picture(file: Path) -> npt.NDArray[np.uint8]:
-    """The (height, width, 3) uint8 RGB pixels of a picture, upright.
+def read_image(file: Path) -> npt.NDArray[np.uint8]:
+    """The (height, width, 3) uint8 RGB pixels of a image, upright.
 
     Args:
-        file: The picture.
+        file: The image.
 
     Raises:
         ClipError: `undecodable`.
@@ -91,16 +91,16 @@ def read_picture(file: Path) -> npt.NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error of Pillow
-            with Image.open(file) as picture:
-                upright = ImageOps.exif_transpose(picture)
+            with Image.open(file) as image:
+                upright = ImageOps.exif_transpose(image)
                 if upright.mode.startswith("I;16"):  # `convert` would cut the values at 255
                     grey = (np.asarray(upright, np.uint16) >> 8).astype(np.uint8)
                     return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
                 return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
     except MemoryError:
         raise
-    except Exception as error:  # Pillow raises many kinds: whatever it is, this picture cannot be read
+    except Exception as error:  # Pillow raises many kinds: whatever it is, this image cannot be read
         said = " ".join(str(error).split()) or type(error).__name__
         raise ClipError(
-            "undecodable", f"{file.name}: not a picture that can be read ({said[:120]})", stage="decode"
+            "undecodable", f"{file.name}: not a image that can be read ({said[:120]})", stage="decode"
         ) from error

@@ -1,4 +1,4 @@
-"""Frames that are files of their own, audio that is cut already, and the centre channel of surround sound."""
+"""Frames that are files of their own, audio that is cut already, and the centre channel of surround audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extractors.core.media.clip_media import Media
 from extractors.core.media.frame_reader import MediaFrameReader
 from storage.clip import CENTRE, Clip
 from storage.errors import ClipError
-from storage.media_files import has_changed, picture_files, sha256_of, state_of
+from storage.media_files import has_changed, image_files, sha256_of, state_of
 from tests.media import square, tone, write_clip
 
 RATE = 44_100
@@ -32,11 +32,11 @@ def decoded(root, **clip):
     return media
 
 
-def test_a_folder_of_pictures_is_its_frames_in_the_order_of_their_numbers(tmp_path):
+def test_a_folder_of_images_is_its_frames_in_the_order_of_their_numbers(tmp_path):
     folder_of(tmp_path / "f")
-    (tmp_path / "f" / "notes.txt").write_text("no picture")
+    (tmp_path / "f" / "notes.txt").write_text("no image")
     (tmp_path / "f" / "._1.png").write_bytes(b"junk")
-    assert [file.stem for file in picture_files(tmp_path / "f")] == [str(number) for number in range(1, 13)]
+    assert [file.stem for file in image_files(tmp_path / "f")] == [str(number) for number in range(1, 13)]
     media = decoded(tmp_path, video="f", frame_rate=25.0)
     frames = list(media.frames())
     assert len(frames) == 12
@@ -62,7 +62,7 @@ def test_a_segment_of_a_folder_and_one_that_does_not_fit_in_memory(tmp_path):
     assert error.value.reason == "truncated"
 
 
-def test_a_single_picture_is_one_frame(tmp_path):
+def test_a_single_image_is_one_frame(tmp_path):
     Image.fromarray(square(3)).save(tmp_path / "p.png")
     media = decoded(tmp_path, video="p.png", crop=(0.5, 0.0, 1.0, 1.0))
     (frame,) = media.frames()
@@ -70,7 +70,7 @@ def test_a_single_picture_is_one_frame(tmp_path):
     assert media.frame_times().tolist() == [[0.0, 0.04]]  # as any lone frame of which nobody says how long it is shown
 
 
-def test_pictures_of_every_form(tmp_path):
+def test_images_of_every_form(tmp_path):
     grey = np.linspace(0, 65535, 120 * 160).reshape(120, 160).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
     Image.fromarray(square(0)).convert("P").save(tmp_path / "palette.png")
@@ -88,9 +88,9 @@ def test_pictures_of_every_form(tmp_path):
     assert shown["cmyk"].shape == shown["palette"].shape == (120, 160, 3)
 
 
-def test_what_is_no_picture_has_its_reason(tmp_path):
+def test_what_is_no_image_has_its_reason(tmp_path):
     folder_of(tmp_path / "f", 3)
-    (tmp_path / "f" / "2.png").write_bytes(b"not a picture")
+    (tmp_path / "f" / "2.png").write_bytes(b"not a image")
     (tmp_path / "lfs.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "none").mkdir()
@@ -107,8 +107,13 @@ def test_what_is_no_picture_has_its_reason(tmp_path):
             except ClipError as error:
                 reasons[name] = error.reason
     assert reasons == {
-        "f": "undecodable", "lfs.jpg": "lfs_pointer", "empty.jpg": "empty_file", "none": "missing_file",
-        "gone": "missing_file", "gone.png": "missing_file", "bomb.png": "undecodable",
+        "f": "undecodable",
+        "lfs.jpg": "lfs_pointer",
+        "empty.jpg": "empty_file",
+        "none": "missing_file",
+        "gone": "missing_file",
+        "gone.png": "missing_file",
+        "bomb.png": "undecodable",
     }
     folder_of(tmp_path / "g", 3)
     with pytest.raises(ClipError) as error:
@@ -129,7 +134,7 @@ def test_a_folder_that_changed_is_another_one(tmp_path):
     assert error.value.reason == "media_changed"
 
 
-def test_exports_read_pictures_too(tmp_path):
+def test_exports_read_images_too(tmp_path):
     folder_of(tmp_path / "f", 3)
     frames = list(MediaFrameReader().frames(Clip("c", video="f", frame_rate=5.0), tmp_path))
     assert [frame.tobytes() for frame in frames] == [square(i).tobytes() for i in range(3)]
