@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storage.corpora._shared.report import IngestReport
-from storage.ingest import Progress, ingest
+from storage.ingest import Estimate, Progress, estimate, ingest
 
 
 def ingest_corpus(
@@ -22,6 +22,17 @@ def ingest_corpus(
         progress: Called now and then with the number of clips so far.
     """
     return ingest(corpus, path, out, options, _probe, progress)
+
+
+def estimate_corpus(corpus: str | None, path: Path, options: Mapping[str, str]) -> Estimate:
+    """What hashing and probing a corpus will take; see `storage.ingest.estimate`.
+
+    Args:
+        corpus: Corpus reader; None for what the place looks like.
+        path: The corpus.
+        options: The reader's own options as text.
+    """
+    return estimate(corpus, path, options, _probe)
 
 
 def _probe(path: Path) -> float | None:

@@ -17,6 +17,7 @@ from extractors.core.faces.detectors import DETECTORS
 from storage.corpora import CORPORA
 from storage.errors import REASONS
 from storage.exporters import EXPORTERS
+from storage.vocabulary.known_corpora import KNOWN
 
 HEAD = """# Reference
 
@@ -27,7 +28,7 @@ Made from the code by `make docs`; do not edit. The same comes from `merflow ext
 
 def reference_page() -> str:
     """The page as Markdown."""
-    parts = [HEAD, *_kind("Extractors", EXTRACTORS), *_detectors(), *_kind("Corpora", CORPORA)]
+    parts = [HEAD, *_kind("Extractors", EXTRACTORS), *_detectors(), *_corpora()]
     parts += [*_kind("Export formats", EXPORTERS), *_configuration(), *_reasons()]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -40,6 +41,20 @@ def _kind(title: str, registry: Registry[Any]) -> Iterator[str]:
         if licence:
             yield f"Licence: {licence}\n"
         yield _table(registry.options(name))
+
+
+def _corpora() -> Iterator[str]:
+    yield "## Corpora\n"
+    for name in CORPORA.names():
+        reader = CORPORA.load(name)
+        text = (sys.modules[reader.__module__].__doc__ or "").strip()
+        yield f"### `{name}`\n\n{text}\n"
+        facts = [f"- {title}: {said}" for title, said in reader.facts().items()]
+        if facts:
+            yield "\n".join(facts) + "\n"
+        yield _table(CORPORA.options(name))
+    yield "### Known, without a reader\n"
+    yield "\n".join(f"- `{name}`: {said}" for name, said in KNOWN.items()) + "\n"
 
 
 def _detectors() -> Iterator[str]:

@@ -82,6 +82,11 @@ def make_folds(path: Path, by: By, folds: int, seed: int, name: str) -> list[Fol
     if len(set(groups)) < folds:
         raise StoreError(f"{path}: {counted(len(set(groups)), by)} for {folds} folds: give --folds of at most that")
     labels = np.array([clip.label or clip.label_raw or "" for clip in manifest], object)[known]
+    most = max(Counter(labels.tolist()).values())
+    if most < folds:
+        raise StoreError(
+            f"{path}: no label has as many clips as there are folds ({most} of {folds}): give fewer --folds"
+        )
     fold_of: dict[int, str] = {}
     made = []
     for number, rows in enumerate(_divided(labels, groups, folds, seed)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ _THREADS = 4
 _AHEAD = 64
 _BEYOND_SECONDS = 0.1
 _CUT_SECONDS = 0.3
+_TRIED, _TRIED_BYTES = 16, 256 << 20  # files on which an estimate is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,53 @@ def preview(corpus: str | None, path: Path, options: Mapping[str, str], number: 
     clips = list(islice(iter(listing.clips), number))
     listing.report.clips = len(clips)
     return clips, listing.report
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What ingesting a corpus will cost.
+
+    Attributes:
+        files: Media files that clips name and that are there.
+        bytes: Their size.
+        seconds: What hashing and probing them will take here, by the first ones; None where there are none.
+    """
+
+    files: int
+    bytes: int
+    seconds: float | None
+
+
+def estimate(corpus: str | None, path: Path, options: Mapping[str, str], probe: Probe) -> Estimate:
+    """What hashing and probing a corpus will take, by trying it on a few of its files.
+
+    Args:
+        corpus: Corpus reader; None as for `ingest`.
+        path: The corpus.
+        options: The reader's own options.
+        probe: As for `ingest`.
+
+    Raises:
+        RunError: As `ingest` does.
+    """
+    listing = list_corpus(corpus, path, options)
+    files = total = tried = 0
+    taken = 0.0
+    seen: set[str] = set()
+    for clip in listing.clips:
+        for name in clip.media.values():
+            file = listing.root / name
+            if name in seen or is_address(name) or not file.exists():
+                continue
+            seen.add(name)
+            state = state_of(file)
+            size = int(state.partition(" ")[0])
+            files, total = files + 1, total + size
+            if files <= _TRIED and tried + size <= _TRIED_BYTES:
+                begin = time.perf_counter()
+                _read(file, state, probe)
+                taken, tried = taken + time.perf_counter() - begin, tried + size
+    return Estimate(files, total, taken * total / tried if tried else None)
 
 
 def list_corpus(corpus: str | None, path: Path, options: Mapping[str, str]) -> CorpusListing:

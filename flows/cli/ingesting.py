@@ -18,19 +18,20 @@ PREVIEWED = 5
 def ingest(
     path: Annotated[Path, typer.Argument(help="Folder of clips, or a table: CSV, TSV, JSON, JSONL.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Manifest to write: .parquet or .jsonl.")] = None,
-    corpus: Annotated[str | None, typer.Option(help="Corpus reader; default folder or table.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Corpus reader; default: what it looks like.")] = None,
     opt: OptOption = None,
     label_map: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="Labels in merflow's words: a file, or a language.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show the first rows as clips, and the columns in use.")
+        bool,
+        typer.Option("--dry-run", help="Only show the first clips, the columns in use, how long it takes."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
     from flows.cli.tables import show_ingest, show_preview
-    from flows.ingest import ingest_corpus
+    from flows.ingest import estimate_corpus, ingest_corpus
     from storage.ingest import preview
 
     path, options = local_path(path), parse_options(opt)
@@ -38,7 +39,7 @@ def ingest(
         options["label_map"] = label_map
     if dry_run:
         clips, report = preview(corpus, path, options, PREVIEWED)
-        show_preview(console(), clips, report)
+        show_preview(console(), clips, report, estimate_corpus(corpus, path, options))
         return
     if out is None:
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")

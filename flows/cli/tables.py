@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from storage.corpora._shared.corpus import Corpus
     from storage.corpora._shared.report import IngestReport
     from storage.folds import Fold
+    from storage.ingest import Estimate
     from storage.records import Failure
 
 FEW = 20
@@ -42,14 +43,17 @@ def show_ingest(console: Console, report: IngestReport, out: Path) -> None:
             _show_first(console, items)
 
 
-def show_preview(console: Console, clips: Sequence[Clip], report: IngestReport) -> None:
-    """The first clips of a corpus with what is known of each, and what was noticed.
+def show_preview(console: Console, clips: Sequence[Clip], report: IngestReport, cost: Estimate) -> None:
+    """The first clips of a corpus with what is known of each, what was noticed, and what ingesting it will take.
 
     Args:
         console: Where to print.
         clips: The clips.
         report: What the reader found so far.
+        cost: Of hashing and probing its files.
     """
+    if report.recognised:
+        console.print(f"read as --corpus {report.recognised}, which the folder looks like")
     shown = ("id", "video", "audio", "start", "end", "split", "speaker", "label", "label_raw", "text")
     used = [name for name in shown if name == "id" or any(getattr(clip, name) is not None for clip in clips)]
     table = Table(*used)
@@ -61,6 +65,10 @@ def show_preview(console: Console, clips: Sequence[Clip], report: IngestReport) 
         if items and items is not report.extra:
             console.print(title)
             _show_first(console, items)
+    if cost.seconds is not None:
+        size = f"{cost.bytes / 2**30:.1f} GiB" if cost.bytes >= 2**30 else f"{cost.bytes / 2**20:.1f} MiB"
+        time = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 90 else f"{max(1, round(cost.seconds))} s"
+        console.print(f"hashing and probing {counted(cost.files, 'file')}, {size}: about {time} here")
     console.print("nothing was written (--dry-run)")
 
 
@@ -208,16 +216,8 @@ def show_corpus(console: Console, reader: type[Corpus[Any]], options: Sequence[O
     text = sys.modules[reader.__module__].__doc__ or reader.__doc__ or ""
     console.print(text.strip(), markup=False)
     console.print()
-    facts = {
-        "cite": reader.citation,
-        "terms": reader.licence,
-        "has": ", ".join(sorted(reader.modalities)),
-        "published clips": ", ".join(f"{split or 'all'} {n}" for split, n in reader.expected_clips.items()),
-        "labels": ", ".join(f"{word} = {label}" for word, label in reader.labels.items()),
-    }
-    for title, said in facts.items():
-        if said:
-            console.print(f"{title}: {said}", markup=False)
+    for title, said in reader.facts().items():
+        console.print(f"{title}: {said}", markup=False)
     show_options(console, "", options)
 
 

@@ -13,8 +13,11 @@ import pytest
 
 from configs import schema
 from storage import open_store
+from storage.ingest import ingest
 from tests.conformance.test_corpora import indomer_tree
 from tests.media import write_clip
+from tests.storage.corpora import trees
+from tests.storage.corpora.trees import media, written
 
 TINY = 64  # columns of the tiny networks
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -79,18 +82,42 @@ def test_indomer(tell, tmp_path):
 
 
 @pytest.mark.slow
-def test_merr_from_a_folder_and_then_from_a_table(tell, merflow, monkeypatch, tmp_path):
+def test_merr(tell, monkeypatch, tmp_path):
+    """MER2023 as it is unpacked, with MERR's list and transcripts; one clip has no human label."""
     for module in ("options", "validate"):
         monkeypatch.setattr(f"storage.exporters.merr.{module}.WIDTH", TINY)
-    filmed(tmp_path / "MERR" / "video", "samplenew_00000000.mp4", "samplenew_00000001.mp4")
-    merflow("ingest", "MERR/video", "--out", "merr.parquet")
-    merflow("run", "--config", "merr", "--manifest", "merr.parquet", "--store", "merr_store")
-    table = "name,discrete_emotion,sentence\nsamplenew_00000000,happy,你好\nsamplenew_00000001,sad,再见\n"
-    (tmp_path / "MERR" / "labels.csv").write_text(table, encoding="utf-8")
-    said = tell(commands("MERR / Emotion-LLaMA"))
-    assert "nothing to do" in said[1]  # labels and texts make nothing stale here
-    assert [c.label for c in open_store("merr_store").clips()] == ["happy", "sad"]
-    assert list((tmp_path / "merr_features").rglob("samplenew_00000000.npy"))
+    corpus = tmp_path / "MER2023"
+    filmed(corpus, "train/sample_00000000.avi", "test1/sample_00000001.avi", "unlabelled/sample_00000002.avi")
+    written(corpus / "train-label.csv", "name,discrete,valence\nsample_00000000,worried,-1.5\n")
+    written(corpus / "test1-label.csv", "name,discrete,valence\nsample_00000001,happy,2\n")
+    written(corpus / "MERR" / "MERR_coarse_grained.txt", "sample_00000001 0 happy\nsample_00000002 0 doubt\n")
+    said = "".join(f"sample_0000000{number},\u4f60\u597d\n" for number in range(3))
+    written(corpus / "transcription_en_all.csv", f"name,sentence\n{said}")
+    tell(commands("MERR / Emotion-LLaMA"))
+    clips = open_store(tmp_path / "merr_store").clips()
+    assert [(c.split, c.label_raw) for c in clips] == [("test1", "happy"), ("train", "worried"), (None, "doubt")]
+    assert list((tmp_path / "merr_features").rglob("sample_00000002.npy"))
+
+
+def test_your_corpus_shows_by_itself_what_it_is(tell, tmp_path):
+    """The commands of the chapter, on small trees."""
+    trees.meld(tmp_path / "MELD.Raw")
+    media(
+        tmp_path / "wav",
+        *(f"{speaker}a0{text}{emotion}a.wav" for speaker in ("03", "08", "09") for text in (1, 2) for emotion in "WN"),
+    )
+    for clip in (tmp_path / "MELD.Raw").rglob("*.mp4"):
+        write_clip(clip)
+    ingest("emodb", tmp_path / "wav", tmp_path / "iemocap.parquet", {}, lambda _: 1.0)  # three speakers, two labels
+    lines = commands("Your corpus")
+    folds = lines[3].index("--folds") + 1
+    lines[3][folds] = "2"
+    listed, shown, ingested, divided = tell(lines)
+    assert re.search(r"^iemocap ", listed, re.MULTILINE)
+    assert "Quirks: about 132 clips of test are there twice" in shown
+    assert "read as --corpus meld, which the folder looks like" in ingested
+    assert "Found 5 clips in meld" in ingested
+    assert "written to iemocap.parquet" in divided
 
 
 def test_your_own_csv_with_train_and_val_in_two_folders(tell, merflow, tmp_path):

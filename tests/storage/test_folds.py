@@ -54,6 +54,11 @@ def test_what_cannot_be_divided_is_one_line(tmp_path):
         make_folds(path, "speaker", 12, 0, "x")
     with pytest.raises(StoreError, match="1 group for 2 folds"):
         make_folds(path, "group", 2, 0, "x")
+    few = manifest(tmp_path, [Clip(name, speaker=name, label_raw=name, text="x") for name in "abc"])
+    with pytest.raises(
+        StoreError, match=r"no label has as many clips as there are folds \(1 of 2\): give fewer --folds"
+    ):
+        make_folds(few, "speaker", 2, 0, "x")
     lone = manifest(tmp_path, [Clip("a", group="g", text="x"), Clip("b", group="h", text="x")])
     with pytest.raises(StoreError, match=r"no clip has a speaker, .*; clips have a group: --by group"):
         make_folds(lone, "speaker", 2, 0, "x")

@@ -13,7 +13,7 @@ import pytest
 from configs.errors import RunError
 from storage.corpora import read_corpus
 from storage.identity import input_digests
-from storage.ingest import ingest
+from storage.ingest import estimate, ingest
 from storage.manifest import Manifest
 from storage.media_files import FileRecord
 
@@ -195,3 +195,17 @@ def test_ingest_writes_nothing_when_it_refuses(tmp_path):
     with refused("unknown option"):
         ingest(None, tmp_path / "in", out, {"x": "y"}, Probe())
     assert not out.parent.exists()
+
+
+def test_an_estimate_counts_every_file_once_and_tries_the_first(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index:02d}.wav").write_bytes(b"x" * 1000)
+    probed = []
+    cost = estimate(None, folder, {}, lambda path: probed.append(path) or 1.0)
+    assert (cost.files, cost.bytes, len(probed)) == (20, 20_000, 16)
+    assert cost.seconds is not None
+    assert cost.seconds > 0
+    (tmp_path / "texts.csv").write_text("id,text\na,b\n")
+    assert estimate(None, tmp_path / "texts.csv", {}, lambda _: 1.0).seconds is None

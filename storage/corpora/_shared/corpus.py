@@ -107,6 +107,18 @@ class Corpus(ABC, Generic[OptionsT]):
         patterns = [re.compile(rf"(?:.*/)?{sign}") for sign in cls.signs]
         return bool(patterns) and all(any(p.fullmatch(path) for path in low) for p in patterns)
 
+    @classmethod
+    def facts(cls) -> dict[str, str]:
+        """What people should know of the corpus beside the reader's own text, by a title; nothing that is empty."""
+        facts = {
+            "cite": cls.citation,
+            "terms": cls.licence,
+            "has": ", ".join(sorted(cls.modalities)) if cls.title or cls.citation else "",
+            "published clips": ", ".join(f"{split or 'all'} {n:,}" for split, n in cls.expected_clips.items()),
+            "labels": ", ".join(f"{word} = {label}" for word, label in cls.labels.items()),
+        }
+        return {title: said for title, said in facts.items() if said}
+
     def default_name(self) -> str:
         """Name of the corpus where no option gives one: the reader's if it reads one corpus only, else its place's."""
         return self.name if self.title else self.source.absolute().stem
