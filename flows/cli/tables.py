@@ -195,14 +195,20 @@ def show_inspection(
         table.add_row(row.feature, f"{row.shape[0]} x {row.shape[1]}", span, f"{row.valid:.0%}", *numbers, source)
     console.print(table)
     for name, value in known.items():
-        pairs = [f"{k} = {v}" for k, v in value.items()] if isinstance(value, dict) else None
-        console.print(f"{name}: {value if pairs is None else ', '.join(pairs)}", markup=False)
+        console.print(f"{name}: {_plain(value)}", markup=False)
     for row in rows:
         if row.flags:
             flags = ", ".join(f"{name} {number:g}" for name, number in row.flags.items())
             console.print(f"unusual media, {row.feature}: {flags} (docs/media.md)", markup=False)
     for failure in failures:
         console.print(f"{failure.state} {failure.feature}: {failure.reason}: {failure.message}", markup=False)
+
+
+def _plain(value: Any) -> str:
+    """A value of a clip's field, for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {said}" for key, said in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def show_corpus(console: Console, reader: type[Corpus[Any]], options: Sequence[OptionDescription]) -> None:

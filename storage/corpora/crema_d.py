@@ -11,6 +11,7 @@ none or are cut short (1076_MTI_SAD_XX has no audio at all). Older copies end in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -39,6 +40,7 @@ _SENTENCES = {
 _PERCEIVED = {"voice": "Voice", "face": "Face", "multimodal": "MultiModal"}
 _QUERIES = {"1": "voice", "2": "face", "3": "multimodal"}
 _LETTERS = ("A", "D", "F", "H", "N", "S")
+_NAME = re.compile(r"\w+_[A-Z]{3}_[A-Z]{3}_[A-Z]{1,2}")
 _PARTS = ("actor", "sentence", "emotion", "level")
 
 
@@ -108,7 +110,12 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
     @cached_property
     def _listed(self) -> list[str]:
         """Names that `SentenceFilenames.csv` lists."""
-        return [row["Filename"] for row in self._rows_of(r"sentencefilenames\.csv", "Filename")]
+        names = [row["Filename"] for row in self._rows_of(r"sentencefilenames\.csv", "Filename")]
+        odd = next((name for name in names if not _NAME.fullmatch(name)), None)
+        if odd is not None:
+            path = self.tree.first(r"sentencefilenames\.csv")
+            raise RunError(f"{path}: expected names such as 1001_DFA_ANG_XX, got {odd[:40]!r}")
+        return names
 
     @cached_property
     def _people(self) -> dict[str, dict[str, str]]:

@@ -122,6 +122,8 @@ class EmoboxCorpus(Corpus[EmoboxOptions]):
                     words = json.loads(read_text(path))
                 except ValueError as error:
                     raise RunError(f"{path}: {error}") from error
+                if not isinstance(words, dict):
+                    raise RunError(f"{path}: expected an object of words and labels, got {type(words).__name__}")
                 return {str(word).lower(): str(label).lower() for word, label in words.items()}
         return {}
 

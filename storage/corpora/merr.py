@@ -107,6 +107,8 @@ class MerrCorpus(Corpus[MerrOptions]):
             captions = json.loads(read_text(path))
         except ValueError as error:
             raise RunError(f"{path}: {error}") from error
+        if not isinstance(captions, dict):
+            raise RunError(f"{path}: expected an object of clips and captions, got {type(captions).__name__}")
         return {str(name): _label_in(said) for name, said in captions.items()}
 
     @cached_property

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import RunError
+from configs.plugins import parse
 from storage.corpora import CORPORA, Corpus, CorpusListing, read_corpus
 from storage.ingest import ingest
 from storage.manifest import Manifest
@@ -120,6 +121,16 @@ def test_what_does_not_fit_together_is_reported_once_however_often_clips_are_rea
     assert (len(report["missing"]), len(report["extra"])) == (tree.missing, tree.extra)
     assert list(listing.clips) == first
     assert listing.report.to_dict() == report
+
+
+def test_no_row_is_dropped_silently(request, tree, listing):
+    """Rows in are clips out, but for those that the report names."""
+    clips = list(listing.clips)
+    reader = CORPORA.load(request.node.callspec.params["tree"])
+    rows = list(reader(tree.source, parse(reader.Options, dict(tree.options), "corpus", "option")).rows())
+    assert len(rows) == len(clips)
+    assert len({row.where for row in rows}) == len(rows)
+    assert all(row.name is None or row.name.strip() for row in rows)
 
 
 def test_clips_stream(listing, monkeypatch):

@@ -28,6 +28,7 @@ from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
 _LOOKED_AT = 20
+_NO_COLUMNS = {"media", "corpus", "label_map", "encoding", "preset", "series", "about"}
 _DIMENSIONS = ("valence", "arousal", "dominance")
 _PLAIN = {"split": "split", "speaker": "speaker", "group": "group", "language": "language", "label": "label_raw"}
 
@@ -71,6 +72,9 @@ class TableOptions(CorpusOptions):
         dominance: Column of the dominance.
         frame_rate: Column of the images a second, where `video` names folders of images; `frame_rate==25` says the
             same of every row.
+        series: Columns with paths of what was recorded beside the media, as `name:COLUMN` divided by commas, such as
+            `eeg:EEG file,gsr:GSR file`.
+        about: Columns to keep as they are, divided by commas.
         encoding: How the table's bytes are to be read, such as `gb18030`; found out where not given.
         preset: A corpus that is read as a table but for a detail, from its folder; other columns need not be named.
         media: Media folder, relative to the table's folder or else to the current one; the table's folder by default.
@@ -95,6 +99,8 @@ class TableOptions(CorpusOptions):
     arousal: str | None = None
     dominance: str | None = None
     frame_rate: str | None = None
+    series: str | None = None
+    about: str | None = None
     encoding: str | None = None
     preset: Literal["unidata", "nexdata", "eev", "multilingual_valence"] | None = None
     media: str | None = None
@@ -118,9 +124,7 @@ class TableCorpus(Corpus[TableOptions]):
 
     @cached_property
     def _columns(self) -> Columns:
-        stated = self.options.model_dump(
-            exclude_unset=True, exclude={"media", "corpus", "label_map", "encoding", "preset"}
-        )
+        stated = self.options.model_dump(exclude_unset=True, exclude=_NO_COLUMNS)
         return choose_columns(self._table.columns, stated, str(self.source))
 
     @cached_property
@@ -147,11 +151,32 @@ class TableCorpus(Corpus[TableOptions]):
             self._preset.check()
             return
         columns, source = self._columns, self.source
+        _ = self._kept
         if not self._has_media and "text" not in columns.known:
             raise RunError(
                 f"{source}: no column names media or text; give video=COLUMN, audio=COLUMN, text=COLUMN or "
                 f"media=FOLDER; columns: {', '.join(self._table.columns)}"
             )
+
+    @cached_property
+    def _kept(self) -> dict[str, dict[str, str]]:
+        """Columns by name of what is kept as it is written, by the field of the clip.
+
+        Raises:
+            RunError: If there is no such column.
+        """
+        pairs = {"series": self.options.series, "about": self.options.about}
+        kept: dict[str, dict[str, str]] = {}
+        for field, text in pairs.items():
+            for pair in (text or "").split(",") if text else ():
+                name, colon, column = (part.strip() for part in pair.partition(":"))
+                chosen = column if colon else name
+                if chosen not in self._table.columns or (field == "series" and not colon):
+                    form = "name:COLUMN" if field == "series" else "COLUMN"
+                    known = ", ".join(self._table.columns)
+                    raise RunError(f"{self.source}: {field}={pair.strip()}: expected {form}; columns: {known}")
+                kept.setdefault(field, {})[name] = chosen
+        return kept
 
     @property
     def _has_media(self) -> bool:
@@ -181,8 +206,10 @@ class TableCorpus(Corpus[TableOptions]):
             yield from self._preset.notes()
             return
         yield f"columns used: {self._columns}"
-        if self._columns.ignored:
-            yield f"columns ignored: {', '.join(self._columns.ignored)}"
+        kept = {column for names in self._kept.values() for column in names.values()}
+        ignored = [column for column in self._columns.ignored if column not in kept]
+        if ignored:
+            yield f"columns ignored: {', '.join(ignored)}"
         if self.options.encoding is None and self._table.encoding != "utf-8-sig":
             yield f"not UTF-8: read as {self._table.encoding}"
         if tuple(self._table.columns) == ANNOTATION_COLUMNS:
@@ -232,6 +259,8 @@ class TableCorpus(Corpus[TableOptions]):
         fields["text"] = written(cells)
         if self._columns.labels:
             fields["labels"] = self._columns.label_cells(cells)
+        for field, kept in self._kept.items():
+            fields[field] = {name: cells[column] for name, column in kept.items() if cells[column]}
         if dimensions:
             found = {name: read(cells) for name, read in dimensions.items()}
             fields["dimensions"] = {name: number(text, name) for name, text in found.items() if text is not None}

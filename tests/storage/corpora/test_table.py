@@ -284,7 +284,7 @@ def test_labels_in_any_language(tmp_path):
         (
             "id,video\na,b.mp4\n",
             {"vidoe": "x"},
-            "unknown option 'vidoe'; valid options here: arousal, audio, .*Did you mean 'video'?",
+            "unknown option 'vidoe'; valid options here: about, arousal, audio, .*Did you mean 'video'?",
         ),
         ("id,video\na,b.mp4\n", {"text": "words"}, "text=words: no such column; columns: id, video"),
         ("id,video\na,b.mp4\n", {"media": "nowhere"}, "media=nowhere: no such folder"),
@@ -336,3 +336,15 @@ def test_one_value_for_every_row(tmp_path):
     clips, report = table(tmp_path / "t.csv", content, split="=train", language="=id")
     assert {(c.split, c.language) for c in clips.values()} == {("train", "id")}
     assert "split==train, language==id" in report.notes[0]
+
+
+def test_series_and_other_columns_are_kept(tmp_path):
+    text = "id,text,EEG file,GSR,age\na,hi,s/1.edf,s/1.csv,41\nb,ho,,,\n"
+    options = {"series": "eeg:EEG file, gsr:GSR", "about": "age"}
+    clips, report = table(tmp_path / "t.csv", text.encode(), **options)
+    assert clips["a"].series == {"eeg": "s/1.edf", "gsr": "s/1.csv"}
+    assert (clips["a"].about, clips["b"].series, clips["b"].about) == ({"age": "41"}, {}, {})
+    assert not [note for note in report.notes if "ignored" in note]
+    for wrong, said in (("eeg", "expected name:COLUMN"), ("eeg:nope", "expected name:COLUMN; columns: id, text")):
+        with pytest.raises(RunError, match=said):
+            table(tmp_path / "t.csv", text.encode(), series=wrong)
