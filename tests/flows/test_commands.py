@@ -224,7 +224,7 @@ def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, 
         (["run", "-c", "merrr", "-m", manifest, "-s", store], "shipped: demo, indomer, merr"),
         (
             ["run", "-c", config, "-s", store],
-            "give either --manifest M or --corpus NAME PATH (corpora: folder, indomer, table)",
+            "give either --manifest M or --corpus NAME PATH (corpora: caer, ch_sims, ",
         ),
         (["run", "-c", config, "--corpus", "iemocap", corpus, "-s", store], "folder, indomer, table"),
         (["run", "-c", config, "-m", manifest, "-s", store, "--features", "gemap"], "unknown feature 'gemap'"),
