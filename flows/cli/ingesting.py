@@ -30,7 +30,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
-    from flows.cli.tables import show_ingest, show_preview
+    from flows.cli.tables import show_cost, show_ingest, show_preview
     from flows.ingest import estimate_corpus, ingest_corpus
     from storage.ingest import preview
 
@@ -44,6 +44,8 @@ def ingest(
     if out is None:
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
     out = local_path(out)
+    if path.is_dir() and not out.exists():  # what is ingested again is mostly known already
+        show_cost(console(stderr=True), estimate_corpus(corpus, path, options))
     with counting("reading clips") as progress:
         report = ingest_corpus(corpus, path, out, options, progress)
     if as_json:

@@ -65,11 +65,21 @@ def show_preview(console: Console, clips: Sequence[Clip], report: IngestReport, 
         if items and items is not report.extra:
             console.print(title)
             _show_first(console, items)
+    show_cost(console, cost)
+    console.print("nothing was written (--dry-run)")
+
+
+def show_cost(console: Console, cost: Estimate) -> None:
+    """What hashing and probing a corpus will take; nothing where it has no media.
+
+    Args:
+        console: Where to print.
+        cost: What was estimated.
+    """
     if cost.seconds is not None:
         size = f"{cost.bytes / 2**30:.1f} GiB" if cost.bytes >= 2**30 else f"{cost.bytes / 2**20:.1f} MiB"
         time = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 90 else f"{max(1, round(cost.seconds))} s"
         console.print(f"hashing and probing {counted(cost.files, 'file')}, {size}: about {time} here")
-    console.print("nothing was written (--dry-run)")
 
 
 def _show_first(console: Console, items: Sequence[str]) -> None:

@@ -226,7 +226,7 @@ def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, 
             ["run", "-c", config, "-s", store],
             "give either --manifest M or --corpus NAME PATH (corpora: caer, ch_sims, ",
         ),
-        (["run", "-c", config, "--corpus", "iemocap", corpus, "-s", store], "folder, indomer, table"),
+        (["run", "-c", config, "--corpus", "nonsense", corpus, "-s", store], "folder, iemocap, indomer"),
         (["run", "-c", config, "-m", manifest, "-s", store, "--features", "gemap"], "unknown feature 'gemap'"),
         (
             ["run", "-c", config, "-m", manifest, "-s", store, "--root", tmp_path / "gone"],

@@ -118,9 +118,10 @@ def test_single_images_beside_clips(extract, merflow, tmp_path):
     tree = trees.caer(tmp_path / "CAER")
     Image.fromarray(square(0)).save(tree.source / "CAER-S" / "train" / "Sad" / "0001.png")
     for clip in tree.source.rglob("*.avi"):
-        write_clip(clip.with_suffix(".mp4"))
+        write_clip(clip.with_suffix(".mp4"), audio=None if "Happy" in str(clip) else "tone")
         clip.with_suffix(".mp4").rename(clip)
-    store, clips = extract("caer", tree.source)
+    store, clips = extract("caer", tree.source, expect=1)  # one clip has no audio, which the corpus should have
+    assert reasons(store, "gemaps") == {"validation_happy_0001": "no_audio"}
     found = states(merflow, tmp_path)
     assert found["s_train_sad_0001"] == {"faces": "stored", "quality": "stored", "gemaps": "skipped", "text": "skipped"}
     assert found["train_anger_0001"]["gemaps"] == "stored"
