@@ -62,6 +62,7 @@ class Dispatch:
         self.seconds: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
         self.decoded_again = 0
+        self.shards: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.was_run = False
         self._breaker = Breaker()
@@ -87,7 +88,8 @@ class Dispatch:
 
         Returns:
             `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
-            summed over workers), `errors` (one line per shard that could not be finished).
+            summed over workers), `shards` (worker, clips and wall seconds of each), `errors` (one line per shard that
+            could not be finished).
 
         Raises:
             RunError: If the run cannot go on.
@@ -113,6 +115,7 @@ class Dispatch:
             "seconds": dict(self.seconds),
             "flags": dict(sorted(self.flags.items())),
             "decoded_again": self.decoded_again,
+            "shards": self.shards,
             "errors": self.errors,
         }
 
@@ -201,6 +204,8 @@ class Dispatch:
         self.seconds.update(report.seconds)
         self.flags.update(report.flags)
         self.decoded_again += report.decoded_again
+        done = {"shard": report.shard, "worker": report.worker, "clips": report.clips}
+        self.shards.append(done | {"seconds": round(report.wall, 3)})
         self._record(self._breaker.succeeded(report.succeeded))
         for error in report.unforeseen:
             self._breaker.failed(error)

@@ -122,6 +122,8 @@ class ShardReport:
         succeeded: Features that have values for at least one clip.
         unforeseen: Errors of which it is not known yet whether they are their clips' own; not recorded.
         stopped: Whether the worker was asked to stop before all clips were done.
+        worker: The worker's machine and process.
+        wall: Seconds that the shard took.
     """
 
     shard: str
@@ -134,6 +136,8 @@ class ShardReport:
     succeeded: set[str] = field(default_factory=set)
     unforeseen: list[Unforeseen] = field(default_factory=list)
     stopped: bool = False
+    worker: str = ""
+    wall: float = 0.0
 
 
 def remaining(job: Job, published: Iterable[ShardContents]) -> Job:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -73,7 +74,8 @@ class Worker:
             RunError: If the media folder or the store is gone, full or read-only, or the same unforeseen error came
                 from several clips.
         """
-        report = ShardReport(job.shard.id, len(job.shard.clips))
+        report = ShardReport(job.shard.id, len(job.shard.clips), worker=f"{host_name()}:{os.getpid()}")
+        begin = time.perf_counter()
         store, specs = Path(self.context.store), self.context.specs
         published, number = published_parts(store, list(specs.values()), job.shard.id)
         report.outcomes["already"] += sum(len(contents.clip_ids) for contents in published)
@@ -89,6 +91,7 @@ class Worker:
         except OSError as error:
             raise store_unwritable(store, error) from error
         report.seconds["write"] += publisher.seconds
+        report.wall = time.perf_counter() - begin
         return report
 
     def _extract(

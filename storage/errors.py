@@ -25,6 +25,7 @@ class Reason:
 
 REASONS: dict[str, Reason] = {
     "missing_file": Reason("the media file named in the manifest does not exist", can_retry=True),
+    "outside_root": Reason("the manifest names a file outside of its media folder: ingest with a folder that holds it"),
     "media_changed": Reason("the media file holds other bytes than when it was ingested: run `merflow ingest` again"),
     "empty_file": Reason("the media file has zero bytes"),
     "lfs_pointer": Reason("the media file is a git-LFS pointer, not media: run `git lfs pull`"),

@@ -18,7 +18,7 @@ from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
 from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
-from storage.media_files import FileRecord, image_files, is_images, is_lfs_pointer, sha256_of, state_of
+from storage.media_files import FileRecord, image_files, is_images, is_lfs_pointer, leaves_root, sha256_of, state_of
 from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
 
 Probe = Callable[[Path], float | None]
@@ -205,6 +205,8 @@ class _Files:
         """What the file is: at once where it is known, else from a thread."""
         if is_address(name):
             return _File(problem="the address of something that is not a file; fetch it, and name the file")
+        if leaves_root(name):
+            return _File(problem="outside of its media folder")
         path = self._root / name
         try:
             state = state_of(path)

@@ -1,4 +1,4 @@
-"""What a media file was when it was ingested, and whether it still is."""
+"""Where a clip's media files may lie, what each was when it was ingested, and whether it still is."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ class FileRecord(NamedTuple):
         sha256, *rest = text.split(" ")
         seconds = float(rest[3]) if len(rest) > 3 and rest[3] != "-" else None
         return cls(sha256, " ".join(rest[:3]), seconds)
+
+
+def leaves_root(name: str) -> bool:
+    """Whether a path of a manifest leads out of its media folder: absolute, or with `..` at its beginning.
+
+    Args:
+        name: As a clip has it.
+
+    >>> leaves_root("a/../b.mp4"), leaves_root("../b.mp4"), leaves_root("/etc/b.mp4")
+    (False, True, True)
+    """
+    normal = os.path.normpath(name)
+    return normal.startswith(("/", "../")) or normal == ".."
 
 
 def is_images(path: Path) -> bool:

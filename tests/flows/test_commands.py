@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import opensmile
 import pytest
 
+from configs.home import host_name
 from extractors.core.media.clip_media import Media
 from flows import job
 from storage import open_store
@@ -53,6 +55,10 @@ def test_the_whole_path_and_a_second_run_that_finds_nothing_to_do(merflow, statu
     again = merflow("run", "-c", config, "-m", manifest, "-s", store)
     assert "nothing to do" in again.stdout
     assert visible_files(store) == files
+    (record,) = (json.loads(path.read_text(encoding="utf-8")) for path in (store / "runs").glob("*.json"))
+    assert sum(shard["clips"] for shard in record["shards"]) == 3
+    assert {shard["worker"] for shard in record["shards"]} == {f"{host_name()}:{os.getpid()}"}
+    assert 0 < max(shard["seconds"] for shard in record["shards"]) < 60
     found = status(store)
     assert {k: found[k] for k in ("planned", "stored", "failed", "skipped", "stale", "missing")} == {
         "planned": 6, "stored": 6, "failed": 0, "skipped": 0, "stale": 0, "missing": 0,

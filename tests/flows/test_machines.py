@@ -14,8 +14,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from configs.errors import RunError
 from configs.schema import load_config
+from flows.engines import dask_cluster
 from flows.engines.choice import check_engine
+from flows.engines.dask_cluster import scheduler_at
 from tests.flows.stores import assert_equal, times_computed
 from tests.flows.test_survival import await_gone, start, wait_until_working
 
@@ -45,6 +48,27 @@ def test_workers_come_late_pause_and_die(merflow, machines, environment, server,
     assert set(times_computed(tmp_path / "s").values()) == {1}
     merflow(*line[:-1], tmp_path / "whole")
     assert assert_equal(tmp_path / "s", tmp_path / "whole") == 80
+
+
+def test_a_given_scheduler_without_workers_is_told_about_and_then_an_error(machines, monkeypatch, capsys):
+    monkeypatch.setattr(dask_cluster, "SAY_SECONDS", 0.3)
+    monkeypatch.setattr(dask_cluster, "WORKER_SECONDS", 1.0)
+    address = machines.scheduler()
+    with pytest.raises(RunError, match=rf"{address}: no Dask worker came in 1 s; start some"), scheduler_at(address):
+        pass
+    assert capsys.readouterr().err.count(f"waiting for a Dask worker at {address}") >= 2
+
+
+def test_a_given_scheduler_gets_the_settings_of_our_own(machines):
+    """A death is judged by what a worker had in hand, and a worker gets its next shard when it has finished one."""
+    address = machines.scheduler()
+    machines.worker()
+    with scheduler_at(address) as engine:
+        told = engine._client.run_on_scheduler(
+            lambda dask_scheduler: (dask_scheduler.allowed_failures, dask_scheduler.WORKER_SATURATION)
+        )
+        assert engine.workers == 1
+    assert told == (0, 1.0)
 
 
 OTHER = """

@@ -41,7 +41,7 @@ from extractors.core.media.reading import (
 from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.media_files import has_changed, is_images
+from storage.media_files import has_changed, is_images, leaves_root
 from storage.records import Failure, Features
 
 FRAME_CACHE_BYTES = 1 << 30
@@ -98,6 +98,12 @@ class Media:
         """
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
             audio, frames = path == self._audio_path, path == self._video_path
+            if leaves_root((self.clip.audio if audio else self.clip.video) or ""):
+                message = f"{path}: outside of the media folder {self._root}"
+                outside = ClipError("outside_root", message, stage="open")
+                self._audio_result = DecodedAudio(outside) if audio else self._audio_result
+                self._frames_result = DecodedFrames(outside) if frames else self._frames_result
+                continue
             if self._is_other_file(path, "audio" if audio else "video"):
                 message = f"{path.name}: holds other bytes than when it was ingested"
                 changed = ClipError("media_changed", message, stage="open")

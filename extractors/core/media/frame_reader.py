@@ -14,6 +14,7 @@ from extractors.core.media.frames import Frame
 from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
+from storage.media_files import leaves_root
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -33,6 +34,8 @@ class MediaFrameReader:
         """
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
+        if leaves_root(clip.video):
+            raise ClipError("outside_root", f"{clip.video}: outside of the media folder {root}", stage="open")
         reading = open_reading(root / clip.video, clip)
         try:
             for index, (decoded, time) in enumerate(reading.frames()):

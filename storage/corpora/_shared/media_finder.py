@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from configs.errors import RunError
 from configs.paths import local_path
+from storage.media_files import leaves_root
 from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES
 
 _JUNK = {"__MACOSX", "Thumbs.db"}
@@ -47,6 +48,9 @@ class MediaFinder:
         if "://" in value:
             return value, None
         path = PurePosixPath(value.replace("\\", "/").removeprefix(self._inside))
+        if leaves_root(str(path)):
+            above = os.path.commonpath([self._inside, os.path.normpath(PurePosixPath(self._inside, path))])
+            return value, f"outside of the media folder {self._root}; a folder that holds it is {above} (media=FOLDER)"
         if str(path) in self._files or (self._root / path).is_file():
             return self._use(str(path)), None
         close = self._ending(path, suffixes)

@@ -12,6 +12,8 @@ import pytest
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.corpora import CORPORA, read_corpus
+from storage.ingest import ingest
+from storage.manifest import Manifest
 from storage.vocabulary.labels import normalise
 
 INDOMER = "video_name,audio_name,emotion,sentiment,text_sentiment,audio_sentiment,video_sentiment,text\r\n"
@@ -152,7 +154,8 @@ def test_media_are_found_by_id_path_or_unique_name(tmp_path):
     clips, report = table(tmp_path / "t2.csv", rows)
     found = [c.video for c in clips.values()]
     assert found == ["w/b.mp4", "d.mp4", "s3://x/y.mp4", "w/a.wav", "../t.csv"]
-    assert report.missing == ["row 6: ../t.csv: no such file"]
+    (line,) = report.missing
+    assert line.startswith(f"row 6: ../t.csv: outside of the media folder {tmp_path}; a folder that holds it is ")
 
 
 def test_repeated_rows_are_reported_and_not_taken(tmp_path):
@@ -348,3 +351,18 @@ def test_series_and_other_columns_are_kept(tmp_path):
     for wrong, said in (("eeg", "expected name:COLUMN"), ("eeg:nope", "expected name:COLUMN; columns: id, text")):
         with pytest.raises(RunError, match=said):
             table(tmp_path / "t.csv", text.encode(), series=wrong)
+
+
+def test_media_outside_of_the_media_folder_are_not_touched_unless_it_is_a_folder_that_holds_them(tmp_path):
+    make(tmp_path, "elsewhere/a.mp4", "here/b.mp4")
+    path = tmp_path / "here" / "t.csv"
+    path.write_text(f"id,video\na,{tmp_path}/elsewhere/a.mp4\nb,b.mp4\n")
+    probed = []
+    report = ingest(None, path, tmp_path / "m.parquet", {}, lambda file: probed.append(file.name) or 1.0)
+    assert probed == ["b.mp4"]
+    (line,) = report.missing
+    outside = f"outside of the media folder {tmp_path}/here"
+    assert line.endswith(f"{outside}; a folder that holds it is {tmp_path} (media=FOLDER)")
+    report = ingest(None, path, tmp_path / "m.parquet", {"media": str(tmp_path)}, lambda _: 1.0)
+    assert not report.missing
+    assert [clip.video for clip in Manifest.open(tmp_path / "m.parquet")] == ["elsewhere/a.mp4", "here/b.mp4"]

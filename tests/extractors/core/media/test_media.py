@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from extractors.core.media.clip_media import Media
+from extractors.core.media.frame_reader import MediaFrameReader
 from extractors.core.media.streams import probe
 from storage.clip import Clip
 from storage.errors import ClipError
@@ -165,3 +166,18 @@ def test_shared_results_are_made_once(tmp_path):
     media = decoded(write_clip(tmp_path / "a.mp4"))
     made = []
     assert [media.once("k", lambda: made.append(1) or len(made)) for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["../a.wav", "inner/../../a.wav", "{absolute}"])
+def test_a_path_of_a_manifest_cannot_leave_its_media_folder(tmp_path, name, monkeypatch):
+    write_clip(tmp_path / "a.wav", video=False)
+    (tmp_path / "root" / "inner").mkdir(parents=True)
+    name = name.format(absolute=tmp_path / "a.wav")
+    opened = []
+    monkeypatch.setattr("extractors.core.media.opening.av.open", lambda *a, **k: opened.append(a))
+    media = Media(Clip("c", audio=name, video=name), tmp_path / "root")
+    media.decode()
+    assert [reason(media.audio), reason(media.frame_times)] == ["outside_root"] * 2
+    with pytest.raises(ClipError, match="outside of the media folder"):
+        list(MediaFrameReader().frames(Clip("c", video=name), tmp_path / "root"))
+    assert opened == []
