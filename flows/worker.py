@@ -22,6 +22,7 @@ from configs.home import host_name
 from extractors.core.extractor import EXTRACTORS, Extractor
 from flows.flight import Flight
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, refuse_other_versions, remaining, versions
+from flows.loading import load_extractors
 from flows.machine import memory_of_machine
 from flows.places import store_unwritable
 from flows.publisher import Publisher, published_parts
@@ -124,16 +125,7 @@ class Worker:
 
     def _load(self, extractors: Sequence[Extractor[Any]]) -> None:
         fresh = [e for e in extractors if not e.loaded]
-        device = "cpu"
-        if any(not e.releases_gil for e in fresh):
-            from extractors.core.networks.runtime import choose_device, set_threads
-
-            set_threads(self.context.threads)
-            device = choose_device()
-        for extractor in fresh:
-            extractor.load(device)
-            extractor.loaded = True
-            self._devices[extractor.feature] = device
+        self._devices |= dict.fromkeys((e.feature for e in fresh), load_extractors(fresh, self.context.threads))
 
     def _attributes(self, feature: str) -> dict[str, Any]:
         extractor = self._extractors[feature]

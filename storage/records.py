@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from storage.clip import Clip
 from storage.digests import canonical_json, digest_of
 from storage.identity import Modality, inputs_of
 from storage.wording import shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Level = Literal["frame", "utterance"]
 _TUPLES = ("columns", "units", "centre_offsets", "reads")
@@ -134,11 +137,19 @@ class Features:
         values: (T, D) float32; a row is NaN throughout exactly where `valid` is False.
         times: (T, 2) float64 seconds from the clip's start, half-open [start, end), in order.
         valid: (T,) bool; False where the engine had nothing to measure, such as no face.
+        columns: Names of the D columns, where they are known.
     """
 
     values: npt.NDArray[np.float32]
     times: npt.NDArray[np.float64]
     valid: npt.NDArray[np.bool_]
+    columns: tuple[str, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table of pandas: index (start, end) as time from the clip's start, columns by name; NaN where not valid."""
+        from storage.frames import to_frame
+
+        return to_frame(self)
 
     def __post_init__(self) -> None:
         """Check every invariant once, where the data is made.

@@ -13,7 +13,19 @@ from collections.abc import Callable
 import typer
 
 from configs.errors import MerflowError
-from flows.cli import doctor, exporting, ingesting, inspecting, manifests, plugins, repairing, running, serving, weights
+from flows.cli import (
+    doctor,
+    exporting,
+    extracting,
+    ingesting,
+    inspecting,
+    manifests,
+    plugins,
+    repairing,
+    running,
+    serving,
+    weights,
+)
 from flows.places import PLACES, place_error
 
 INTERRUPTED = 130
@@ -26,7 +38,16 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Fetch model weights once; runs never touch the network.", no_args_is_help=True)
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(running.demo, doctor.doctor, ingesting.ingest, manifests.split, manifests.label_map, running.run, serving.serve),
+    *(
+        running.demo,
+        doctor.doctor,
+        extracting.extract,
+        ingesting.ingest,
+        manifests.split,
+        manifests.label_map,
+        running.run,
+        serving.serve,
+    ),
     *(inspecting.status, inspecting.clips, inspecting.inspect, inspecting.verify),
     *(repairing.retry, repairing.forget, repairing.drop, repairing.relocate, repairing.compact),
     *(exporting.export, exporting.merge),

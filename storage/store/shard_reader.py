@@ -240,12 +240,13 @@ class ShardReader:
         values, times, valid = (self._read(self._locations[name], start, stop) for name in ARRAYS)
         return values, times, valid
 
-    def rows(self, start: int, stop: int) -> Features:
+    def rows(self, start: int, stop: int, columns: tuple[str, ...] = ()) -> Features:
         """The rows of one clip, as they were checked when they were written.
 
         Args:
             start: First row.
             stop: Row after the last one.
+            columns: Names of the columns.
 
         Raises:
             StoreError: If the file ends before them.
@@ -255,6 +256,7 @@ class ShardReader:
         features = object.__new__(Features)
         for name, array in zip(ARRAYS, (values.astype(np.float32, copy=False), times, valid), strict=True):
             object.__setattr__(features, name, array)
+        object.__setattr__(features, "columns", columns)
         return features
 
     def _read(self, location: ArrayLocation, start: int, stop: int) -> npt.NDArray[Any]:

@@ -28,9 +28,10 @@ from storage.store.removals import Removal, read_removals, write_removal
 from storage.store.runs import read_runs, wanted_digests
 from storage.store.shard_writer import Entry
 from storage.store.verify import problems
+from storage.store.views import StoreViews, of_split
 
 
-class FeatureStore:
+class FeatureStore(StoreViews):
     """A feature store on disk. Pickles as its path; each process opens its own files.
 
     Args:
@@ -127,17 +128,7 @@ class FeatureStore:
         Raises:
             StoreError: If no clip is of this split; names those there are.
         """
-        return iter(self.manifest) if split is None else self._of_split(split)
-
-    def _of_split(self, split: str) -> Iterator[Clip]:
-        splits = set()
-        for clip in self.manifest:
-            splits.add(clip.split)
-            if clip.split == split:
-                yield clip
-        if split not in splits:
-            names = ", ".join(sorted(name for name in splits if name is not None)) or "none"
-            raise StoreError(f"{self.path}: no clip of split {split!r}; splits: {names}")
+        return iter(self.manifest) if split is None else of_split(self.manifest, split, self.path)
 
     def clip_ids(self, feature: str) -> list[str]:
         """Ids of the clips that have values for a feature, in manifest order.
@@ -183,7 +174,7 @@ class FeatureStore:
             self.refresh()  # `compact` may have joined the file with others
             location = self._location(clip_id, feature)
             reader = self._files.reader(location)
-        return reader.rows(location.start, location.stop)
+        return reader.rows(location.start, location.stop, self._specs[feature].columns)
 
     def flags(self, clip_id: str, feature: str) -> Mapping[str, float]:
         """What is unusual about the media that a clip's values were made from, such as `{"holes": 2}`.
