@@ -24,6 +24,7 @@ from storage.manifest import Manifest
 from storage.store.files import free_bytes
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
+from storage.wording import size_of
 
 VIDEO_ROWS, OTHER_ROWS = 30.0, 100.0
 """Rows in a second where a feature does not say: a video's frames, and anything else's."""
@@ -63,13 +64,13 @@ def check_space(path: Path, needed: int = 0) -> str:
     folder = nearest_folder(path)
     free = free_bytes(folder)
     if free < needed + RESERVE_BYTES:
-        reserve = f"{_size(RESERVE_BYTES)} of reserve"
-        wants = f"about {_size(needed)} and {reserve}" if needed else f"at least {reserve}"
+        reserve = f"{size_of(RESERVE_BYTES)} of reserve"
+        wants = f"about {size_of(needed)} and {reserve}" if needed else f"at least {reserve}"
         raise RunError(
-            f"{folder}: {_size(free)} free, the run needs {wants}; free some space, choose another place, or fewer "
+            f"{folder}: {size_of(free)} free, the run needs {wants}; free some space, choose another place, or fewer "
             f"clips or features (--limit, --features)"
         )
-    return f"{folder}: {_size(free)} free" + (f", the run needs about {_size(needed)}" if needed else "")
+    return f"{folder}: {size_of(free)} free" + (f", the run needs about {size_of(needed)}" if needed else "")
 
 
 def estimated_bytes(extractors: Iterable[Extractor[Any]], plan: Plan, survey: Survey) -> int:
@@ -169,7 +170,3 @@ def check_devices(extractors: Iterable[Extractor[Any]]) -> str:
 def nearest_folder(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count >> 20} MiB"

@@ -107,7 +107,8 @@ class FileExtractor:
 
     Args:
         name: Name of the extractor.
-        options: Its options, such as `feature_set="eGeMAPSv02"`; `faces` those of the faces that it is computed from.
+        options: Its options, such as `feature_set="eGeMAPSv02"`; one that is called like a section of a configuration
+            holds the options of a feature that it is computed from.
 
     Attributes:
         spec: What its numbers are: columns, units, recipe.
@@ -115,8 +116,8 @@ class FileExtractor:
     """
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:
-        faces = {"faces": options.pop("faces")} if "faces" in options else {}
-        config = RunConfig.model_validate({"extractors": [{"name": name, **options}], **faces})
+        sections = {key: options.pop(key) for key in options.keys() & RunConfig.model_fields.keys()}
+        config = RunConfig.model_validate({"extractors": [{"name": name, **options}], **sections})
         self._files, self._name = SingleFiles(config), name
         self.spec = self._files.specs[name]
         self.failures: dict[str, str] = {}

@@ -32,6 +32,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def size_of(count: int) -> str:
+    """A number of bytes, in MiB or GiB.
+
+    >>> size_of(3 << 20), size_of(5 << 29)
+    ('3 MiB', '2.5 GiB')
+    """
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count >> 20} MiB"
+
+
 def having(number: int, noun: str) -> str:
     """A number with its noun and the verb `have`.
 

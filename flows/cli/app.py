@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,7 @@ from flows.cli import (
     repairing,
     running,
     serving,
+    starting,
     weights,
 )
 from flows.places import PLACES, place_error
@@ -33,26 +35,36 @@ app = typer.Typer(
     name="merflow",
     help="Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(help="Fetch model weights once; runs never touch the network.", no_args_is_help=True)
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(
-        running.demo,
-        doctor.doctor,
-        extracting.extract,
-        ingesting.ingest,
-        manifests.split,
-        manifests.label_map,
-        running.run,
-        serving.serve,
-    ),
+    *(running.demo, doctor.doctor, extracting.extract, starting.init),
+    *(ingesting.ingest, manifests.split, manifests.label_map, running.run, serving.serve),
     *(inspecting.status, inspecting.clips, inspecting.inspect, inspecting.verify),
     *(repairing.retry, repairing.forget, repairing.drop, repairing.relocate, repairing.compact),
     *(exporting.export, exporting.merge),
     *(plugins.extractors, plugins.detectors, plugins.corpora, plugins.formats),
 )
+
+
+def _show_version(is_asked: bool) -> None:  # typer calls it
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"merflow {version('merflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which merflow this is.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Feature extraction for emotion recognition: clips in, an aligned, resumable feature store out."""
+
+
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(weights_app, name="weights")

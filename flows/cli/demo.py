@@ -40,7 +40,7 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     Returns:
         The exit code.
     """
-    from flows.cli.tables import show_ingest
+    from flows.cli.corpus_tables import show_ingest
     from flows.ingest import ingest_corpus
     from flows.run import Request
     from flows.status import read_status

@@ -30,7 +30,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus on disk into a manifest; list what is missing, extra and duplicate."""
-    from flows.cli.tables import show_cost, show_ingest, show_preview
+    from flows.cli.corpus_tables import show_cost, show_ingest, show_preview
     from flows.ingest import estimate_corpus, ingest_corpus
     from storage.ingest import preview
 

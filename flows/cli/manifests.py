@@ -28,7 +28,7 @@ def split(
     val: Annotated[str | None, typer.Option(help="With --use: the fold that becomes val.")] = None,
 ) -> None:
     """Say what a manifest's splits leak; make folds of disjoint speakers or groups, or splits of folds."""
-    from flows.cli.tables import show_folds
+    from flows.cli.corpus_tables import show_folds
     from storage.folds import leaks, make_folds, use_folds
     from storage.manifest import Manifest
 
@@ -55,7 +55,7 @@ def split(
 
 def label_map(manifest: ManifestArgument, as_json: JsonOption = False) -> None:
     """Show what each raw label means in merflow's vocabulary, with the number of clips."""
-    from flows.cli.tables import show_labels
+    from flows.cli.corpus_tables import show_labels
     from storage.folds import label_counts
     from storage.manifest import Manifest
 

@@ -30,7 +30,7 @@ def detectors(name: NameArgument = None) -> None:
 
 def corpora(name: NameArgument = None) -> None:
     """List the corpus readers, or all that is known of one: tree, labels, splits, terms, options."""
-    from flows.cli.tables import show_corpus
+    from flows.cli.corpus_tables import show_corpus
     from storage.corpora import CORPORA
     from storage.vocabulary.known_corpora import KNOWN
 

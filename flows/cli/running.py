@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,31 +59,58 @@ def run(
     schedule: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of which schedule this run is: it always leaves a record.")
     ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, how long it takes and how much it writes.")
+    ] = False,
     opt: OptOption = None,
 ) -> None:
     """Extract what the clips still miss into a store. Run it again to resume."""
     from configs.schema import load_config
-    from flows.plan import build_extractors, with_engine
+    from flows.plan import build_extractors, chosen_extractors, with_engine
     from flows.run import Request
 
     chosen = with_engine(load_config(config), engine, workers)
     only = [f.strip() for f in features.split(",") if f.strip()] if features else None
-    build_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
-    opened = _manifest_for(manifest, corpus, store, root, opt)
     request = Request(
         only, clips, limit,
         replace_stale=replace_stale, prune=prune, mixed_versions=allow_mixed_versions, wait=not no_wait,
         schedule=schedule,
     )  # fmt: skip
+    if dry:
+        chosen_extractors(chosen, only)  # before a corpus is read: a wrong configuration should not wait for that
+        with tempfile.TemporaryDirectory(prefix="merflow-dry-run-") as folder:
+            made = Path(folder) / "corpus.parquet"
+            raise typer.Exit(
+                _dry_run(chosen, _manifest_for(manifest, corpus, made, root, opt, is_dry=True), store, request)
+            )
+    build_extractors(chosen, only)  # the same, and its weights
+    opened = _manifest_for(manifest, corpus, manifest_beside(store), root, opt)
     raise typer.Exit(report_run(run_with_progress(chosen, opened, store, request), store))
+
+
+def manifest_beside(store: Path) -> Path:
+    """Where the manifest of a corpus lies that a run ingested itself."""
+    return store.with_name(f"{store.name}.manifest.parquet")
+
+
+def _dry_run(config: RunConfig, manifest: Manifest, store: Path, request: Request) -> int:
+    """Say what a run would do; give the exit code."""
+    from flows.cli.tables import show_dry_run
+    from flows.dry_run import dry_run
+
+    found = dry_run(config, manifest, store, request)
+    show_dry_run(console(), found)
+    return 2 if found.weights else 0
 
 
 def _manifest_for(
     manifest: Path | None,
     corpus: tuple[str, Path] | None,
-    store: Path,
+    made: Path,
     root: list[str] | None,
     opt: list[str] | None,
+    *,
+    is_dry: bool = False,
 ) -> Manifest:
     from storage.corpora import CORPORA
     from storage.manifest import Manifest
@@ -95,11 +123,12 @@ def _manifest_for(
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
         raise ConfigError(f"give either --manifest M or --corpus NAME PATH (corpora: {', '.join(CORPORA.names())})")
-    from flows.cli.tables import show_ingest
+    from flows.cli.corpus_tables import show_ingest
     from flows.ingest import ingest_corpus
 
-    made = store.with_name(f"{store.name}.manifest.parquet")
-    show_ingest(console(), ingest_corpus(corpus[0], local_path(corpus[1]), made, parse_options(opt)), made)
+    show_ingest(
+        console(), ingest_corpus(corpus[0], local_path(corpus[1]), made, parse_options(opt)), None if is_dry else made
+    )
     return Manifest.open(made, parse_roots(root))
 
 
