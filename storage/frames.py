@@ -1,41 +1,44 @@
-"""Features as tables of pandas: rows by their times, columns by name."""
+"""Arrays of features as tables of pandas: rows by their times, columns by name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from storage.records import Features
 
-
-def to_frame(features: Features) -> pd.DataFrame:
-    """Rows with the index (start, end) as time from the clip's start, columns by name; NaN where not valid.
+def to_frame(values: npt.NDArray[np.float32], times: npt.NDArray[np.float64], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Rows with the index (start, end) as time from the clip's start, columns by name.
 
     Args:
-        features: What was extracted.
+        values: (T, D) numbers.
+        times: (T, 2) seconds.
+        columns: Names of the D columns; they are numbered where these are not known.
     """
     import pandas as pd
 
-    start, end = (pd.to_timedelta(seconds, unit="s") for seconds in features.times.T)
+    start, end = (pd.to_timedelta(seconds, unit="s") for seconds in times.T)
     index = pd.MultiIndex.from_arrays([start, end], names=["start", "end"])
-    width = features.values.shape[1]
-    named = len(features.columns) == width
-    return pd.DataFrame(features.values, index=index, columns=list(features.columns) if named else range(width))
+    width = values.shape[1]
+    return pd.DataFrame(values, index=index, columns=list(columns) if len(columns) == width else range(width))
 
 
-def utterance_frame(rows: dict[str, Features], columns: tuple[str, ...]) -> pd.DataFrame:
+def utterance_frame(
+    ids: Sequence[str], values: Sequence[npt.NDArray[np.float32]], columns: tuple[str, ...]
+) -> pd.DataFrame:
     """One row per clip, with the index `clip`.
 
     Args:
-        rows: The features of each clip, one row each.
-        columns: Names of the columns.
+        ids: The clips.
+        values: (1, D) numbers of each.
+        columns: Names of the D columns.
     """
     import pandas as pd
 
-    values = [features.values for features in rows.values()]
     stacked = np.concatenate(values) if values else np.empty((0, len(columns)), np.float32)
-    return pd.DataFrame(stacked, index=pd.Index(list(rows), name="clip"), columns=list(columns))
+    return pd.DataFrame(stacked, index=pd.Index(list(ids), name="clip"), columns=list(columns))

@@ -149,7 +149,7 @@ class Features:
         """A table of pandas: index (start, end) as time from the clip's start, columns by name; NaN where not valid."""
         from storage.frames import to_frame
 
-        return to_frame(self)
+        return to_frame(self.values, self.times, self.columns)
 
     def __post_init__(self) -> None:
         """Check every invariant once, where the data is made.

@@ -92,7 +92,7 @@ class StoreViews(ABC):
         if spec.level != "utterance":
             raise StoreError(f"{feature} has many rows per clip; those of one: store.get(CLIP, {feature!r}).to_frame()")
         ids = [clip.id for clip in self.clips(split) if self.has(clip.id, feature)]
-        return utterance_frame({clip_id: self.get(clip_id, feature) for clip_id in ids}, spec.columns)
+        return utterance_frame(ids, [self.get(clip_id, feature).values for clip_id in ids], spec.columns)
 
     def __enter__(self) -> Self:
         return self
