@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from configs.errors import RunError
 from configs.home import home, host_name, writable_home
 from storage.atomic import write_text
 
+_PORTS = range(20_000, 32_000)
 START_SECONDS = 180.0
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -140,7 +142,7 @@ def _start(folder: Path, is_stopping: Callable[[], bool]) -> str:
                         start_new_session=True,  # Ctrl-C in the terminal must not reach it before its users are done
                     )
                 )
-            _await_state(folder, state)
+                _await_state(folder, state)
     url = _running(folder, is_stopping)
     if url is None:
         raise RunError(f"the local Prefect server did not start; its log is {folder / 'server.log'}")
@@ -211,9 +213,15 @@ def _healthy(url: object) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free and stays so: the server takes it seconds later.
+
+    Systems hand out ports from 32768 on to whoever asks for any (macOS and Windows from 49152 on).
+    """
+    while True:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def keep(folder: Path, port: int) -> None:
