@@ -35,9 +35,11 @@ def counted(number: int, noun: str) -> str:
 def size_of(count: int) -> str:
     """A number of bytes, in MiB or GiB.
 
-    >>> size_of(3 << 20), size_of(5 << 29)
-    ('3 MiB', '2.5 GiB')
+    >>> size_of(3 << 20), size_of(5 << 29), size_of(10)
+    ('3 MiB', '2.5 GiB', 'less than 1 MiB')
     """
+    if 0 < count < 1 << 20:
+        return "less than 1 MiB"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count >> 20} MiB"
 
 

@@ -13,6 +13,7 @@ from configs.paths import local_path
 from flows.cli.options import JsonOption, OptOption, console, counting, parse_options
 
 PREVIEWED = 5
+WORTH_TELLING = 10.0  # seconds
 
 
 def ingest(
@@ -45,7 +46,9 @@ def ingest(
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
     out = local_path(out)
     if path.is_dir() and not out.exists():  # what is ingested again is mostly known already
-        show_cost(console(stderr=True), estimate_corpus(corpus, path, options))
+        cost = estimate_corpus(corpus, path, options)
+        if (cost.seconds or 0.0) >= WORTH_TELLING:
+            show_cost(console(stderr=True), cost)
     with counting("reading clips") as progress:
         report = ingest_corpus(corpus, path, out, options, progress)
     if as_json:

@@ -80,3 +80,11 @@ def test_init_writes_a_configuration_that_is_read(merflow, tmp_path, monkeypatch
 
 def test_the_version_is_said(merflow):
     assert merflow("--version").stdout == f"merflow {version('merflow')}\n"
+
+
+def test_ingest_says_at_the_start_how_long_hashing_takes_where_that_is_long(merflow, clips, tmp_path, monkeypatch):
+    assert "hashing" not in merflow("ingest", clips, "--out", tmp_path / "m.parquet").stderr
+    monkeypatch.setattr("flows.cli.ingesting.WORTH_TELLING", 0.0)
+    said = merflow("ingest", clips, "--out", tmp_path / "n.parquet").stderr
+    assert "hashing and probing 3 files, less than 1 MiB: about 1 s here" in said
+    assert "hashing" not in merflow("ingest", clips, "--out", tmp_path / "n.parquet").stderr  # known already
