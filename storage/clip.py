@@ -119,3 +119,9 @@ class Clip:
             raise ValueError(f"clip {self.id}: start is {self.start}, expected 0 or more seconds")
         if self.end is not None and self.end <= (self.start or 0.0):
             raise ValueError(f"clip {self.id}: end {self.end} is not after start {self.start or 0.0}")
+        if self.frame_rate is not None and not self.frame_rate > 0:
+            raise ValueError(f"clip {self.id}: frame_rate is {self.frame_rate}, expected more than 0 images a second")
+        if self.audio_channel is not None and self.audio_channel < CENTRE:
+            raise ValueError(
+                f"clip {self.id}: audio_channel is {self.audio_channel}, expected 0 or more, or -1 (centre)"
+            )

@@ -184,8 +184,8 @@ class MerrCorpus(Corpus[MerrOptions]):
                     yield self._row(name, None, paths[0], {})
 
     @cached_property
-    def _labelled(self) -> set[str]:
-        return {cells["name"] for _, table in self._tables for _, cells in table.rows()}
+    def _labelled(self) -> dict[str, None]:
+        return dict.fromkeys(cells["name"] for _, table in self._tables for _, cells in table.rows())
 
     def _row(self, name: str, split: str | None, where: str, cells: Mapping[str, str]) -> CorpusRow:
         label, machine = cells.get("discrete") or None, self._merr.get(name) or None
@@ -215,7 +215,7 @@ class MerrCorpus(Corpus[MerrOptions]):
 
     def notes(self) -> Iterator[str]:
         """What MERR's list has, where texts come from, and clips without a file."""
-        names = {**dict.fromkeys(self._labelled), **self._merr}
+        names = {**self._labelled, **self._merr}
         self.report.missing += [f"{name}: no file of this name" for name in names if name not in self._media]
         if self._merr:
             published = _MERR_CLIPS.get(self.options.merr)
@@ -232,7 +232,7 @@ class MerrCorpus(Corpus[MerrOptions]):
     def left_over(self) -> Iterator[str]:
         """Media that no list names."""
         if not self.options.unlabelled:
-            named = self._labelled | self._merr.keys()
+            named = self._labelled.keys() | self._merr.keys()
             yield from (path for name, paths in self._media.items() if name not in named for path in paths)
 
     def expected(self) -> Mapping[str, int]:

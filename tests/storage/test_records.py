@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,36 @@ def test_first_difference_names_the_nested_field():
 def test_clip_ids_are_plain(bad):
     with pytest.raises(ValueError, match="clip id"):
         Clip(bad)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"start": -1.0}, "start is -1.0"),
+        ({"start": 2.0, "end": 1.0}, "end 1.0 is not after start 2.0"),
+        ({"frame_rate": 0.0}, "frame_rate is 0.0, expected more than 0"),
+        ({"frame_rate": float("nan")}, "frame_rate is nan"),
+        ({"audio_channel": -2}, "audio_channel is -2, expected 0 or more, or -1"),
+    ],
+)
+def test_a_clip_that_no_later_step_could_use_is_refused(field, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Clip("a", **field)
+
+
+def test_what_is_new_in_a_clip_changes_the_digests_of_what_it_is_about_and_no_other():
+    clip = Clip("a", video="v", audio="w", start=1.0, end=2.0, files={"video": "ab 1 2 3", "audio": "cd 1 2 3"})
+    before = input_digests(clip)
+
+    def other(**fields):
+        after = input_digests(replace(clip, **fields))
+        return {name for name in before if before[name] != after[name]}
+
+    assert other(frame_rate=25.0) == {"video_part"}
+    assert other(audio_is_cut=True) == {"audio_part"}
+    assert other(audio_channel=-1) == {"audio_part"}
+    kept = {"votes": {"a": "b"}, "folds": {"x": "1"}, "about": {"y": "z"}, "series": {"eeg": "p"}, "lacks": ("text",)}
+    assert other(**kept, label_set=("joy",), scales={"valence": "1..5"}) == set()
 
 
 def test_each_input_of_a_clip_has_a_digest_and_labels_are_in_none():

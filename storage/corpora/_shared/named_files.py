@@ -122,7 +122,7 @@ class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
     def notes(self) -> Iterator[str]:
         """Files that are there twice."""
         for name, files in self._named.items():
-            for kind in {file.suffix for file in files}:
+            for kind in dict.fromkeys(file.suffix for file in files):
                 same = [file.path for file in files if file.suffix == kind and not self.is_other_view(file, files)]
                 for path in same[1:]:
                     self.report.duplicates.append(f"{name}: {path} repeats {same[0]}; not taken")
