@@ -30,7 +30,7 @@ check: $(STAMP)  ## lint, types, layering, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs configs storage extractors flows tests benchmarks
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs configs storage extractors flows tests benchmarks examples
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
