@@ -20,6 +20,10 @@ from tests.flows.stores import visible_files
 from tests.media import write_clip
 from tests.odd_media import encode, noise, remux
 
+pytestmark = (
+    pytest.mark.without_prefect
+)  # the same path with its server: test_stories, test_survival, test_plugins_outside
+
 
 def ingested(merflow, corpus, tmp_path):
     manifest = tmp_path / "manifest.parquet"

@@ -14,6 +14,7 @@ from tests.flows.conftest import processes
 from tests.flows.stores import assert_equal, times_computed
 from tests.media import write_clip
 
+pytestmark = pytest.mark.without_prefect  # but for real commands, which ask for the server
 ENGINES = ["local", pytest.param("dask", marks=pytest.mark.slow)]
 
 # What each clip does when it is decoded; in every process of the command.
