@@ -185,3 +185,27 @@ def test_what_a_corpus_says_is_shown_by_inspect(extract, merflow, tmp_path):
     found = json.loads(merflow("inspect", tmp_path / "s", "subject01_002", "--json").stdout)
     assert found["known"]["series"] == {"eeg": "EAV/subject1/EEG/subject1_eeg.mat"}
     assert found["known"]["label"] == "neutral"
+
+
+@pytest.mark.slow
+def test_every_visual_extractor_runs_on_folders_of_frames_and_on_single_images(merflow, tmp_path):
+    tiny = "weights: {random: {seed: 0, size: tiny}}"
+    names = ("action_units", "mae", "eva", "videomae")
+    entries = "".join(f"  - {{name: {name}, {tiny}}}\n" for name in names)
+    config = "extractors:\n  - {name: quality}\n  - {name: au_peak}\n" + entries + "faces: {detector: center}\n"
+    (tmp_path / "c.yaml").write_text(config, encoding="utf-8")
+    frames = trees.ferv39k(tmp_path / "F")
+    for index, file in enumerate(sorted(frames.source.rglob("*.jpg"))):
+        Image.fromarray(square(index)).save(file)
+    Image.fromarray(square(0)).save(tmp_path / "one.png")
+    written(tmp_path / "t.csv", "id,image\none,one.png\n")
+    for corpus, source, opts in (("ferv39k", frames.source, ("--opt", "rate=25")), ("table", tmp_path / "t.csv", ())):
+        line = ("run", "-c", tmp_path / "c.yaml", "--corpus", corpus, source, *opts, "-s", tmp_path / "s")
+        merflow(*line, expect=1 if corpus == "ferv39k" else 0)  # one listed folder is not there
+    found = states(merflow, tmp_path)
+    features = {"faces", "quality", "au_peak", *names}
+    for clip in ("Action_Sad_0010", "School_Happy_0002", "one"):
+        assert found[clip] == dict.fromkeys(features, "stored"), clip
+    store = open_store(tmp_path / "s")
+    assert [len(store.get("Action_Sad_0010", name).values) for name in ("mae", "action_units")] == [3, 3]
+    assert [len(store.get("one", name).values) for name in ("mae", "action_units")] == [1, 1]
