@@ -149,7 +149,8 @@ def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
         return values
     if not any(values):
         return ["[]" if name in _LISTS else "{}"] * len(values)
-    return [_json_of(name, value) for value in values]
+    empty = "[]" if name in _LISTS else "{}"
+    return [_json_of(name, value) if value else empty for value in values]
 
 
 def _json_of(name: str, value: Any) -> str:

@@ -129,15 +129,9 @@ class ClipBuilder:
         """The clip of a row; None, and a line in the report, where it cannot be one."""
         raw = row.fields.get("label_raw")
         label = self._normalise(raw)
+        fields = {**self._lacks, **row.fields} if self._lacks else row.fields
         try:
-            return Clip(
-                clip_id,
-                video=media.video,
-                audio=media.audio,
-                source_id=source_id,
-                label=label,
-                **{**self._lacks, **row.fields},
-            )
+            return Clip(clip_id, video=media.video, audio=media.audio, source_id=source_id, label=label, **fields)
         except ValueError as error:
             self._report.refused.append(f"{row.where}: {error}")
             return None
