@@ -10,9 +10,8 @@ from pathlib import Path
 
 from configs.errors import RunError
 from configs.schema import RunConfig
-from extractors.core.extractor import resolve_dependencies
 from flows.chosen import asked_clips
-from flows.plan import chosen_extractors, make_plan
+from flows.plan import make_plan, ordered_extractors
 from flows.preflight import estimated_bytes, nearest_folder
 from flows.run import Request
 from storage.manifest import Manifest
@@ -63,10 +62,7 @@ def dry_run(config: RunConfig, manifest: Manifest | None, store_path: Path, requ
     Raises:
         RunError: What would end the run before any work, but for weights that are not there, which are told.
     """
-    chosen = chosen_extractors(config, request.features)
-    for extractor in chosen:
-        extractor.deinterlace = config.deinterlace == "auto"
-    ordered = resolve_dependencies(chosen)
+    ordered = ordered_extractors(config, request.features)
     weights: dict[str, str] = {}
     for extractor in ordered:
         try:

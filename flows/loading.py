@@ -8,23 +8,23 @@ from typing import Any
 from extractors.core.extractor import Extractor
 
 
-def load_extractors(extractors: Sequence[Extractor[Any]], threads: int) -> str:
-    """Load what is needed to extract; torch only where some extractor needs it.
+def load_extractors(extractors: Sequence[Extractor[Any]], threads: int) -> dict[str, str]:
+    """Load what is needed to extract and not loaded yet; torch only where some extractor needs it.
 
     Args:
-        extractors: Those that are not loaded yet.
+        extractors: The extractors.
         threads: Of model arithmetic.
 
     Returns:
-        The device that they were loaded for.
+        The device of each feature whose extractor was loaded now.
     """
-    device = "cpu"
-    if any(not e.releases_gil for e in extractors):
+    fresh, device = [e for e in extractors if not e.loaded], "cpu"
+    if any(not e.releases_gil for e in fresh):
         from extractors.core.networks.runtime import choose_device, set_threads
 
         set_threads(threads)
         device = choose_device()
-    for extractor in extractors:
+    for extractor in fresh:
         extractor.load(device)
         extractor.loaded = True
-    return device
+    return dict.fromkeys((e.feature for e in fresh), device)

@@ -71,13 +71,27 @@ def build_extractors(config: RunConfig, only: Iterable[str] | None = None) -> li
         RunError: An extractor, option or feature that does not exist, or weights of a needed feature that are not on
             this machine.
     """
-    chosen = chosen_extractors(config, only)
-    for extractor in chosen:
-        extractor.deinterlace = config.deinterlace == "auto"
-    extractors = resolve_dependencies(chosen)
+    extractors = ordered_extractors(config, only)
     for extractor in extractors:
         _ = extractor.spec  # looks for the weights
     return extractors
+
+
+def ordered_extractors(config: RunConfig, only: Iterable[str] | None = None) -> list[Extractor[Any]]:
+    """What `build_extractors` gives, without a look for weights.
+
+    Args:
+        config: The run configuration.
+        only: Names of the features to keep, beside those they need; all if None.
+
+    Raises:
+        RunError: An extractor or feature that does not exist.
+        ConfigError: An option that does not exist.
+    """
+    chosen = chosen_extractors(config, only)
+    for extractor in chosen:
+        extractor.deinterlace = config.deinterlace == "auto"
+    return resolve_dependencies(chosen)
 
 
 def _build(config: RunConfig, entry: ExtractorEntry) -> Extractor[Any]:

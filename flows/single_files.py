@@ -22,8 +22,9 @@ from storage.clip import Clip
 from storage.corpora._shared.ids import safe_id
 from storage.corpora._shared.media_finder import media_files
 from storage.errors import ClipError
+from storage.media_files import is_image
 from storage.records import Failure, Features, FeatureSpec
-from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ class SingleFiles:
             start: Seconds at which to start; the file's beginning if None.
             end: Seconds at which to end; the file's end if None.
         """
-        load_extractors([e for e in self._extractors if not e.loaded], self._threads)
+        load_extractors(self._extractors, self._threads)
         clip = _clip_of(file, start, end)
         modalities = {e.modality for e in self._extractors}
         media = Media(clip, file.parent, audio="audio" in modalities, video="video" in modalities)
@@ -231,9 +232,8 @@ def open_files(features: Sequence[str], config: str | Path | None) -> SingleFile
 
 
 def _clip_of(file: Path, start: float | None, end: float | None) -> Clip:
-    suffix = file.suffix.lower()
-    video = None if suffix in AUDIO_SUFFIXES else file.name
-    audio = None if suffix in IMAGE_SUFFIXES else file.name
+    video = None if file.suffix.lower() in AUDIO_SUFFIXES else file.name
+    audio = None if is_image(file.name) else file.name
     try:
         return Clip(safe_id(file.stem), video=video, audio=audio, start=start, end=end)
     except ValueError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +81,8 @@ class Worker:
         published, number = published_parts(store, list(specs.values()), job.shard.id)
         report.outcomes["already"] += sum(len(contents.clip_ids) for contents in published)
         job = remaining(job, published)
-        self._load([e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())])
+        wanted = [e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())]
+        self._devices |= load_extractors(wanted, self.context.threads)
         try:
             flight = Flight(
                 flight_path(store, self.context.run, job.shard.id), self.context.limit, self._most_bytes(), armed=armed
@@ -122,10 +123,6 @@ class Worker:
         """Free everything that was loaded."""
         for extractor in self._extractors.values():
             extractor.close()
-
-    def _load(self, extractors: Sequence[Extractor[Any]]) -> None:
-        fresh = [e for e in extractors if not e.loaded]
-        self._devices |= dict.fromkeys((e.feature for e in fresh), load_extractors(fresh, self.context.threads))
 
     def _attributes(self, feature: str) -> dict[str, Any]:
         extractor = self._extractors[feature]

@@ -11,15 +11,22 @@ from itertools import islice
 from pathlib import Path
 
 from configs.errors import RunError
-from configs.paths import is_address
 from storage.clip import Clip
 from storage.corpora import read_corpus, recognise
 from storage.corpora._shared.corpus import CorpusListing
 from storage.corpora._shared.report import IngestReport
 from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
-from storage.media_files import FileRecord, image_files, is_images, is_lfs_pointer, leaves_root, sha256_of, state_of
-from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
+from storage.media_files import (
+    FileRecord,
+    image_files,
+    is_image,
+    is_images,
+    is_lfs_pointer,
+    refusal_of,
+    sha256_of,
+    state_of,
+)
 
 Probe = Callable[[Path], float | None]
 Progress = Callable[[int], None]
@@ -126,7 +133,7 @@ def estimate(corpus: str | None, path: Path, options: Mapping[str, str], probe: 
     for clip in listing.clips:
         for name in clip.media.values():
             file = listing.root / name
-            if name in seen or is_address(name) or not file.exists():
+            if name in seen or refusal_of(name) or not file.exists():
                 continue
             seen.add(name)
             state = state_of(file)
@@ -203,10 +210,8 @@ class _Files:
 
     def _look(self, name: str) -> _File | Future[_File]:
         """What the file is: at once where it is known, else from a thread."""
-        if is_address(name):
-            return _File(problem="the address of something that is not a file; fetch it, and name the file")
-        if leaves_root(name):
-            return _File(problem="outside of its media folder")
+        if refusal := refusal_of(name):
+            return _File(problem=refusal)
         path = self._root / name
         try:
             state = state_of(path)
@@ -222,9 +227,8 @@ class _Files:
             if files[kind].problem and name not in self._reported:
                 self._reported.add(name)
                 report.unreadable.append(f"{name}: {files[kind].problem}")
-        lengths = {kind: _length(clip, kind, file.seconds) for kind, file in files.items()}
-        known_lengths = [length for length in lengths.values() if length is not None]
-        seconds = max(known_lengths, default=None)
+        lengths = (_length(clip, kind, file.seconds) for kind, file in files.items())
+        seconds = max((length for length in lengths if length is not None), default=None)
         records = {kind: str(file.record) for kind, file in files.items() if file.record is not None}
         if seconds is not None and (beyond := _beyond(clip, seconds)):
             report.outside.append(f"clip {clip.id}: {beyond}, its media has {seconds:.2f} s")
@@ -241,13 +245,11 @@ class _Files:
 
 def _length(clip: Clip, kind: str, seconds: float | None) -> float | None:
     """Seconds of one of a clip's media; a folder of images has their number, and a single image no length."""
-    if seconds is None or kind != "video" or not _is_of_images(clip):
+    if seconds is None or kind != "video":
         return seconds
-    return seconds / clip.frame_rate if clip.frame_rate else 0.0
-
-
-def _is_of_images(clip: Clip) -> bool:
-    return clip.frame_rate is not None or (clip.video or "").lower().endswith(IMAGE_SUFFIXES)
+    if clip.frame_rate is not None:
+        return seconds / clip.frame_rate
+    return 0.0 if is_image(clip.video) else seconds
 
 
 def _other_length(clip: Clip, seconds: float) -> str:

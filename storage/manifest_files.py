@@ -147,14 +147,15 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
 def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
     if name not in _JSON:
         return values
-    if not any(values):
-        return ["[]" if name in _LISTS else "{}"] * len(values)
     empty = "[]" if name in _LISTS else "{}"
-    return [_json_of(name, value) if value else empty for value in values]
+    if not any(values):  # most are, and a million of them are not looked at one by one
+        return [empty] * len(values)
+    return [dump(_plain(name, value)) if value else empty for value in values]
 
 
-def _json_of(name: str, value: Any) -> str:
-    return dump(list(value) if name in _LISTS else dict(value))
+def _plain(name: str, value: Any) -> Any:
+    """A field of a clip as JSON takes it: any mapping as a dict."""
+    return dict(value) if name in _JSON and name not in _LISTS else value
 
 
 def _numbers(values: Sequence[int]) -> pa.Array:
@@ -195,7 +196,7 @@ def write_jsonl(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]) 
             seen.add(clip.id)
             row = {name: getattr(clip, name) for name in FIELDS}
             row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
-            out.write(dump({k: dict(v) if k in _JSON and k not in _LISTS else v for k, v in row.items()}) + "\n")
+            out.write(dump({k: _plain(k, v) for k, v in row.items()}) + "\n")
             count += 1
     return count
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from configs.paths import is_address
 from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
 
 _NUMBER = re.compile(r"(\d+)")
@@ -53,9 +54,25 @@ def leaves_root(name: str) -> bool:
     return normal.startswith(("/", "../")) or normal == ".."
 
 
+def refusal_of(name: str) -> str:
+    """Why a path of a manifest is not looked at; empty where it is.
+
+    Args:
+        name: As a clip has it.
+    """
+    if is_address(name):
+        return "the address of something that is not a file; fetch it, and name the file"
+    return "outside of its media folder" if leaves_root(name) else ""
+
+
+def is_image(name: str | None) -> bool:
+    """Whether a path is that of a single image, by its suffix."""
+    return name is not None and name.lower().endswith(IMAGE_SUFFIXES)
+
+
 def is_images(path: Path) -> bool:
     """Whether a clip's frames are files of their own: a folder of them, or one image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
+    return is_image(path.name) or path.is_dir()
 
 
 def image_files(path: Path) -> list[Path]:
@@ -67,7 +84,7 @@ def image_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     names = (entry.name for entry in os.scandir(path) if entry.is_file())
-    wanted = [n for n in names if not n.startswith(".") and n.lower().endswith(IMAGE_SUFFIXES)]
+    wanted = [n for n in names if not n.startswith(".") and is_image(n)]
     return [path / name for name in sorted(wanted, key=natural_order)]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from configs.errors import RunError
-from storage.corpora._shared.cell_values import number
+from storage.corpora._shared.cell_values import number, number_or_none
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.media_finder import MediaFinder
@@ -83,7 +83,7 @@ class ChSimsCorpus(Corpus[CorpusOptions]):
     def _scale(self) -> str:
         """The scale of the scores: that of MOSI and MOSEI where one is beyond 1."""
         rows = (cells.get("label", "") for _, cells in self._table.rows())
-        return "-3..3" if any(abs(_score(text) or 0.0) > 1 for text in rows) else "-1..1"
+        return "-3..3" if any(abs(number_or_none(text) or 0.0) > 1 for text in rows) else "-1..1"
 
     @cached_property
     def _other_scores(self) -> dict[str, dict[tuple[str, str], str]]:
@@ -166,10 +166,3 @@ class ChSimsCorpus(Corpus[CorpusOptions]):
     def notes(self) -> Iterator[str]:
         """The scale of the scores."""
         yield f"scores are taken to be on the scale {self._scale}"
-
-
-def _score(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

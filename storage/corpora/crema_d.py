@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from configs.errors import RunError
+from storage.corpora._shared.cell_values import number_or_none
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions
 from storage.corpora._shared.named_files import FilesOfClip, NamedFile, NamedFiles, audio_of, video_of
@@ -166,8 +167,10 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
         if name in self._summary:
             row = self._summary[name]
             fields["labels"] = {kind: row[f"{column}Vote"] for kind, column in _PERCEIVED.items()}
-            levels = {kind: row.get(f"{column}Level", "") for kind, column in _PERCEIVED.items()}
-            fields["dimensions"] = {f"{kind}_level": float(text) for kind, text in levels.items() if _is_number(text)}
+            levels = {kind: number_or_none(row.get(f"{column}Level", "")) for kind, column in _PERCEIVED.items()}
+            fields["dimensions"] = {
+                f"{k}_level": level for k, level in levels.items() if level is not None and level >= 0
+            }
             fields["scales"] = dict.fromkeys(fields["dimensions"], "0..100")
         if self.options.label != "intended":
             fields["label_raw"] = fields.get("labels", {}).get(self.options.label)
@@ -184,10 +187,3 @@ class CremaDCorpus(NamedFiles[CremaDOptions]):
         """Names without a file."""
         yield from super().notes()
         self.report.missing += [f"{name}: no file of this name" for name in self._listed if name not in self._named]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) >= 0
-    except ValueError:
-        return False

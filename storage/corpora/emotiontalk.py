@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.tree import read_text
 
 _ID = r"(?P<id>(?P<group>G\d+)_(?P<dialogue>\d+)_(?P<speaker>\d+)_(?P<utterance>\d+))"
@@ -28,7 +28,7 @@ _MARKS = re.compile(r"\[/?\s*[a-z]+\s*/?\]", re.IGNORECASE)
 _SPLIT_OF_GROUP = {"G00001": "val", "G00012": "val", "G00003": "test", "G00015": "test"}
 
 
-class EmotionTalkCorpus(Corpus[CorpusOptions]):
+class EmotionTalkCorpus(InPlaceCorpus[CorpusOptions]):
     """Utterances with the label of all modalities together and of each alone."""
 
     name = "emotiontalk"
@@ -83,10 +83,6 @@ class EmotionTalkCorpus(Corpus[CorpusOptions]):
                 f"{self.source}: expected the folder of EmotionTalk, with "
                 f"Multimodal/json/G00001/G00001_02/G00001_02_01/G00001_02_01_002.json"
             )
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per utterance.

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.media_finder import is_wanted
 from storage.corpora._shared.tree import read_text
 
@@ -39,7 +39,7 @@ class Ferv39kOptions(CorpusOptions):
     setup: str = "All_scenes"
 
 
-class Ferv39kCorpus(Corpus[Ferv39kOptions]):
+class Ferv39kCorpus(InPlaceCorpus[Ferv39kOptions]):
     """Folders of frames with the emotion of the setup's lists."""
 
     name = "ferv39k"
@@ -71,10 +71,6 @@ class Ferv39kCorpus(Corpus[Ferv39kOptions]):
         _ = self._top
         if not self.options.rate or self.options.rate <= 0:
             raise RunError("FERV39k does not state how many frames make a second: give --opt rate=25, or what you know")
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     @cached_property
     def _top(self) -> Path:

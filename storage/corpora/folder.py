@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.media_finder import media_files, other_files
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
@@ -36,7 +36,7 @@ class FolderOptions(CorpusOptions):
     video_track: int | None = None
 
 
-class FolderCorpus(Corpus[FolderOptions]):
+class FolderCorpus(InPlaceCorpus[FolderOptions]):
     """Media files as clips, without labels."""
 
     name = "folder"
@@ -49,10 +49,6 @@ class FolderCorpus(Corpus[FolderOptions]):
     @cached_property
     def _files(self) -> list[str]:
         return media_files(self.source)
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     def check(self) -> None:
         """Look for media.

@@ -24,8 +24,9 @@ from typing import Any, ClassVar, Literal
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.tree import read_text
+from storage.corpora._shared.votes import rater_name
 from storage.wording import counted
 
 _DIALOGUE = r"(?P<dialogue>ses0\d[mf]_(?:impro|script)\d+(?:_\d)?[a-z]?)"
@@ -36,6 +37,7 @@ _TURN = re.compile(
 )
 _VOTE = re.compile(r"C-(?P<rater>\w+):\t(?P<votes>[^\t(]*)")
 _LINE = re.compile(r"(?P<turn>Ses\S+) \[[\d.]+-[\d.]+\]:\s*(?P<text>.*)")
+_Turn = tuple[dict[str, str], dict[str, str]]
 _LEFT, _RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 
 
@@ -53,7 +55,7 @@ class IemocapOptions(CorpusOptions):
     excited: Literal["excited", "happy"] = "excited"
 
 
-class IemocapCorpus(Corpus[IemocapOptions]):
+class IemocapCorpus(InPlaceCorpus[IemocapOptions]):
     """Turns with their speaker, text, consensus emotion, dimensions and votes."""
 
     name = "iemocap"
@@ -106,22 +108,31 @@ class IemocapCorpus(Corpus[IemocapOptions]):
         return {PurePosixPath(path).stem: path for path, _ in self.tree.matching(r"sentences/wav/.*\.wav")}
 
     @cached_property
-    def _texts(self) -> dict[str, str]:
-        """What is said, by turn."""
+    def _transcripts(self) -> tuple[dict[str, str], int]:
+        """What is said, by turn, and how many lines are of no turn."""
         texts: dict[str, str] = {}
-        self._unread = 0
+        unread = 0
         for path, _ in self.tree.matching(rf"dialog/transcriptions/{_DIALOGUE}\.txt"):
             for line in read_text(self.source / path).splitlines():
                 found = _LINE.fullmatch(line.strip())
                 if found is not None:
                     texts.setdefault(found["turn"], found["text"])
                 elif line.strip():
-                    self._unread += 1
-        return texts
+                    unread += 1
+        return texts, unread
 
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
+    @cached_property
+    def _turns(self) -> dict[str, list[_Turn]]:
+        """The turns of each label file, by its path.
+
+        Raises:
+            RunError: If a label file has no turn that can be read.
+        """
+        turns = {path: list(_turns(read_text(self.source / path))) for path in self._evaluations.values()}
+        empty = next((path for path, found in turns.items() if not found), None)
+        if empty is not None:
+            raise RunError(f"{self.source / empty}: no turn; expected lines such as [1.0 - 2.0] TURN neu [3, 3, 3]")
+        return turns
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per turn of the label files.
@@ -130,14 +141,8 @@ class IemocapCorpus(Corpus[IemocapOptions]):
             RunError: If a label file has no turn that can be read.
         """
         for dialogue, path in self._evaluations.items():
-            for turn, votes in self._turns_of(path):
+            for turn, votes in self._turns[path]:
                 yield self._row(dialogue, path, turn, votes)
-
-    def _turns_of(self, path: str) -> list[tuple[dict[str, str], dict[str, str]]]:
-        turns = list(_turns(read_text(self.source / path)))
-        if not turns:
-            raise RunError(f"{self.source / path}: no turn; expected lines such as [1.0 - 2.0] TURN neu [3, 3, 3]")
-        return turns
 
     def _row(self, dialogue: str, path: str, turn: Mapping[str, str], votes: Mapping[str, str]) -> CorpusRow:
         name, session = turn["turn"], dialogue[:5]
@@ -146,7 +151,7 @@ class IemocapCorpus(Corpus[IemocapOptions]):
             "start": float(turn["start"]) or None,
             "end": float(turn["end"]),
             "audio_is_cut": True,
-            "text": self._texts.get(name),
+            "text": self._transcripts[0].get(name),
             "language": "en",
             "speaker": session + letter,
             "group": session,
@@ -188,25 +193,26 @@ class IemocapCorpus(Corpus[IemocapOptions]):
         if self._videos:
             lost = [name for name in self._evaluations if name not in self._videos]
             self.report.missing += [f"dialogue {name}: no {name}.avi" for name in lost]
-        without = [turn for turn in self._texts if turn not in labelled]
+        texts, unread = self._transcripts
+        without = [turn for turn in texts if turn not in labelled]
         if without:
             yield f"{counted(len(without), 'transcript line')} of turns without a label, such as {without[0]}"
-        if self._unread:
-            yield f"{counted(self._unread, 'transcript line')} of no turn"
+        if unread:
+            yield f"{counted(unread, 'transcript line')} of no turn"
         if self.options.crop == "half" and self._videos:
             yield f"the actor with the markers is taken to be on the {self.options.markers} (markers=left|right)"
 
     @cached_property
     def _labelled(self) -> dict[str, None]:
         """Names of the turns that have a label, in order."""
-        return dict.fromkeys(turn["turn"] for path in self._evaluations.values() for turn, _ in self._turns_of(path))
+        return dict.fromkeys(turn["turn"] for turns in self._turns.values() for turn, _ in turns)
 
     def left_over(self) -> Iterator[str]:
         """Sentences that no label file names."""
         yield from (path for name, path in self._audio_files.items() if name not in self._labelled)
 
 
-def _turns(text: str) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+def _turns(text: str) -> Iterator[_Turn]:
     """The turns of a label file, each with its votes."""
     turn: dict[str, str] | None = None
     votes: dict[str, str] = {}
@@ -218,12 +224,6 @@ def _turns(text: str) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
             turn, votes = found.groupdict(), {}
         elif (vote := _VOTE.match(line.strip())) is not None:
             said = "; ".join(word.strip() for word in vote["votes"].split(";") if word.strip())
-            votes[_free(vote["rater"], votes)] = said
+            votes[rater_name(vote["rater"], votes)] = said
     if turn is not None:
         yield turn, votes
-
-
-def _free(rater: str, votes: Mapping[str, str]) -> str:
-    """A rater's name, numbered where it has voted before."""
-    number = sum(name.partition("#")[0] == rater for name in votes)
-    return f"{rater}#{number + 1}" if number else rater

@@ -24,7 +24,7 @@ from storage.clip import CENTRE
 from storage.corpora._shared.cell_values import seconds
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.control_characters import repaired_text
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.table_file import TableFile
 from storage.wording import counted
 
@@ -47,7 +47,7 @@ class MeldOptions(CorpusOptions):
     audio: Literal["centre", "mean"] = "centre"
 
 
-class MeldCorpus(Corpus[MeldOptions]):
+class MeldCorpus(InPlaceCorpus[MeldOptions]):
     """Utterances with speaker, text, emotion and sentiment."""
 
     name = "meld"
@@ -88,10 +88,6 @@ class MeldCorpus(Corpus[MeldOptions]):
             if lacking:
                 raise RunError(f"{table.path}: no column {lacking[0]}; columns: {', '.join(table.columns)}")
 
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
-
     @cached_property
     def _files(self) -> dict[str, dict[_Key, list[str]]]:
         """Clips by split and by dialogue and utterance, the right cut first."""
@@ -124,7 +120,7 @@ class MeldCorpus(Corpus[MeldOptions]):
                 yield self._row(split, f"{table.path.name} row {line}", cells)
 
     def _row(self, split: str, where: str, cells: Mapping[str, str]) -> CorpusRow:
-        dialogue, utterance = cells["Dialogue_ID"].strip(), cells["Utterance_ID"].strip()
+        dialogue, utterance = _key(cells)
         files = self._files[split].get((dialogue, utterance), [])
         about = {key: cells[column] for key, column in _PLACES.items() if cells.get(column)}
         try:
@@ -149,14 +145,18 @@ class MeldCorpus(Corpus[MeldOptions]):
         path = files[0] if files else f"{self._folders[split]}/{name}.mp4"
         return CorpusRow(where, f"{split}_{name}", name, video=path, audio=path, fields=fields, cells=cells)
 
+    @cached_property
+    def _named(self) -> list[tuple[str, str, _Key]]:
+        """Split, place and clip of every row."""
+        tables = self._tables.items()
+        return [(s, f"{t.path.name} row {line}", _key(cells)) for s, t in tables for line, cells in t.rows()]
+
     def notes(self) -> Iterator[str]:
         """Rows without a clip, and clips that are there twice."""
-        for split, table in self._tables.items():
-            for line, cells in table.rows():
-                key = cells["Dialogue_ID"].strip(), cells["Utterance_ID"].strip()
-                if key not in self._files[split]:
-                    name = f"{self._folders[split]}/dia{key[0]}_utt{key[1]}.mp4"
-                    self.report.missing.append(f"{table.path.name} row {line}: {name}: no such file")
+        for split, where, key in self._named:
+            if key not in self._files[split]:
+                name = f"{self._folders[split]}/dia{key[0]}_utt{key[1]}.mp4"
+                self.report.missing.append(f"{where}: {name}: no such file")
         twice = [(files[0], files[1]) for found in self._files.values() for files in found.values() if len(files) > 1]
         if twice:
             yield f"{counted(len(twice), 'clip')} there twice; taken: {', '.join(f'{a} for {b}' for a, b in twice[:5])}"
@@ -166,14 +166,14 @@ class MeldCorpus(Corpus[MeldOptions]):
 
     def left_over(self) -> Iterator[str]:
         """Clips that no row names."""
-        named = {
-            (split, cells["Dialogue_ID"].strip(), cells["Utterance_ID"].strip())
-            for split, table in self._tables.items()
-            for _, cells in table.rows()
-        }
+        named = {(split, key) for split, _, key in self._named}
         for split, found in self._files.items():
-            yield from (path for key, files in found.items() if (split, *key) not in named for path in files)
+            yield from (path for key, files in found.items() if (split, key) not in named for path in files)
         yield from (path for path, _ in self.tree.matching(_CLIP) if self._split_of(path) is None)
 
 
 _PLACES = {"season": "Season", "episode": "Episode", "episode_start": "StartTime", "episode_end": "EndTime"}
+
+
+def _key(cells: Mapping[str, str]) -> _Key:
+    return cells["Dialogue_ID"].strip(), cells["Utterance_ID"].strip()

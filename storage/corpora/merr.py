@@ -22,7 +22,7 @@ from configs.errors import RunError
 from configs.paths import local_path
 from storage.corpora._shared.cell_values import number
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.media_finder import find_media_folder
 from storage.corpora._shared.table_file import TableFile
 from storage.corpora._shared.tree import Tree, read_text
@@ -53,7 +53,7 @@ class MerrOptions(CorpusOptions):
     media: str | None = None
 
 
-class MerrCorpus(Corpus[MerrOptions]):
+class MerrCorpus(InPlaceCorpus[MerrOptions]):
     """Labelled clips of the challenges, and those that MERR labels."""
 
     name = "merr"
@@ -115,7 +115,8 @@ class MerrCorpus(Corpus[MerrOptions]):
     def _media(self) -> dict[str, list[str]]:
         """Media files by their name without the suffix."""
         found: dict[str, list[str]] = {}
-        for path in Tree(self.root).files:
+        tree = self.tree if self.root.samefile(self.source) else Tree(self.root)
+        for path in tree.files:
             if path.lower().endswith(MEDIA_SUFFIXES):
                 found.setdefault(PurePosixPath(path).stem, []).append(path)
         return found
@@ -158,10 +159,6 @@ class MerrCorpus(Corpus[MerrOptions]):
                 f"below, found none"
             )
         _ = self.root, self._text_file
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     def rows(self) -> Iterator[CorpusRow]:
         """The labelled clips, then those of MERR, then the others where they are asked for.

@@ -11,7 +11,6 @@ Texts are not read: the form of the transcripts was not seen.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -19,9 +18,11 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from configs.errors import RunError
+from storage.corpora._shared.cell_values import number_or_none
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.tree import read_text
+from storage.corpora._shared.votes import rater_name
 from storage.wording import counted
 
 _EVALUATION = r"evalua?tion\.txt"
@@ -41,7 +42,7 @@ _SITUATIONS = {
 }
 
 
-class MspImprovCorpus(Corpus[CorpusOptions]):
+class MspImprovCorpus(InPlaceCorpus[CorpusOptions]):
     """Turns with the perceived emotion, dimensions and votes."""
 
     name = "msp_improv"
@@ -77,23 +78,26 @@ class MspImprovCorpus(Corpus[CorpusOptions]):
             )
 
     @cached_property
-    def _turns(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
-        """What the evaluation says of each turn, and its votes."""
+    def _evaluated(self) -> tuple[dict[str, tuple[dict[str, str], dict[str, str]]], int]:
+        """What the evaluation says of each turn, with its votes, and how many lines could not be read."""
         path = self.tree.first(_EVALUATION)
         turns: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         votes: dict[str, str] = {}
-        self._unread = 0
+        unread = 0
         for line in [] if path is None else read_text(path).splitlines():
             found = _TURN.fullmatch(line.strip())
             if found is not None:
                 votes = {}
                 turns.setdefault(found["name"], (found.groupdict(), votes))
             elif (rater := _RATER.fullmatch(line.strip())) is not None:
-                number = sum(name.partition("#")[0] == rater["rater"].strip() for name in votes)
-                votes[rater["rater"].strip() + (f"#{number + 1}" if number else "")] = rater["primary"].strip()
+                votes[rater_name(rater["rater"].strip(), votes)] = rater["primary"].strip()
             elif line.strip():
-                self._unread += 1
-        return turns
+                unread += 1
+        return turns, unread
+
+    @property
+    def _turns(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+        return self._evaluated[0]
 
     @cached_property
     def _files(self) -> dict[str, dict[str, str]]:
@@ -103,10 +107,6 @@ class MspImprovCorpus(Corpus[CorpusOptions]):
             kind = "audio" if PurePosixPath(path).suffix.lower() == ".wav" else "video"
             files.setdefault(found["name"].upper(), {}).setdefault(kind, path)
         return files
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per turn that the evaluation names."""
@@ -122,7 +122,7 @@ class MspImprovCorpus(Corpus[CorpusOptions]):
             )
 
     def _fields(self, turn: Mapping[str, str], votes: Mapping[str, str]) -> dict[str, Any]:
-        numbers = {name: _number(turn[letter]) for name, letter in _DIMENSIONS.items()}
+        numbers = {name: number_or_none(turn[letter]) for name, letter in _DIMENSIONS.items()}
         known = {name: value for name, value in numbers.items() if value is not None}
         session = turn["speaker"][1:]
         return {
@@ -146,19 +146,12 @@ class MspImprovCorpus(Corpus[CorpusOptions]):
         """Turns without a file, and lines of the evaluation that could not be read."""
         lost = [name for name in self._turns if name not in self._files]
         self.report.missing += [f"turn {name}: no file MSP-IMPROV-{name}.wav or .avi" for name in lost]
-        if self._unread:
-            yield f"{counted(self._unread, 'line')} of the evaluation could not be read"
+        unread = self._evaluated[1]
+        if unread:
+            yield f"{counted(unread, 'line')} of the evaluation could not be read"
 
     def left_over(self) -> Iterator[str]:
         """Files of turns that the evaluation does not name."""
         for name, files in self._files.items():
             if name not in self._turns:
                 yield from files.values()
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -19,14 +19,14 @@ from typing import ClassVar
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
 from storage.corpora._shared.tree import read_text
 
 _RATINGS = ("valence", "arousal")
 _FIRST_PAIR = 98
 
 
-class VeaticCorpus(Corpus[CorpusOptions]):
+class VeaticCorpus(InPlaceCorpus[CorpusOptions]):
     """Videos with the paths of their ratings."""
 
     name = "veatic"
@@ -62,10 +62,6 @@ class VeaticCorpus(Corpus[CorpusOptions]):
                 f"{self.source}: expected VEATIC's videos/0.mp4 and rating_averaged/0_valence.csv, found none"
             )
 
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
-
     def rows(self) -> Iterator[CorpusRow]:
         """One row per video, also one that has ratings only.
 
@@ -74,7 +70,7 @@ class VeaticCorpus(Corpus[CorpusOptions]):
         """
         for number in sorted({*self._videos, *self._ratings}):
             series = self._ratings.get(number, {})
-            means = {f"{what}_mean": _mean(self._values(path)) for what, path in series.items()}
+            means = {f"{what}_mean": _mean(self._values[path]) for what, path in series.items()}
             group = (number - _FIRST_PAIR) // 2 * 2 + _FIRST_PAIR if number >= _FIRST_PAIR else number
             fields = {
                 "group": str(group),
@@ -85,7 +81,12 @@ class VeaticCorpus(Corpus[CorpusOptions]):
             }
             yield CorpusRow(f"video {number}", str(number), video=self._videos.get(number), fields=fields)
 
-    def _values(self, path: str) -> list[float]:
+    @cached_property
+    def _values(self) -> dict[str, list[float]]:
+        """The ratings of each series, by its path."""
+        return {path: self._read(path) for series in self._ratings.values() for path in series.values()}
+
+    def _read(self, path: str) -> list[float]:
         rows = list(csv.reader(read_text(self.source / path).splitlines()))
         try:
             return [float(row[1]) for row in rows if row]
@@ -95,7 +96,7 @@ class VeaticCorpus(Corpus[CorpusOptions]):
     def notes(self) -> Iterator[str]:
         """Series whose lengths differ, and videos or series that are not there."""
         for number, series in sorted(self._ratings.items()):
-            lengths = {what: len(self._values(path)) for what, path in series.items()}
+            lengths = {what: len(self._values[path]) for what, path in series.items()}
             if len(set(lengths.values())) > 1:
                 yield f"video {number}: {', '.join(f'{n} values of {what}' for what, n in lengths.items())}"
             if number not in self._videos:

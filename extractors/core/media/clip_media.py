@@ -98,17 +98,10 @@ class Media:
         """
         for path in dict.fromkeys(p for p in (self._video_path, self._audio_path) if p is not None):
             audio, frames = path == self._audio_path, path == self._video_path
-            if leaves_root((self.clip.audio if audio else self.clip.video) or ""):
-                message = f"{path}: outside of the media folder {self._root}"
-                outside = ClipError("outside_root", message, stage="open")
-                self._audio_result = DecodedAudio(outside) if audio else self._audio_result
-                self._frames_result = DecodedFrames(outside) if frames else self._frames_result
-                continue
-            if self._is_other_file(path, "audio" if audio else "video"):
-                message = f"{path.name}: holds other bytes than when it was ingested"
-                changed = ClipError("media_changed", message, stage="open")
-                self._audio_result = DecodedAudio(changed) if audio else self._audio_result
-                self._frames_result = DecodedFrames(changed) if frames else self._frames_result
+            refusal = self._refusal(path, "audio" if audio else "video")
+            if refusal is not None:
+                self._audio_result = DecodedAudio(refusal) if audio else self._audio_result
+                self._frames_result = DecodedFrames(refusal) if frames else self._frames_result
                 continue
             self.video_passes += frames
             clip = self.clip
@@ -130,9 +123,15 @@ class Media:
         if self._is_alone:
             self._passages.close()
 
-    def _is_other_file(self, path: Path, kind: str) -> bool:
+    def _refusal(self, path: Path, kind: str) -> ClipError | None:
+        """Why a file is not to be opened for this clip; None if it may be."""
+        if leaves_root(self.clip.media[kind]):
+            return ClipError("outside_root", f"{path}: outside of the media folder {self._root}", stage="open")
         record = self.clip.files.get(kind)
-        return record is not None and path.exists() and has_changed(path, record)
+        if record is not None and path.exists() and has_changed(path, record):
+            message = f"{path.name}: holds other bytes than when it was ingested"
+            return ClipError("media_changed", message, stage="open")
+        return None
 
     def audio(self) -> Audio:
         """The clip's audio at 16 kHz, mono.

@@ -80,7 +80,7 @@ class ImageReading:
 
 
 def read_image(file: Path) -> npt.NDArray[np.uint8]:
-    """The (height, width, 3) uint8 RGB pixels of a image, upright.
+    """The (height, width, 3) uint8 RGB pixels of an image, upright.
 
     Args:
         file: The image.
@@ -102,5 +102,5 @@ def read_image(file: Path) -> npt.NDArray[np.uint8]:
     except Exception as error:  # Pillow raises many kinds: whatever it is, this image cannot be read
         said = " ".join(str(error).split()) or type(error).__name__
         raise ClipError(
-            "undecodable", f"{file.name}: not a image that can be read ({said[:120]})", stage="decode"
+            "undecodable", f"{file.name}: not an image that can be read ({said[:120]})", stage="decode"
         ) from error

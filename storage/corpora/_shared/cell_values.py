@@ -32,6 +32,18 @@ def number(text: str, name: str) -> float:
     return value
 
 
+def number_or_none(text: str) -> float | None:
+    """A number; None where there is none, such as in `NaN` and empty cells.
+
+    >>> number_or_none("2.5"), number_or_none("NaN"), number_or_none("")
+    (2.5, None, None)
+    """
+    try:
+        return number(text, "")
+    except ValueError:
+        return None
+
+
 def seconds(text: str, name: str) -> float:
     """A time in seconds, or as `minutes:seconds` or `hours:minutes:seconds`.
 

@@ -17,7 +17,8 @@ from storage.clip import Clip
 from storage.corpora._shared.ids import safe_id, segment_name
 from storage.corpora._shared.media_finder import ABSENT, MediaFinder
 from storage.corpora._shared.report import IngestReport
-from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from storage.media_files import is_image
+from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from storage.wording import counted
 
 Rows = Callable[[], Iterator["CorpusRow"]]
@@ -155,7 +156,7 @@ class ClipBuilder:
             return path
 
         video = look(row.video, finder.find_folder if of_images else lambda name: finder.find(name, VIDEO_SUFFIXES))
-        own = None if of_images or _is_image(video) else video
+        own = None if of_images or is_image(video) else video
         audio = own if row.audio == row.video else look(row.audio, lambda name: finder.find(name, AUDIO_SUFFIXES))
         return _Media(video, audio, problems)
 
@@ -169,7 +170,7 @@ class ClipBuilder:
         problems = [f"{row.where}: {name}: {no_video}"] if no_video and (no_audio or no_video != ABSENT) else []
         if no_video == ABSENT and not no_audio:
             return _Media(None, audio, problems)
-        own = None if _is_image(video) else video
+        own = None if is_image(video) else video
         return _Media(video, own if no_audio else audio, problems)
 
     def _report_repeats(self, rows: Rows, repeats: list[tuple[str, CorpusRow]]) -> None:
@@ -187,10 +188,6 @@ class ClipBuilder:
             differing = [name for name in mine if mine[name] != other.get(name)]
             how = f"with another {', '.join(differing)}" if differing else "identical"
             self._report.duplicates.append(f"{clip_id}: {row.where} repeats {first.where}, {how}; not taken")
-
-
-def _is_image(path: str | None) -> bool:
-    return path is not None and path.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _shown(row: CorpusRow) -> dict[str, Any]:

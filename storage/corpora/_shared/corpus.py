@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from storage.corpora._shared.clip_builder import ClipBuilder, CorpusRow
 from storage.corpora._shared.label_map import read_label_map
 from storage.corpora._shared.media_finder import MediaFinder
 from storage.corpora._shared.report import IngestReport
-from storage.corpora._shared.tree import Tree
+from storage.corpora._shared.tree import Tree, path_pattern
 from storage.vocabulary.labels import normalise
 from storage.wording import counted
 
@@ -75,7 +74,7 @@ class Corpus(ABC, Generic[OptionsT]):
         citation: What its users are asked to cite.
         licence: Terms of the corpus and where it is to be had, for people.
         modalities: What it has of `audio`, `video`, `text`; its clips are skipped by rule for the rest.
-        signs: Patterns of paths in small letters, without leading folders, each of which is that of some file of the
+        signs: Patterns of paths, without leading folders and regard to case, each of which is that of some file of the
             corpus: a folder that has all of them is taken for this corpus. Empty where none are certain.
         expected_clips: Clips that the published corpus has, by split (empty for none); compared with what was found.
         labels: The corpus's own label words (in small letters) in merflow's; its owners' words are never guessed.
@@ -103,9 +102,7 @@ class Corpus(ABC, Generic[OptionsT]):
         Args:
             paths: Some of its files, relative to it.
         """
-        low = [path.lower() for path in paths]
-        patterns = [re.compile(rf"(?:.*/)?{sign}") for sign in cls.signs]
-        return bool(patterns) and all(any(p.fullmatch(path) for path in low) for p in patterns)
+        return bool(cls.signs) and all(any(map(path_pattern(sign).fullmatch, paths)) for sign in cls.signs)
 
     @classmethod
     def facts(cls) -> dict[str, str]:
@@ -211,6 +208,14 @@ class Corpus(ABC, Generic[OptionsT]):
             same = "as many as the published corpus has"
             difference = same if found == expected else f"the published corpus has {expected}"
             self.report.notes.append(f"{where}{counted(found, 'clip')} found, {difference}")
+
+
+class InPlaceCorpus(Corpus[OptionsT], Generic[OptionsT]):
+    """A corpus whose rows give exact paths, or no media at all: nothing is looked for."""
+
+    def finder(self) -> None:
+        """None."""
+        return
 
 
 @dataclass(frozen=True)

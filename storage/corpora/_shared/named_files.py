@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -11,7 +10,8 @@ from typing import ClassVar, Generic, NamedTuple
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, OptionsT
+from storage.corpora._shared.corpus import InPlaceCorpus, OptionsT
+from storage.corpora._shared.tree import path_pattern
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, IMAGE_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
 
@@ -44,7 +44,7 @@ class FilesOfClip(NamedTuple):
     files: Sequence[NamedFile]
 
 
-class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
+class NamedFiles(InPlaceCorpus[OptionsT], Generic[OptionsT]):
     """A corpus that is read from the names of its files.
 
     Attributes:
@@ -65,13 +65,8 @@ class NamedFiles(Corpus[OptionsT], Generic[OptionsT]):
             paths: Some of its files, relative to it.
         """
         media = [path for path in paths if path.lower().endswith((*MEDIA_SUFFIXES, *IMAGE_SUFFIXES))]
-        compiled = re.compile(rf"(?:.*/)?{cls.pattern}", re.IGNORECASE)
-        named = sum(compiled.fullmatch(path) is not None for path in media)
+        named = sum(map(bool, map(path_pattern(cls.pattern).fullmatch, media)))
         return named > 0 and named * 2 > len(media)
-
-    def finder(self) -> None:
-        """None: rows give exact paths."""
-        return
 
     def check(self) -> None:
         """Look for files of the pattern.

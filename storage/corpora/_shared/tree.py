@@ -21,6 +21,15 @@ _MANY = (*MEDIA_SUFFIXES, *IMAGE_SUFFIXES)
 _LOOKED_AT = {"folders": 40, "many": 40, "others": 400, "depth": 7, "all": 2000}
 
 
+def path_pattern(pattern: str) -> re.Pattern[str]:
+    """What matches whole paths that end as a pattern says, at any depth and without regard to case.
+
+    Args:
+        pattern: A regular expression for a path without the folders above.
+    """
+    return re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE)
+
+
 class Tree:
     """A corpus's folder.
 
@@ -42,7 +51,7 @@ class Tree:
         Args:
             pattern: A regular expression for a whole path, without the folders above.
         """
-        compiled = re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE)
+        compiled = path_pattern(pattern)
         for path in self.files:
             found = compiled.fullmatch(path)
             if found is not None:

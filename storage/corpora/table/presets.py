@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -43,10 +43,6 @@ class Preset(ABC):
     def notes(self) -> Iterator[str]:
         """What a person should know of it."""
         yield from ()
-
-    def left_over(self) -> Iterable[str]:
-        """Files that no row uses."""
-        return ()
 
     def require(self, found: object, expected: str) -> None:
         """Refuse a place without what the corpus consists of.
@@ -182,28 +178,15 @@ class Eev(Preset):
     def _videos(self) -> dict[str, str]:
         return {match["id"]: path for path, match in self.tree.matching(r"(?P<id>[\w-]{11})\.(?:mp4|mkv|webm)")}
 
-    def _counts(self, path: Path) -> tuple[dict[str, int], int]:
-        """Rows by video, and how many rows are all zeros."""
-        counts: dict[str, int] = {}
-        zeros = 0
-        with open_text(path) as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if not header or header[0] != "Video ID":
-                raise RunError(
-                    f"{path}: expected the columns Video ID, Timestamp (milliseconds), ..., got {header[:3]}"
-                )
-            for row in filter(None, rows):
-                counts[row[0]] = counts.get(row[0], 0) + 1
-                zeros += all(float(cell or 0) == 0 for cell in row[2:]) if len(row) > 2 else 0
-        return counts, zeros
+    @cached_property
+    def _counts(self) -> dict[Path, tuple[dict[str, int], int]]:
+        """Of each table that was fetched: rows by video, and how many rows are all zeros. They are large: read once."""
+        return {path: _count_rows(path) for _, path in self._tables if not is_lfs_pointer(path)}
 
     def rows(self) -> Iterator[CorpusRow]:
         """One row per video."""
         for split, path in self._tables:
-            if is_lfs_pointer(path):
-                continue
-            for video, count in self._counts(path)[0].items():
+            for video, count in self._counts.get(path, ({}, 0))[0].items():
                 fields = {
                     "split": split,
                     "series": {"expression": path.relative_to(self.root).as_posix()},
@@ -215,15 +198,30 @@ class Eev(Preset):
     def notes(self) -> Iterator[str]:
         """Tables that were not fetched, and what the numbers mean."""
         for _, path in self._tables:
-            if is_lfs_pointer(path):
+            if path not in self._counts:
                 yield f"{path.name}: a git-LFS pointer, left out; run `git lfs pull` in its repository"
                 continue
-            counts, zeros = self._counts(path)
+            counts, zeros = self._counts[path]
             yield f"{path.name}: {counted(len(counts), 'video')}, {counted(zeros, 'row')} of zeros (no face found)"
             without = sum(video not in self._videos for video in counts)
             if without:
                 yield f"{path.name}: {counted(without, 'video')} without a file <id>.mp4 here; only ids are published"
         yield "times of the table are microseconds, although its header says milliseconds"
+
+
+def _count_rows(path: Path) -> tuple[dict[str, int], int]:
+    """Rows by video of a table of EEV, and how many rows are all zeros."""
+    counts: dict[str, int] = {}
+    zeros = 0
+    with open_text(path) as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        if not header or header[0] != "Video ID":
+            raise RunError(f"{path}: expected the columns Video ID, Timestamp (milliseconds), ..., got {header[:3]}")
+        for row in filter(None, rows):
+            counts[row[0]] = counts.get(row[0], 0) + 1
+            zeros += all(float(cell or 0) == 0 for cell in row[2:]) if len(row) > 2 else 0
+    return counts, zeros
 
 
 _VALENCE_COLUMNS = ("file", "emotion", "valence", "language", "locale", "speaker", "gender", "dataset")

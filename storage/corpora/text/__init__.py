@@ -14,14 +14,14 @@ in DailyDialog a dialogue whose numbers of utterances and labels differ is repor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal, get_args
 
 from configs.errors import RunError
 from storage.corpora._shared.clip_builder import CorpusRow
-from storage.corpora._shared.corpus import Corpus, CorpusOptions
+from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
+from storage.corpora._shared.tree import path_pattern
 from storage.corpora.text.dialogues import daily_dialog, emotion_lines
 from storage.corpora.text.sentences import EKMAN, emo_bank, emotion_stimulus, go_emotions, sem_eval
 from storage.corpora.text.source import Refused, TextFile
@@ -52,7 +52,7 @@ class TextOptions(CorpusOptions):
     ekman: bool = False
 
 
-class TextCorpus(Corpus[TextOptions]):
+class TextCorpus(InPlaceCorpus[TextOptions]):
     """Sentences or utterances with their emotions, without any media."""
 
     name = "text"
@@ -76,10 +76,6 @@ class TextCorpus(Corpus[TextOptions]):
     def default_name(self) -> str:
         """The corpus's name, or its folder's."""
         return self.options.format or self.source.absolute().name
-
-    def finder(self) -> None:
-        """None: there are no media."""
-        return
 
     def check(self) -> None:
         """Look for the files.
@@ -136,5 +132,4 @@ class TextCorpus(Corpus[TextOptions]):
 
 
 def _matches(pattern: str, paths: Sequence[str]) -> bool:
-    compiled = re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE)
-    return any(compiled.fullmatch(path) for path in paths)
+    return any(map(path_pattern(pattern).fullmatch, paths))

@@ -12,7 +12,7 @@ import pytest
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.corpora import CORPORA, read_corpus
-from storage.ingest import ingest
+from storage.ingest import estimate, ingest
 from storage.manifest import Manifest
 from storage.vocabulary.labels import normalise
 
@@ -360,6 +360,8 @@ def test_media_outside_of_the_media_folder_are_not_touched_unless_it_is_a_folder
     probed = []
     report = ingest(None, path, tmp_path / "m.parquet", {}, lambda file: probed.append(file.name) or 1.0)
     assert probed == ["b.mp4"]
+    assert estimate(None, path, {}, lambda file: probed.append(file.name) or 1.0).files == 1
+    assert probed == ["b.mp4"] * 2
     (line,) = report.missing
     outside = f"outside of the media folder {tmp_path}/here"
     assert line.endswith(f"{outside}; a folder that holds it is {tmp_path} (media=FOLDER)")

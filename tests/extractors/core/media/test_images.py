@@ -90,7 +90,7 @@ def test_images_of_every_form(tmp_path):
 
 def test_what_is_no_image_has_its_reason(tmp_path):
     folder_of(tmp_path / "f", 3)
-    (tmp_path / "f" / "2.png").write_bytes(b"not a image")
+    (tmp_path / "f" / "2.png").write_bytes(b"not an image")
     (tmp_path / "lfs.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "none").mkdir()
