@@ -80,6 +80,27 @@ class Faces(Section):
     weights: Weights | None = None
 
 
+class VoiceActivity(Section):
+    """Options of the extractor `voice_activity`, which is added where an extractor needs it.
+
+    The defaults are silero-vad's own.
+
+    Attributes:
+        rows: `windows` gives a row every 32 ms, `segments` one row for each segment of speech: a clock, for exports
+            that want one value for each stretch of speech. A clip without speech then has no rows.
+        threshold: Probability from which on speech begins; it ends 0.15 below.
+        min_speech: Shortest segment, in seconds.
+        min_silence: Shortest pause that ends a segment, in seconds.
+        padding: Seconds that are added to a segment at both ends.
+    """
+
+    rows: Literal["windows", "segments"] = "windows"
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    min_speech: float = Field(default=0.25, ge=0)
+    min_silence: float = Field(default=0.1, ge=0)
+    padding: float = Field(default=0.03, ge=0)
+
+
 class Cluster(Section):
     """Where shards run.
 
@@ -140,6 +161,7 @@ class RunConfig(Section):
     Attributes:
         extractors: What to extract, in order.
         faces: Options of the extractor `faces`, which is added where another one needs it.
+        voice_activity: The same for the extractor `voice_activity`.
         cluster: Where shards run.
         deinterlace: `auto` makes whole frames of interlaced ones (FFmpeg's bwdif); `off` leaves and flags them.
         no_audio: What a clip without audio means for audio features: `fail` (default) or `skip` by rule.
@@ -149,6 +171,7 @@ class RunConfig(Section):
 
     extractors: tuple[ExtractorEntry, ...] = Field(min_length=1)
     faces: Faces = Faces()
+    voice_activity: VoiceActivity = VoiceActivity()
     cluster: Cluster = Cluster()
     deinterlace: Literal["auto", "off"] = "off"
     no_audio: Literal["fail", "skip"] = "fail"

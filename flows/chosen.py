@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from configs.errors import RunError
+from storage.choice import chosen_ids
 from storage.clip import Clip
 from storage.identity import input_digests
 from storage.manifest import Manifest
@@ -19,8 +17,6 @@ from storage.store.removals import Removal
 from storage.store.runs import refuse_live_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
-
-FEW = 5
 
 
 def asked_clips(survey: Survey, manifest: Manifest | None, pattern: str | None) -> npt.NDArray[np.bool_]:
@@ -47,30 +43,6 @@ def _matching(survey: Survey, pattern: str) -> npt.NDArray[np.bool_]:
     ids: list[str] = survey.columns.ids.to_pylist()
     chosen = set(chosen_ids(ids, pattern))
     return np.fromiter((clip_id in chosen for clip_id in ids), np.bool_, len(ids))
-
-
-def chosen_ids(ids: Sequence[str], pattern: str) -> list[str]:
-    """Ids that a file or a glob names, in order.
-
-    Args:
-        ids: All ids.
-        pattern: A file with one id a line, or a glob over ids.
-
-    Raises:
-        RunError: If the file names a clip that there is not, or the glob matches none.
-    """
-    path = Path(pattern)
-    if path.is_file():
-        named = dict.fromkeys(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        unknown = sorted(named.keys() - set(ids))
-        if unknown:
-            more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
-            raise RunError(f"{path}: no such clips: {', '.join(unknown[:FEW])}{more}")
-        return [clip_id for clip_id in ids if clip_id in named]
-    found = [clip_id for clip_id in ids if fnmatch.fnmatchcase(clip_id, pattern)]
-    if not found:
-        raise RunError(f"--clips {pattern}: no such file of ids, and no clip's id matches it")
-    return found
 
 
 def prune(store: FeatureStore, manifest: Manifest) -> list[str]:

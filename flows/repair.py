@@ -11,7 +11,8 @@ from pathlib import Path
 from configs.errors import RunError
 from configs.plugins import parse
 from configs.schema import RunConfig
-from flows.chosen import chosen_ids, forget
+from flows.chosen import forget
+from storage.choice import chosen_ids
 from storage.errors import REASONS
 from storage.manifest_edits import relocate, roots_named
 from storage.store.files import list_files, remove_folder

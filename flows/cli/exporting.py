@@ -17,6 +17,9 @@ def export(
     store: StoreArgument,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="File or folder to make.")],
     opt: OptOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Swap an export of this format that is there, once the new one is whole.")
+    ] = False,
 ) -> None:
     """Write what training code reads, in one of the formats that `merflow formats` lists."""
     from extractors.core.media.frame_reader import MediaFrameReader
@@ -24,7 +27,8 @@ def export(
     from storage.store.store import open_store
 
     destination = local_path(destination)
-    for line in write_export(export_format, open_store(store), destination, parse_options(opt), MediaFrameReader()):
+    options, reader = parse_options(opt), MediaFrameReader()
+    for line in write_export(export_format, open_store(store), destination, options, reader, replace=replace):
         typer.echo(line)
     typer.echo(f"wrote {destination}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -123,13 +123,16 @@ def stale_lines(survey: Survey, features: Iterable[tuple[str, States]]) -> list[
     return lines
 
 
-def settle_stale(store: FeatureStore, features: Sequence[str], rule: str) -> list[str]:
+def settle_stale(
+    store: FeatureStore, features: Sequence[str], rule: str, ids: Collection[str] | None = None
+) -> list[str]:
     """Do with stale values what an export was asked to do.
 
     Args:
         store: A store of this export's own: stale values are hidden in it where they are left out.
         features: Features of the export.
         rule: `error`, `omit` or `keep`.
+        ids: Clips of the export; all of the store if None.
 
     Returns:
         Lines that tell a person what was done.
@@ -141,6 +144,9 @@ def settle_stale(store: FeatureStore, features: Sequence[str], rule: str) -> lis
         return []
     survey = Survey(store)
     states = {name: survey.states(name) for name in features}
+    if ids is not None:
+        chosen = np.fromiter((one in ids for one in survey.columns.ids.to_pylist()), np.bool_, len(survey.columns))
+        states = {name: restricted(found, chosen) for name, found in states.items()}
     lines = stale_lines(survey, states.items())
     if not lines:
         return []

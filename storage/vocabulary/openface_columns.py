@@ -48,3 +48,9 @@ LANDMARKS = (*_LANDMARKS_PX, *_LANDMARKS_MM)
 SHAPE_MODEL = tuple(SHAPE_MODEL_UNITS)
 ALL_BLOCKS = (*GAZE, *POSE, *LANDMARKS, *SHAPE_MODEL, *_INTENSITIES, *_PRESENCES)
 """All 709 columns after the leading ones."""
+OPENFACE_PRESETS = {
+    "openface-35": (*_INTENSITIES, *_PRESENCES),
+    "openface-669": OPENFACE_COLUMNS,
+    "openface-709": ALL_BLOCKS,
+}
+"""Usual choices of them, by name."""

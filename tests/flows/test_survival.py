@@ -62,6 +62,7 @@ def start(run, environment, server=None):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_on_dask_has_one_prefect_server_leaves_none_and_gives_the_bytes_of_one_process(
     merflow, many, manifest, fresh_home, environment, tmp_path
 ):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 from configs.errors import RunError
-from configs.plugins import Flag, Registry, Section, parse
+from configs.plugins import Flag, Registry, parse
 from storage.atomic import publish
+from storage.exporters._shared.choosing import Chosen, choose
 from storage.exporters._shared.naming import named_by_corpus
-from storage.exporters._shared.provenance import describe_provenance
+from storage.exporters._shared.provenance import describe_provenance, provenance_format
 from storage.exporters._shared.validation import refuse_invalid
 from storage.store.store import FeatureStore
 from storage.store.survey import settle_stale
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from storage.exporters._shared.frames import FrameReader
 
 
-class ExportOptions(Section):
+class ExportOptions(Chosen):
     """Options of every format.
 
     Attributes:
@@ -118,15 +119,18 @@ def export(
     destination: Path,
     options: Mapping[str, str],
     reader: FrameReader | None = None,
+    *,
+    replace: bool = False,
 ) -> list[str]:
     """Write a store in another format, validated, whole or not at all.
 
     Args:
         name: Export format.
         store: Where the features are.
-        destination: File or folder to make; must not exist.
+        destination: File or folder to make; must not exist, unless it is replaced.
         options: The format's own options as text; see `merflow formats NAME`.
         reader: Decodes clips, for options that need video frames.
+        replace: Whether an export of the same format that is there is swapped for the new one, once that is whole.
 
     Returns:
         Lines that tell a person what was written and what was left out.
@@ -139,23 +143,35 @@ def export(
     exporter_class = EXPORTERS.load(name)
     checked = parse(exporter_class.Options, dict(options), f"format {name}", "option")
     if destination.exists():
-        raise RunError(f"{destination}: exists already; an export never overwrites, choose a new name")
+        _check_replaced(exporter_class, destination, may_replace=replace)
     if checked.stale == "omit":
         store = FeatureStore(store.path)  # of this export's own: stale values are hidden in it
-    store, remarks = named_by_corpus(store)
+    whole = store
+    store, ids, chosen = choose(whole, checked)
+    store, named = named_by_corpus(store)
     exporter = exporter_class(store, checked)
     features = exporter.features()
     if not features:
         raise RunError(f"{store.path}: holds no features to export")
     if not checked.allow_synthetic:
         _refuse_synthetic(store, features)
-    stale = settle_stale(store, features, checked.stale)
+    stale = settle_stale(whole, features, checked.stale, None if ids is None else set(ids))
     with publish(destination) as temporary:
-        lines = remarks + stale + exporter.write(temporary, describe_provenance(name, store, features, options))
+        lines = chosen + named + stale + exporter.write(temporary, describe_provenance(name, store, features, options))
         lines += exporter.write_frames(temporary, reader)
         refuse_invalid(exporter.validate(temporary), name)
         mixed = {feature: mixed_versions(store.versions(feature)) for feature in features}
         return lines + [f"{feature}: made with several versions: {text}" for feature, text in mixed.items() if text]
+
+
+def _check_replaced(exporter: type[Exporter[ExportOptions]], destination: Path, *, may_replace: bool) -> None:
+    """Refuse to write over anything but an export of this format, and over that too where nobody asked for it."""
+    if not may_replace:
+        raise RunError(
+            f"{destination}: exists already; choose a new name, or --replace swaps an export of the same format"
+        )
+    if provenance_format(destination) != exporter.name:
+        raise RunError(f"{destination}: not replaced, for nothing in it says that it is an export as {exporter.name}")
 
 
 def _refuse_synthetic(store: FeatureStore, features: Sequence[str]) -> None:

@@ -27,12 +27,13 @@ class NamedStore(FeatureStore):
 
     def __init__(self, store: FeatureStore, ids: Mapping[str, str]) -> None:
         self.__dict__.update(store.__dict__)
+        self._store = store
         self._ids = ids
         self._names = {clip_id: name for name, clip_id in ids.items()}
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
         """The clips under their names, see `FeatureStore.clips`."""
-        return (replace(clip, id=self._names.get(clip.id, clip.id)) for clip in super().clips(split))
+        return (replace(clip, id=self._names.get(clip.id, clip.id)) for clip in self._store.clips(split))
 
     def has(self, clip_id: str, feature: str) -> bool:
         """See `FeatureStore.has`.
@@ -41,7 +42,7 @@ class NamedStore(FeatureStore):
             clip_id: Name of the clip.
             feature: Name of the feature.
         """
-        return super().has(self._ids.get(clip_id, clip_id), feature)
+        return self._store.has(self._ids.get(clip_id, clip_id), feature)
 
     def outcome_of(self, clip_id: str, feature: str) -> Outcome | None:
         """See `FeatureStore.outcome_of`.
@@ -50,7 +51,7 @@ class NamedStore(FeatureStore):
             clip_id: Name of the clip.
             feature: Name of the feature.
         """
-        return super().outcome_of(self._ids.get(clip_id, clip_id), feature)
+        return self._store.outcome_of(self._ids.get(clip_id, clip_id), feature)
 
     def get(self, clip_id: str, feature: str) -> Features:
         """See `FeatureStore.get`.
@@ -59,7 +60,7 @@ class NamedStore(FeatureStore):
             clip_id: Name of the clip.
             feature: Name of the feature.
         """
-        return super().get(self._ids.get(clip_id, clip_id), feature)
+        return self._store.get(self._ids.get(clip_id, clip_id), feature)
 
     def length(self, clip_id: str, feature: str) -> int:
         """See `FeatureStore.length`.
@@ -68,7 +69,7 @@ class NamedStore(FeatureStore):
             clip_id: Name of the clip.
             feature: Name of the feature.
         """
-        return super().length(self._ids.get(clip_id, clip_id), feature)
+        return self._store.length(self._ids.get(clip_id, clip_id), feature)
 
 
 def named_by_corpus(store: FeatureStore) -> tuple[FeatureStore, list[str]]:

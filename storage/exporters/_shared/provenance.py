@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.digests import canonical_json
@@ -39,6 +40,22 @@ def describe_provenance(name: str, store: FeatureStore, features: Iterable[str],
         "versions": {"merflow": version("merflow"), "numpy": version("numpy"), "python": platform.python_version()},
     }
     return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def provenance_format(path: Path) -> str | None:
+    """Format of an export, by its `provenance.json` or, of a file, its attribute `provenance`; None if it has none."""
+    import h5py
+
+    try:
+        if path.is_file():
+            with h5py.File(path) as file:
+                text = str(file.attrs["provenance"])
+        else:
+            text = (path / "provenance.json").read_text(encoding="utf-8")
+        record = json.loads(text)
+    except (OSError, ValueError, KeyError):
+        return None
+    return record.get("format") if isinstance(record, dict) else None
 
 
 def _versions(store: FeatureStore) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import TargetOptions, Unlabelled
 from storage.exporters._shared.selection import Broadcast, Missing, SelectedFeatures
 
 
-class CsdOptions(TargetOptions, Unlabelled, Missing, Broadcast, SelectedFeatures, ExportOptions):
+class CsdOptions(TargetOptions, Unlabelled, Missing, Broadcast, SelectedFeatures, Columns, Trim, ExportOptions):
     """Options of the format `csd`.
 
     Attributes:

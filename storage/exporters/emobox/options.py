@@ -7,12 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from configs.plugins import Pairs
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import Unlabelled
 from storage.exporters._shared.selection import Missing, SelectedFeatures, Splits
 
 
-class EmoboxOptions(Unlabelled, Splits, Missing, SelectedFeatures, ExportOptions):
+class EmoboxOptions(Unlabelled, Splits, Missing, SelectedFeatures, Columns, Trim, ExportOptions):
     """Options of the format `emobox`.
 
     Attributes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from configs.plugins import Section
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.selection import Broadcast, SelectedFeatures
 from storage.timeline import Keep, Method, Side
@@ -37,5 +38,5 @@ class ClockOptions(Section):
     fill: float = math.nan
 
 
-class Hdf5Options(ClockOptions, Broadcast, SelectedFeatures, ExportOptions):
+class Hdf5Options(ClockOptions, Broadcast, SelectedFeatures, Columns, Trim, ExportOptions):
     """Options of the format `hdf5`."""

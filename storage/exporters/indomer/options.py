@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from storage.exporters._shared.choosing import Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.selection import DefaultSplit, Missing
 
 
-class IndomerOptions(DefaultSplit, Missing, ExportOptions):
+class IndomerOptions(DefaultSplit, Missing, Trim, ExportOptions):
     """Options of the format `indomer`.
 
     Attributes:

@@ -12,6 +12,7 @@ from pydantic import field_validator, model_validator
 from configs.errors import RunError
 from configs.plugins import CommaList, Flag, Pairs
 from storage.clip import CLIP_ID
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.files import file_name
 from storage.exporters._shared.labels import Unlabelled
@@ -37,7 +38,7 @@ _CORPORA = {"train": "train", "val": "val", "valid": "val", "validation": "val",
 _CORPUS = re.compile(r"train|val|test\d*|whole")
 
 
-class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, ExportOptions):
+class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, Columns, Trim, ExportOptions):
     """Options of the format `mertools`.
 
     Attributes:

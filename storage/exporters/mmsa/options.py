@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import TargetOptions, Unlabelled
 from storage.exporters._shared.selection import Broadcast, Missing, Splits
 from storage.timeline import Method
 
 
-class MmsaOptions(TargetOptions, Unlabelled, Splits, Missing, Broadcast, ExportOptions):
+class MmsaOptions(TargetOptions, Unlabelled, Splits, Missing, Broadcast, Columns, Trim, ExportOptions):
     """Options of the format `mmsa`.
 
     Attributes:

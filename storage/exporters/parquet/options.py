@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.selection import Missing, SelectedFeatures
 
 
-class ParquetOptions(Missing, SelectedFeatures, ExportOptions):
+class ParquetOptions(Missing, SelectedFeatures, Columns, Trim, ExportOptions):
     """Options of the format `parquet`.
 
     Attributes:
