@@ -39,9 +39,13 @@ def test_the_new_folder_stands_where_the_old_one_was(tmp_path):
 
 @pytest.mark.usefixtures("system")
 def test_a_block_that_fails_leaves_the_old_folder(tmp_path):
+    def interrupted():
+        with publish(tmp_path / "out") as temporary:
+            make(temporary, "new")
+            raise RuntimeError
+
     make(tmp_path / "out", "old")
-    with pytest.raises(RuntimeError), publish(tmp_path / "out") as temporary:
-        make(temporary, "new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert (tmp_path / "out" / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
