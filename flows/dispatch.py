@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,9 @@ class Dispatch:
         self.flags.update(report.flags)
         self.decoded_again += report.decoded_again
         done = {"shard": report.shard, "worker": report.worker, "clips": report.clips}
-        self.shards.append(done | {"seconds": round(report.wall, 3)})
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        self.shards.append(done | {"seconds": round(report.wall, 3), "finished": ended})
+        self.progress.failures(report.failures)
         self._record(self._breaker.succeeded(report.succeeded))
         for error in report.unforeseen:
             self._breaker.failed(error)
@@ -273,11 +276,14 @@ class Dispatch:
             failure = Failure(clip.id, feature, reason, message, attempt=attempt)
             failed[feature] = [Entry(clip.id, failure, inputs, generation=self.context.generation)]
         self._publish(f"{job.shard.id}-death", failed)
+        self.progress.failures([entry.outcome for (entry,) in failed.values() if isinstance(entry.outcome, Failure)])
         self._count([clip], 1, 1)
 
     def _record(self, errors: Iterable[Unforeseen]) -> None:
         """Publish errors that are their clips' own."""
         failed: dict[str, list[Entry]] = {}
+        errors = list(errors)
+        self.progress.failures([error.failure for error in errors])
         for error in errors:
             failed.setdefault(error.feature, []).append(error.entry(self.context.generation))
         if failed:

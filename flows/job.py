@@ -124,6 +124,7 @@ class ShardReport:
         stopped: Whether the worker was asked to stop before all clips were done.
         worker: The worker's machine and process.
         wall: Seconds that the shard took.
+        failures: Why clips have no values, but for what is skipped by rule.
     """
 
     shard: str
@@ -138,6 +139,7 @@ class ShardReport:
     stopped: bool = False
     worker: str = ""
     wall: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
 
 
 def remaining(job: Job, published: Iterable[ShardContents]) -> Job:

@@ -8,18 +8,27 @@ start a temporary server of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import Any, cast
 
-from prefect import flow, task
+from prefect import flow, tags, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.errors import RunError
 from flows.dispatch import MOST_WORKERS, Dispatch
+from flows.failures import grouped
 from flows.job import Job, ShardReport
+from flows.status import read_status
+from storage.store.store import FeatureStore
+
+FEW = 5
 
 
 @task(name="shard", task_run_name="{shard}", cache_policy=NO_CACHE, persist_result=False)
@@ -33,12 +42,13 @@ def shard_task(shard: str, future: Future[ShardReport]) -> ShardReport:  # noqa:
     return future.result()
 
 
-def run_flow(dispatch: Dispatch, features: list[str]) -> dict[str, Any]:
+def run_flow(dispatch: Dispatch, features: list[str], opened: FeatureStore) -> dict[str, Any]:
     """Work until nothing is left, as one Prefect flow run.
 
     Args:
         dispatch: The work.
         features: Names of the features, for Prefect's pages.
+        opened: The store, for the tables on these pages.
 
     Returns:
         What `Dispatch.go` gives.
@@ -52,12 +62,20 @@ def run_flow(dispatch: Dispatch, features: list[str]) -> dict[str, Any]:
         persist_result=False,
     )
     def extract(run: str, store: str, features: list[str]) -> dict[str, Any]:  # noqa: ARG001  # shown in Prefect
+        logger = get_run_logger()
+        logging.getLogger("prefect.flow_runs").setLevel(logging.INFO)  # all else of Prefect's stays quiet
+        logging.getLogger("prefect.flow_runs").propagate = False
+        logger.info("%s into %s", ", ".join(features), store)
         done.update(dispatch.go(_show))
+        logger.info("%s", ", ".join(f"{number} {outcome}" for outcome, number in done["outcomes"].items()))
+        opened.refresh()
+        _leave_artifacts(opened, features)
         return done
 
     done: dict[str, Any] = {}
     try:
-        with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+        name = dispatch.store.absolute().name
+        with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}), tags("merflow", name):
             extract(dispatch.context.run, dispatch.context.store, features)
     except RunError:
         raise
@@ -68,6 +86,25 @@ def run_flow(dispatch: Dispatch, features: list[str]) -> dict[str, Any]:
         dispatch.progress.say(f"{lost}: {'it was not told of the end' if done else 'working without it'}")
         return done or dispatch.go()
     return done
+
+
+def _leave_artifacts(store: FeatureStore, features: list[str]) -> None:
+    """Totals by feature and failures by reason, as tables on the run's page."""
+    status = read_status(store, features)
+    totals = [{"feature": name, **asdict(counts)} for name, counts in status.features.items()]
+    create_table_artifact(totals, key="merflow-totals", description=f"Clips of {store.path} by feature")
+    failures = [
+        {
+            "reason": group.reason,
+            "state": group.state,
+            "clips": len(group.clips),
+            "first": ", ".join(group.clips[:FEW]),
+            "meaning": group.meaning,
+            "remedy": group.remedy,
+        }
+        for group in grouped(status.failures)
+    ]
+    create_table_artifact(failures, key="merflow-failures", description=f"Why clips of {store.path} have no values")
 
 
 def _show(job: Job, future: Future[ShardReport]) -> None:

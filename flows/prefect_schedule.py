@@ -55,6 +55,8 @@ def scheduled_run(schedule: str, command: list[str], store: str) -> State[None]:
     began = new_run_id()
     say(f"merflow {' '.join(command)}")
     code, last = run_command(command)
+    if code in {0, 1}:
+        run_command(["report", store])  # what goes wrong there is said and fails nothing
     record = _record_of(read_runs(Path(store)), began)
     outcomes = record.get("outcomes", {})
     if code in {0, 1} and not outcomes.get("failed"):

@@ -30,7 +30,7 @@ from storage.atomic import write_text
 
 _PORTS = range(20_000, 32_000)
 START_SECONDS = 180.0
-_QUIET = {
+QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
@@ -60,10 +60,11 @@ def prefect_server(is_stopping: Callable[[], bool] = lambda: False) -> Iterator[
     """
     user_url = check_prefect()
     if user_url:
-        os.environ.update({k: v for k, v in _QUIET.items() if k not in os.environ})
+        own = QUIET | {"PREFECT_LOGGING_TO_API_ENABLED": "true"}  # whoever has a server looks at its pages
+        os.environ.update({k: v for k, v in own.items() if k not in os.environ})
         yield user_url
         return
-    added = {k: v for k, v in _QUIET.items() if k not in os.environ}
+    added = {k: v for k, v in QUIET.items() if k not in os.environ}
     folder = writable_home() / "prefect" / host_name()
     state = None
     with _registered(folder):
@@ -85,7 +86,7 @@ def check_prefect() -> str | None:
         RunError: If it does not answer.
     """
     user_url = os.environ.get("PREFECT_API_URL")
-    if user_url and not _healthy(user_url):
+    if user_url and not is_healthy(user_url):
         raise RunError(f"PREFECT_API_URL is {user_url}, but no Prefect server answers there; start it, or unset it")
     return user_url or None
 
@@ -93,7 +94,7 @@ def check_prefect() -> str | None:
 def running_server() -> str | None:
     """Address of this machine's own server; None where it does not run."""
     state = _kept(home() / "prefect" / host_name())
-    return str(state["url"]) if state is not None and _healthy(state["url"]) else None
+    return str(state["url"]) if state is not None and is_healthy(state["url"]) else None
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def _running(folder: Path, is_stopping: Callable[[], bool]) -> str | None:
     while state is not None and _alive(state["keeper"], state["created"]) and time.monotonic() < deadline:
         if is_stopping():
             raise KeyboardInterrupt
-        if _healthy(state["url"]):
+        if is_healthy(state["url"]):
             return str(state["url"])
         time.sleep(0.2)
     return None
@@ -204,7 +205,8 @@ def _users(folder: Path) -> list[int]:
     return living
 
 
-def _healthy(url: object) -> bool:
+def is_healthy(url: object) -> bool:
+    """Whether a Prefect server answers at an API address."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # the user's own setting
             return bool(answer.status == 200)
@@ -231,7 +233,7 @@ def keep(folder: Path, port: int) -> None:
         folder: merflow's own Prefect folder.
         port: Port of the server.
     """
-    environment = os.environ | _QUIET | {"PREFECT_HOME": str(folder)}
+    environment = os.environ | QUIET | {"PREFECT_HOME": str(folder)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=environment)
@@ -246,10 +248,11 @@ def keep(folder: Path, port: int) -> None:
                     (folder / "server.json").unlink(missing_ok=True)
                     break
     finally:
-        _stop(server)
+        stop_server(server)
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End a server and all that it started."""
     family = (
         [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]
         if server.poll() is None

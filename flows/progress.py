@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from flows.failures import by_clip
+from storage.records import Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
     from flows.plan import Plan
 
 LOG_SECONDS = 30.0
+SHOWN_WORKERS, SHOWN_CLIPS = 4, 3
+
+
+class Hand(NamedTuple):
+    """What one worker has in hand.
+
+    Attributes:
+        shard: Id of the shard.
+        clips: Ids of the clips.
+    """
+
+    shard: str
+    clips: tuple[str, ...]
 
 
 class Progress:
@@ -34,6 +50,22 @@ class Progress:
         Args:
             number: How many; fewer than none where a worker died before it had published what it had told of.
             failed: How many of them failed for at least one feature.
+        """
+
+    def failures(self, failures: Sequence[Failure]) -> None:
+        """Clips have no values for some features; told of once.
+
+        Args:
+            failures: Of one shard.
+        """
+        for clip_id, reason, message, features in by_clip(failures):
+            self.say(f"failed {clip_id}: {reason}: {message} ({', '.join(features)})")
+
+    def in_hand(self, hands: Sequence[Hand]) -> None:
+        """What workers are working on.
+
+        Args:
+            hands: One for each shard that is with a worker.
         """
 
     def say(self, text: str) -> None:
@@ -135,9 +167,10 @@ class Bar(_Counting):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("clips, {task.fields[failed]} failed, {task.fields[rate]}, {task.fields[left]} left"),
+            TextColumn("{task.fields[hands]}", markup=False),
             console=console,
         )
-        self._task = self._bar.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?")
+        self._task = self._bar.add_task("extracting", total=None, failed=0, rate="- clips/s", left="?", hands="")
 
     def begin(self, plan: Plan, engine: str) -> None:
         """Show the bar.
@@ -162,10 +195,22 @@ class Bar(_Counting):
         Args:
             text: The line.
         """
-        self._bar.console.print(text)
+        self._bar.console.print(text, markup=False, highlight=False)
+
+    def in_hand(self, hands: Sequence[Hand]) -> None:
+        """Show what workers are working on.
+
+        Args:
+            hands: One for each shard that is with a worker.
+        """
+        busy = [hand for hand in hands if hand.clips]
+        shown = "; ".join(", ".join(hand.clips[:SHOWN_CLIPS]) for hand in busy[:SHOWN_WORKERS])
+        more = f"; and {len(busy) - SHOWN_WORKERS} more workers" if len(busy) > SHOWN_WORKERS else ""
+        self._bar.update(self._task, hands=f"({shown}{more})" if busy else "")
 
     def end(self) -> None:
         """Leave the bar as it is."""
+        self._bar.update(self._task, hands="")
         self._bar.stop()
 
 

@@ -79,9 +79,9 @@ def _configuration() -> Iterator[str]:
 
 def _reasons() -> Iterator[str]:
     yield "## Reasons\n\nWhy a clip has no values for a feature.\n"
-    yield "| reason | meaning | can trying again help |\n|---|---|---|"
+    yield "| reason | meaning | can trying again help | what to do |\n|---|---|---|---|"
     for name, reason in REASONS.items():
-        yield f"| `{name}` | {reason.meaning} | {'yes' if reason.can_retry else 'no'} |"
+        yield f"| `{name}` | {reason.meaning} | {'yes' if reason.can_retry else 'no'} | {reason.remedy} |"
 
 
 def _table(options: list[OptionDescription]) -> str:

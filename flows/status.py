@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -161,24 +162,6 @@ def _flags(store: FeatureStore, found: Mapping[str, States], chosen: npt.NDArray
     return Counter({flag: len(numbers) for flag, numbers in clips.items()})
 
 
-def by_clip(failures: list[Failure]) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Group failures for people: each clip and reason once, with the features it cost.
-
-    Yields:
-        Clip id, reason, message, feature names.
-    """
-    grouped: dict[tuple[str, str, str], list[str]] = {}
-    for failure in sorted(failures, key=lambda f: f.clip_id):
-        grouped.setdefault((failure.clip_id, failure.reason, failure.message), []).append(failure.feature)
-    for (clip_id, reason, message), features in grouped.items():
-        yield clip_id, reason, message, features
-
-
-def reasons(failures: list[Failure]) -> Counter[str]:
-    """How often each reason occurs."""
-    return Counter(f.reason for f in failures)
-
-
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """Summary numbers of one clip's feature; NaN rows are left out of them."""
@@ -207,14 +190,30 @@ def inspect_clip(store: FeatureStore, clip_id: str) -> tuple[Clip, list[Inspecti
     Raises:
         StoreError: If the store does not know the clip.
     """
-    ids = store.manifest.ids()
-    if clip_id not in ids:
-        raise StoreError(f"{store.path}: no clip {clip_id!r}; `merflow status` lists what failed")
-    (clip,) = store.manifest.take(np.array([ids.index(clip_id)]))
+    clip = find_clip(store, clip_id)
     stored = [(spec, name) for name, spec in store.specs.items() if store.has(clip_id, name)]
     rows = [_summary(spec, store.get(clip_id, name), store.flags(clip_id, name)) for spec, name in stored]
     failures = [store.index.failure(name, clip_id) for name in store.specs]
     return clip, rows, [failure for failure in failures if failure is not None]
+
+
+def find_clip(store: FeatureStore, clip_id: str) -> Clip:
+    """A clip of a store.
+
+    Args:
+        store: The store.
+        clip_id: The clip.
+
+    Raises:
+        StoreError: If the store does not know the clip; names the closest one.
+    """
+    ids = store.manifest.ids()
+    if clip_id not in ids:
+        near = get_close_matches(clip_id, ids, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`merflow clips` lists them"
+        raise StoreError(f"{store.path}: no clip {clip_id!r}; {hint}")
+    (clip,) = store.manifest.take(np.array([ids.index(clip_id)]))
+    return clip
 
 
 def known_of(clip: Clip) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flows.engines.choice import open_engine
 from flows.engines.engine import Engine
 from flows.interrupts import interruptible
 from flows.job import RunContext, versions
+from flows.live import NotedProgress
 from flows.plan import Plan, make_context, new_run_id
 from flows.prefect_server import prefect_server
 from flows.progress import current_progress
@@ -102,14 +103,14 @@ def _dispatch(
     wait: bool,
 ) -> dict[str, Any]:
     """Begin to work, then start Prefect's server, which takes seconds, and work on under its eyes."""
-    progress = current_progress()
+    progress = NotedProgress(current_progress(), store.path, context.run)
     progress.begin(plan, engine.name)
     full = bounds(plan, engine.workers, cluster.shard_seconds)
     known = {file.name for file in store.index.files}
     jobs = make_jobs(plan, survey.manifest, store.index, context, full)
     source = SharedJobs(jobs, leases, around, known, progress.say, wait=wait)
     dispatch = Dispatch(engine, source, context, progress)
-    with interruptible(dispatch), ExitStack() as opened:
+    with closing(progress), interruptible(dispatch), ExitStack() as opened:
         dispatch.start()
         try:
             opened.enter_context(prefect_server(dispatch.is_stopping))
@@ -120,7 +121,7 @@ def _dispatch(
             return dispatch.go()  # it publishes what is finished, and is interrupted itself
         from flows.prefect_flow import run_flow
 
-        return run_flow(dispatch, list(plan.features))
+        return run_flow(dispatch, list(plan.features), store)
 
 
 def now() -> str:

@@ -153,12 +153,14 @@ class Worker:
             state = kept.state if isinstance(kept, Failure) else "stored"
             report.outcomes[state] += 1
             has_failed = has_failed or state == "failed"
+            report.failures += [kept] if isinstance(kept, Failure) and state == "failed" else []
         publisher.add(entries)
         succeeded = [name for name, outcome in ready.outcomes.items() if isinstance(outcome, Features)]
         report.succeeded.update(succeeded)
         for error in breaker.succeeded(succeeded):
             publisher.add({error.feature: error.entry(self.context.generation)})
             report.outcomes["failed"] += 1
+            report.failures.append(error.failure)
         report.failed_clips += has_failed
         report.flags.update({name for flags in ready.flags.values() for name in flags})
         for name, error in ready.unforeseen.items():

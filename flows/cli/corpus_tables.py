@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from flows.cli.tables import FEW, show_options
+from flows.cli.tables import show_options
 from storage.wording import counted, size_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from storage.corpora._shared.report import IngestReport
     from storage.folds import Fold
     from storage.ingest import Estimate
+
+FEW = 20
 
 
 def show_ingest(console: Console, report: IngestReport, out: Path | None) -> None:

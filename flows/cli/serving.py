@@ -1,4 +1,4 @@
-"""`merflow serve`: nightly runs."""
+"""`merflow serve` and `merflow ui`: nightly runs, and Prefect's pages about all runs."""
 
 from __future__ import annotations
 
@@ -73,3 +73,15 @@ def _check_time(cron: str | None, zone: str) -> None:
         except CronSimError as error:
             five = 'expected five fields: minute hour day month weekday, as "0 2 * * *"'
             raise ConfigError(f'--cron "{cron}": {error}; {five}') from error
+
+
+def ui(port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the pages.")] = 4200) -> None:
+    """Show this machine's runs in Prefect's pages until Ctrl-C: a server of its own, on merflow's history."""
+    from flows.prefect_pages import serve_pages
+
+    def told(url: str) -> None:
+        typer.echo(f"Prefect's pages: {url} (Ctrl-C ends them; runs go on)")
+        sys.stdout.flush()
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    serve_pages(port, told)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from flows.status import Counts, Inspection, Status, by_clip, reasons
+from flows.failures import by_clip, reasons
+from flows.status import Counts, Inspection, Status
 from storage.wording import counted, size_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from flows.dry_run import DryRun
     from storage.records import Failure
 
-FEW = 20
-
 
 def show_status(console: Console, status: Status, store: Path, *, brief: bool) -> None:
     """Counts per feature, and every clip that failed with its reason.
@@ -28,7 +27,7 @@ def show_status(console: Console, status: Status, store: Path, *, brief: bool) -
         console: Where to print.
         status: The store's status.
         store: Its folder.
-        brief: Whether to show only the first few failures.
+        brief: Whether to count failures only: the run told of each.
     """
     table = Table("feature", "planned", "stored", "failed", "skipped", "stale", "missing")
     table.columns[0].overflow = "fold"
@@ -129,12 +128,14 @@ def _numbers(counts: Counts) -> list[str]:
 def _show_failures(console: Console, failures: Sequence[Failure], store: Path, *, brief: bool) -> None:
     failed = [f for f in failures if f.state == "failed"]
     skipped = [f for f in failures if f.state == "skipped"]
-    lines = list(by_clip(failed))
-    for clip_id, reason, message, features in lines[: FEW if brief else None]:
-        console.print(f"[red]failed[/] {clip_id}: {reason}: ", end="")
-        console.print(f"{message} ({', '.join(features)})", markup=False)
-    if brief and len(lines) > FEW:
-        console.print(f"  ... and {len(lines) - FEW} more: merflow status {store}")
+    if brief and failed:
+        clips = counted(len({f.clip_id for f in failed}), "clip")
+        counts = ", ".join(f"{reason} {n}" for reason, n in reasons(failed).most_common())
+        console.print(f"[red]failed[/]: {clips} ({counts}); merflow status {store} names them", soft_wrap=True)
+    else:
+        for clip_id, reason, message, features in by_clip(failed):
+            console.print(f"[red]failed[/] {clip_id}: {reason}: ", end="")
+            console.print(f"{message} ({', '.join(features)})", markup=False)
     if skipped:
         counts = ", ".join(f"{reason} {n}" for reason, n in reasons(skipped).items())
         console.print(f"skipped by rule: {counts}")

@@ -90,6 +90,16 @@ def stop_path(store: Path, run: str) -> Path:
     return work_path(store, run) / "stop"
 
 
+def progress_path(store: Path, run: str) -> Path:
+    """Where a run notes how far it is, for who looks at it from elsewhere.
+
+    Args:
+        store: Folder of the store.
+        run: Id of the run.
+    """
+    return work_path(store, run) / "progress.json"
+
+
 def traceback_path(store: Path, run: str, clip_id: str, feature: str) -> Path:
     """Traceback of an error that nobody foresaw.
 

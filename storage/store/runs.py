@@ -11,7 +11,7 @@ from typing import Any
 from configs.home import host_name
 from storage.errors import StoreError
 from storage.store.files import list_files, read_json, remove, remove_folder, remove_if_empty, write_text
-from storage.store.layout import RUN_RECORDS, flights_path, run_path, stop_path, work_path
+from storage.store.layout import RUN_RECORDS, flights_path, progress_path, run_path, stop_path, work_path
 
 RUNNING = "running"
 _LAST_RUNS = 20
@@ -37,6 +37,7 @@ def clear_work(store: Path, run: str) -> None:
         run: Id of the run.
     """
     remove(stop_path(store, run))
+    remove(progress_path(store, run))
     remove_folder(flights_path(store, run))
     remove_if_empty(work_path(store, run))
 

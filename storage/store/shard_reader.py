@@ -240,6 +240,19 @@ class ShardReader:
         values, times, valid = (self._read(self._locations[name], start, stop) for name in ARRAYS)
         return values, times, valid
 
+    def times_and_mask(self, start: int, stop: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Times and mask of some rows, without their values.
+
+        Args:
+            start: First row.
+            stop: Row after the last one.
+
+        Raises:
+            StoreError: If the file ends before them.
+        """
+        times, valid = (self._read(self._locations[name], start, stop) for name in ("times", "valid"))
+        return times, valid
+
     def rows(self, start: int, stop: int, columns: tuple[str, ...] = ()) -> Features:
         """The rows of one clip, as they were checked when they were written.
 

@@ -91,7 +91,7 @@ def prefect_url(request, monkeypatch):
     if request.node.get_closest_marker("without_prefect") is None:
         return request.getfixturevalue("server")
     monkeypatch.setattr("flows.work.prefect_server", nullcontext)
-    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, _: dispatch.go())
+    monkeypatch.setattr("flows.prefect_flow.run_flow", lambda dispatch, *_: dispatch.go())
     return ""
 
 

@@ -55,7 +55,7 @@ def test_no_worker_opens_or_lists_a_store_and_no_clip_of_it_is_looked_at_where_n
     config = RunConfig.model_validate({"extractors": [{"name": "gemaps"}], "cluster": {"engine": "local"}})
     result = run_extraction(config, Manifest.open(tmp_path / "m.parquet"), tmp_path / "store")
     assert result.outcomes["stored"] == 2
-    assert counted == {"stores opened": 1, "stores listed": 2, "manifests walked": 1}  # to write the store's own
+    assert counted == {"stores opened": 1, "stores listed": 3, "manifests walked": 1}  # to write the store's own
     before = (tmp_path / "store" / "manifest.parquet").stat()
     counted.clear()
     assert run_extraction(config, Manifest.open(tmp_path / "m.parquet"), tmp_path / "store").todo == 0
