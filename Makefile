@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # The tests start many processes: without bytecode, each one would compile merflow anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-crash test-pythons check format coverage bench docs lock install clean
+.PHONY: demo test test-slow test-crash test-pythons check format coverage bench docs browser lock install clean
 
 demo: $(STAMP)  ## five real clips from media to exports, in a few minutes
 	$(BIN)/merflow demo
@@ -40,8 +40,12 @@ coverage: $(STAMP)  ## line coverage of the fast tests; no gate
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow and not weights" \
 		--cov=configs --cov=storage --cov=extractors --cov=flows --cov-report=term:skip-covered
 
-docs: $(STAMP)  ## docs/reference.md from the code
+docs: $(STAMP)  ## docs/reference.md from the code, and the pages, in build/site; warnings are errors
 	$(BIN)/python -m flows.reference docs/reference.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+browser:  ## Debian's Chromium, for the tests that open reports
+	apt-get install -y -q chromium chromium-driver
 
 bench: $(STAMP)  ## one JSON line per benchmark
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done

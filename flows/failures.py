@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from storage.errors import REASONS
 from storage.records import Failure
-from storage.wording import shortened
+
+LONGEST = 200  # characters of an example
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def grouped(failures: Sequence[Failure]) -> list[FailureGroup]:
             clips=list(dict.fromkeys(f.clip_id for f in of)),
             meaning=REASONS[reason].meaning if reason in REASONS else "",
             remedy=REASONS[reason].remedy if reason in REASONS and state == "failed" else "",
-            example=shortened(of[0].message, 200),
+            example=of[0].message[:LONGEST],
         )
         for (state, reason), of in found.items()
     ]

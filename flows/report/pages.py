@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -49,7 +50,16 @@ def environment() -> jinja2.Environment:
     import jinja2
 
     loader = jinja2.FunctionLoader(lambda name: files(_PACKAGE).joinpath(name).read_text(encoding="utf-8"))
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    made = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    made.filters["code"] = _with_code
+    return made
+
+
+def _with_code(text: str) -> str:
+    """HTML of a text, what stands in backticks as code."""
+    import markupsafe
+
+    return markupsafe.Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
 
 
 def write_index(folder: Path, facts: Facts, pages: Sequence[str], remark: str = "") -> None:
