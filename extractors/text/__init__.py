@@ -7,7 +7,7 @@ feature script of MERBench (Lian et al., arXiv:2401.03429) gives: the last four 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -23,7 +23,8 @@ from extractors.core.networks.weights import load_model
 from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
 from storage.clip import Clip
 from storage.errors import ClipError
-from storage.records import Features, FeatureSpec
+from storage.records import Failure, Features, FeatureSpec
+from storage.vocabulary.tokens import TOKENS
 
 MODELS = {  # by model_type: the class in transformers
     "bert": "BertModel",
@@ -55,13 +56,14 @@ class TextOptions(NetworkOptions):
         weights: A sentence encoder or a BERT-like model in Hugging Face's layout.
         recipe: `merflow`: last layer; the sentence vector as the model's own files say, else the mean over all tokens.
             `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
-        level: `utterance` gives one row, `token` a row per token of the text, special tokens left out.
+        level: `utterance` gives one row, `token` a row per token of the text, special tokens left out, `ids` the ids,
+            mask and segments of all tokens as the model takes them (MMSA's `text_bert`), without running it.
         too_long: What becomes of a text with more tokens than the model takes: `fail`, or `cut` at the end.
     """
 
     weights: Weights = Weights(hub="sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
     recipe: Literal["merflow", "merbench"] = "merflow"
-    level: Literal["utterance", "token"] = "utterance"
+    level: Literal["utterance", "token", "ids"] = "utterance"
     too_long: Literal["fail", "cut"] = "fail"
 
 
@@ -98,8 +100,8 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         return self.network_spec(
             modality="text",
             level="utterance" if options.level == "utterance" else "frame",
-            columns=tuple(f"text_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=recipe | {"tokenizer": tokenizer_digest(self._weights)},
+            columns=TOKENS if self._is_ids else tuple(f"text_{i}" for i in range(self._settings["hidden_size"])),
+            recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe) | {"tokenizer": tokenizer_digest(self._weights)},
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
 
@@ -121,12 +123,40 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
+        self._tokenizer = load_tokenizer(self._weights)
+        self.loaded = True
+        if self._is_ids:
+            return
         import transformers
 
         model_class = getattr(transformers, MODELS[self._settings.get("model_type", "bert")])
         unused = ("pooler.dense.weight", "pooler.dense.bias")
         self._model = self.load_shared(lambda: load_model(self._weights, model_class, self._settings, unused), device)
-        self._tokenizer = load_tokenizer(self._weights)
+
+    @property
+    def _is_ids(self) -> bool:
+        return self.options.level == "ids"
+
+    def prepare(self, media: Media) -> None:
+        """Encode the text ahead for the network; ids need none."""
+        if not self._is_ids:
+            super().prepare(media)
+
+    def extract(self, batch: Sequence[Media]) -> list[Features | Failure]:
+        """Extract from each text: same order, same length, one outcome each."""
+        return [self._outcome(media) for media in batch] if self._is_ids else super().extract(batch)
+
+    def extract_clip(self, media: Media) -> Features:
+        """Ids, mask and segments of all tokens, special ones included.
+
+        Raises:
+            ClipError: `no_text`, or `too_long` where the model takes fewer tokens.
+        """
+        (tokens,), (_, spoken) = list(self.units(media)), self._encoded(media)
+        if not spoken.any():
+            raise ClipError("no_text", f"the text of clip {media.clip.id} has no tokens")
+        columns = np.stack([tokens, np.ones_like(tokens), np.zeros_like(tokens)], axis=1)  # one text: one segment
+        return self._stamped(media, columns)
 
     def units(self, media: Media) -> Iterator[Tokens]:
         """The transcript's token ids, special tokens included.

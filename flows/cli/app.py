@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -73,11 +74,17 @@ app.add_typer(weights_app, name="weights")
 weights_app.command("pull")(weights.pull)
 
 
+@cache
+def _command() -> Any:
+    """The commands with their options as click has them: reading them off all signatures takes a tenth of a second."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):

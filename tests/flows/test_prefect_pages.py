@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import Future
 
 import pytest
 
@@ -49,6 +50,28 @@ def test_a_run_has_its_name_tags_parameters_shards_logs_and_tables(command, conf
     assert failure["remedy"]
     messages = [line["message"] for line in asked("logs", logs=mine)]
     assert f"gemaps, functionals into {store}" in messages
+
+
+def test_a_shard_that_failed_is_seen_as_failed(server, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    from prefect import flow
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.prefect_flow import shard_task
+
+    broken: Future = Future()
+    broken.set_exception(RuntimeError("its scheduler is gone"))
+
+    @flow(name="shards", persist_result=False, validate_parameters=False)
+    def shards() -> list[str]:
+        waiting = shard_task.submit("run-0007", broken)
+        waiting.wait()
+        return [str(waiting.state.type), str(waiting.state.message)]
+
+    with temporary_settings({PREFECT_API_URL: server}):
+        state, message = shards()
+    assert state.endswith("FAILED")
+    assert "its scheduler is gone" in message
 
 
 def test_a_port_that_is_taken_is_named(command):

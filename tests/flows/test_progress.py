@@ -87,6 +87,7 @@ def test_a_run_is_noted_where_others_can_read_it(tmp_path, monkeypatch):
     assert read_live(store) is None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_another_terminal_follows_a_run_until_its_end(command, environment, server, many, tmp_path):
     folder, config, *_ = many

@@ -140,6 +140,7 @@ def test_nights(many, server, environment, merflow, tmp_path):
     with Served(line, own, log) as served:
         served.wait_for(lambda: len(ran()) == 1)  # the first night
         assert len(times_computed(store)) == 8
+        served.wait_for((tmp_path / "s_report" / "index.html").exists)
         (many[0] / "clip_05.wav").rename(folder / "clip_05.wav")
         served.wait_for(lambda: len(times_computed(store)) == 10)  # a new clip, the next night
         served.wait_for(lambda: not ran("running"))

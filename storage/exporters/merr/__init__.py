@@ -3,6 +3,7 @@
 ```
 MERR_coarse_grained.txt                 <clip> <number of frames> <emotion>, single spaces, one of nine emotions; with
                                         several splits MERR_coarse_grained_<split>.txt, unless mix_splits=true
+relative_<split>_NCEV.txt               the same with a valence as the fourth field, if asked for
 HL-UTT/<clip>.npy                       HuBERT, (1024,) float32
 mae_340_UTT/<clip>.npy                  MAE
 maeV_399_UTT/<clip>.npy                 VideoMAE
@@ -35,10 +36,10 @@ from storage.exporters._shared.files import write_json, write_records
 from storage.exporters._shared.frames import frames_at, require_reader, write_png
 from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
 from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
-from storage.exporters.merr.layout import FINE, JSON, LABELS, TRANSCRIPT
+from storage.exporters.merr.layout import FINE, JSON, LABELS, NCEV, TRANSCRIPT
 from storage.exporters.merr.options import MerrOptions, Sources, find_sources
 from storage.exporters.merr.tree import Tree
-from storage.exporters.merr.validate import validate_tree
+from storage.exporters.merr.validate import annotations_of, validate_tree
 from storage.wording import counted, having
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class MerrExporter(Exporter[MerrOptions]):
         if not tree.lines:
             raise RunError("no clip is left for the annotation, which the loader cannot open when it is empty")
         annotations = self._annotations(tree)
-        for name, lines in annotations.items():
+        lists = annotations | self._lists_with_valence(tree)
+        for name, lines in lists.items():
             (destination / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
         write_json(destination / JSON, tree.entries)
         write_json(destination / FINE, {})
@@ -110,7 +112,7 @@ class MerrExporter(Exporter[MerrOptions]):
             return []
         reader, manifest = require_reader(reader, "images"), self.store.manifest
         written = dict.fromkeys(self.options.frames, 0)
-        texts = (path.read_text(encoding="utf-8") for path in sorted(destination.glob("*.txt")))
+        texts = (path.read_text(encoding="utf-8") for path in annotations_of(destination))
         lines = [line for text in texts for line in text.splitlines()]
         counts = {name: int(count) for name, count, _ in (line.split(" ") for line in lines)}
         entries = json.loads((destination / JSON).read_text(encoding="utf-8"))
@@ -137,6 +139,21 @@ class MerrExporter(Exporter[MerrOptions]):
             return {name.name: [line for split in in_order for line in tree.lines.get(split, [])]}
         names = {split: f"{name.stem}_{split or 'no_split'}{name.suffix}" for split in tree.lines}
         return {names[split]: lines for split, lines in tree.lines.items()}
+
+    def _lists_with_valence(self, tree: Tree) -> dict[str, list[str]]:
+        """Lines by the name of their file.
+
+        Raises:
+            RunError: If they are asked for and no clip has a value.
+        """
+        if self.options.ncev == "none":
+            return {}
+        if not tree.valences:
+            known = sorted({name for clip in self.store.clips() for name in clip.dimensions})
+            raise RunError(f"option ncev: no clip has {self.options.ncev!r}; they have {', '.join(known) or 'none'}")
+        if len(tree.lines) == 1 or self.options.mix_splits:
+            return {f"relative{NCEV}": [line for lines in tree.valences.values() for line in lines]}
+        return {f"relative_{split or 'no_split'}{NCEV}": lines for split, lines in tree.valences.items()}
 
     def _remarks(self, tree: Tree, annotations: Mapping[str, list[str]]) -> Iterator[str]:
         sources, rule = self._sources, self.options.rule

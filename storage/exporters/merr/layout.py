@@ -27,4 +27,6 @@ SLOTS: dict[str, Slot] = {
 }
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 JSON, FINE, TRANSCRIPT = "MERR_coarse_grained.json", "MERR_fine_grained.json", "transcription_en_all.csv"
+NCEV = "_NCEV.txt"
+"""End of the names of lists with a valence: name, count, emotion, valence."""
 ENTRY_KEYS = ("AU_list", "peak_index", "peak_AU_list", "pseu_emotion", "text")

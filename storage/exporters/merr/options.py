@@ -40,6 +40,8 @@ class MerrOptions(Unlabelled, ExportOptions):
         text: What becomes of clips without a transcript; blank writes one space.
         missing: What becomes of clips that lack something.
         annotation: Name of the annotation; with several splits, `_<split>` is added before the suffix.
+        ncev: Continuous label, such as valence, of `relative_NCEV.txt` (name, count, emotion, valence), which is then
+            written beside the annotation, with several splits one for each; none writes none.
         images: Frames to write: none, or some of first, middle, peak, separated by commas.
     """
 
@@ -55,6 +57,7 @@ class MerrOptions(Unlabelled, ExportOptions):
     text: Literal["error", "omit", "blank"] = "error"
     missing: Literal["error", "omit"] = "error"
     annotation: Annotated[str, file_name(".txt")] = "MERR_coarse_grained.txt"
+    ncev: str = "none"
     images: CommaList = ("none",)
 
     @field_validator("images")

@@ -44,6 +44,7 @@ class Tree:
 
     Attributes:
         lines: Lines of the annotations, without their ends, by split.
+        valences: The same with a valence, of the clips that have one, if asked for.
         entries: The coarse JSON's.
         sentences: Rows of the transcripts.
         without: Ids of clips that were left out, by what they lack.
@@ -53,6 +54,7 @@ class Tree:
     def __init__(self, store: FeatureStore, folder: Path, options: MerrOptions, sources: Sources) -> None:
         self._store, self._folder, self._options, self._sources = store, folder, options, sources
         self.lines: dict[str, list[str]] = defaultdict(list)
+        self.valences: dict[str, list[str]] = defaultdict(list)
         self._rule = UnlabelledRule(options)
         self._map = check_label_map(options.labels, LABELS)
         self.entries: dict[str, dict[str, Any]] = {}
@@ -82,11 +84,20 @@ class Tree:
         for slot, vector in vectors.items():
             write_npy(self._folder / slot / f"{clip.id}.npy", vector)
         self.lines[clip.split or ""].append(f"{clip.id} {frames} {emotion}")
+        self._note_valence(clip, frames, emotion)
         self.entries[clip.id] = entry
         self.sentences.append((clip.id, _sentence(entry["text"])))
         for key in ("peak_index", "pseu_emotion"):
             if self._sources.action_units and key not in entry:
                 self.partial[key].append(clip.id)
+
+    def _note_valence(self, clip: Clip, frames: int, emotion: str) -> None:
+        if self._options.ncev != "none":
+            value = clip.dimensions.get(self._options.ncev)
+            if value is None:
+                self.partial[self._options.ncev].append(clip.id)
+            else:
+                self.valences[clip.split or ""].append(f"{clip.id} {frames} {emotion} {value:g}")
 
     def _features(self, clip: Clip, name: str) -> Features:
         self._require(clip, name)

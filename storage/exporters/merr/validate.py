@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from storage.exporters._shared.validation import NOT_TEXT, npy_problem, problems_in
-from storage.exporters.merr.layout import ENTRY_KEYS, FINE, JSON, LABELS, SLOTS, TRANSCRIPT, WIDTH
+from storage.exporters.merr.layout import ENTRY_KEYS, FINE, JSON, LABELS, NCEV, SLOTS, TRANSCRIPT, WIDTH
 
 _AU = re.compile(r"AU\d\d")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?")
 
 
 def validate_tree(folder: Path) -> Iterator[str]:
@@ -21,7 +22,7 @@ def validate_tree(folder: Path) -> Iterator[str]:
     Yields:
         One line per problem: clip, field, expected, got.
     """
-    annotations = sorted(folder.glob("*.txt"))
+    annotations = annotations_of(folder)
     if not annotations:
         yield "annotation: expected a .txt, got none"
         return
@@ -37,8 +38,27 @@ def validate_tree(folder: Path) -> Iterator[str]:
         counts[name] = int(count)
         paths = {slot: folder / slot / f"{name}.npy" for slot in SLOTS}
         yield from problems_in(npy_problem(path, f"clip {name}, {slot}", (WIDTH,)) for slot, path in paths.items())
+    yield from _check_lists_with_valence(folder, counts)
     yield from _check_json(folder, counts)
     yield from _check_transcript(folder / TRANSCRIPT, counts)
+
+
+def annotations_of(folder: Path) -> list[Path]:
+    """The annotations of a tree, without the lists that have a valence too."""
+    return [path for path in sorted(folder.glob("*.txt")) if not path.name.endswith(NCEV)]
+
+
+def _check_lists_with_valence(folder: Path, counts: Mapping[str, int]) -> Iterator[str]:
+    """Each line is one of an annotation and a number."""
+    for where, line in _lines(sorted(folder.glob(f"*{NCEV}"))):
+        plain, _, valence = line.rpartition(" ")
+        problem = _line_problem(where, plain)
+        if problem is not None:
+            yield problem
+        elif not _NUMBER.fullmatch(valence):
+            yield f"{where}, valence: expected a number, got {valence}"
+        elif counts.get(plain.split(" ")[0]) != int(plain.split(" ")[1]):
+            yield f"{where}: expected a clip of the annotation with its number of frames, got {plain!r}"
 
 
 def _lines(annotations: Iterable[Path]) -> Iterator[tuple[str, str]]:

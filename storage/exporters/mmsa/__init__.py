@@ -45,11 +45,12 @@ from storage.exporters._shared.selection import (
     three_splits,
 )
 from storage.exporters.mmsa.arrays import Contents, Source, extent_of
-from storage.exporters.mmsa.layout import PARTS, TOKENS
+from storage.exporters.mmsa.layout import PARTS
 from storage.exporters.mmsa.options import MmsaOptions
 from storage.exporters.mmsa.validate import validate_folder
 from storage.records import FeatureSpec
 from storage.wording import counted
+from storage.vocabulary.tokens import TOKENS
 
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore

@@ -16,11 +16,12 @@ from storage.exporters._shared.labels import Target, UnlabelledRule
 from storage.exporters._shared.legacy_pickle import Later
 from storage.exporters._shared.selection import abbreviate
 from storage.exporters._shared.validation import refuse_invalid
-from storage.exporters.mmsa.layout import PARTS, SEPARATOR, TOKENS
+from storage.exporters.mmsa.layout import PARTS, SEPARATOR
 from storage.exporters.mmsa.validate import split_problems
 from storage.records import Features, FeatureSpec
 from storage.timeline import Mask, Method, Times, align, clip_end, fit_length, regular_grid, within
 from storage.wording import counted, having
+from storage.vocabulary.tokens import TOKENS
 
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore

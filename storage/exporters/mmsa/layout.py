@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 SEPARATOR = "$_$"
-TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 PARTS = {"T": "text", "A": "audio", "V": "video"}
 """MMSA's letters of labels of one modality."""
 ALWAYS = ("id", "raw_text", "audio", "vision", "regression_labels")

@@ -164,7 +164,11 @@ def test_digital_silence_and_very_short_audio_are_finite(member: Path, tmp_path:
         assert found.times[-1, 1] <= samples / RATE + 1e-9
 
 
-FIVE_MINUTES = [("merflow", 14_999), ("merbench", 30 * 499), pytest.param("mer2023", 14_999, marks=pytest.mark.slow)]
+FIVE_MINUTES = [
+    ("merflow", 14_999),
+    pytest.param("merbench", 30 * 499, marks=pytest.mark.slow),
+    pytest.param("mer2023", 14_999, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("recipe", "rows"), FIVE_MINUTES)

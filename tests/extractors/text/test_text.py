@@ -222,3 +222,16 @@ def test_a_trained_model_equals_sentence_transformers_and_knows_paraphrases(trai
     np.testing.assert_allclose(found, json.loads(done.stdout.splitlines()[-1]), atol=1e-5)
     laughing, paraphrase, rates = found[:3]
     assert laughing @ paraphrase > 0.5 > laughing @ rates
+
+
+def test_ids_are_the_tokenizers_and_need_no_network(folder):
+    extractor = text({"local": str(folder)}, level="ids")
+    assert extractor.spec.columns == ("input_ids", "attention_mask", "token_type_ids")
+    assert not hasattr(extractor, "_model")
+    found = extractor.extract([media_of(TEXTS[0]), media_of(""), media_of("x" * 5000), media_of(TEXTS[1])])
+    for outcome, sentence in ((found[0], TEXTS[0]), (found[3], TEXTS[1])):
+        ids = [1, *(load_tokenizer_vocab(folder)[c] for c in byte_symbols(sentence)), 2]
+        np.testing.assert_array_equal(outcome.values[:, 0], ids)
+        assert (outcome.values[:, 1] == 1).all()
+        assert (outcome.values[:, 2] == 0).all()
+    assert [outcome.reason for outcome in found[1:3]] == ["no_text", "too_long"]

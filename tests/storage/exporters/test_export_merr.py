@@ -12,6 +12,7 @@ import torch
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.exporters import export
+from storage.exporters.merr.validate import validate_tree
 from storage.records import Features
 from storage.vocabulary.action_unit_rules import clip_emotion, frequent_aus, peak_aus, peak_frame
 from tests.consumers import EMOTIONS, lines_of, load_item
@@ -132,6 +133,27 @@ def test_each_split_has_an_annotation_of_its_own_unless_mixing_is_asked_for(stor
     assert all(f"{name}: {len(ids)} clip{'s' * (len(ids) > 1)}" in lines for name, ids in names.items())
     mixed = export("merr", store, tmp_path / "mixed", MIXED)
     assert "note: one annotation holds all splits, as told: train, val, test" in mixed
+
+
+def test_lists_with_a_valence_stand_beside_the_annotations(store, tmp_path):
+    export("merr", store, tmp_path / "each", {"ncev": "valence"})
+    plain = {path.name: path.read_text() for path in (tmp_path / "each").glob("*.txt")}
+    valences = {clip.id: clip.dimensions["valence"] for clip in store.clips()}
+    for split in ("train", "val", "test"):
+        lines = plain[f"MERR_coarse_grained_{split}.txt"].splitlines()
+        expected = [f"{line} {valences[line.split(' ')[0]]:g}" for line in lines]
+        assert plain[f"relative_{split}_NCEV.txt"].splitlines() == expected
+    assert "0.25" in plain["relative_train_NCEV.txt"]
+    export("merr", store, tmp_path / "one", {"ncev": "valence", "mix_splits": "true"})
+    assert len((tmp_path / "one" / "relative_NCEV.txt").read_text().splitlines()) == 4
+    (tmp_path / "one" / "relative_NCEV.txt").write_text("clip_1_Test_1 31 happy high\nclip_1_Test_1 30 happy 1\n")
+    problems = list(validate_tree(tmp_path / "one"))
+    assert "relative_NCEV.txt, line 1, valence: expected a number, got high" in problems
+    assert any(
+        problem.startswith("relative_NCEV.txt, line 2: expected a clip of the annotation") for problem in problems
+    )
+    with pytest.raises(RunError, match="option ncev: no clip has 'arousal'; they have valence"):
+        export("merr", store, tmp_path / "none", {"ncev": "arousal"})
 
 
 def test_unlabelled_clips_of_a_test_get_the_word_that_is_asked_for(tmp_path):

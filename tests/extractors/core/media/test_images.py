@@ -94,8 +94,8 @@ def test_what_is_no_image_has_its_reason(tmp_path):
     (tmp_path / "lfs.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "none").mkdir()
-    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
-    Image.new("1", (12000, 8000)).save(tmp_path / "large.png")
+    Image.new("1", (18_000, 10_000)).save(tmp_path / "bomb.png")
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")
     reasons = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
