@@ -208,7 +208,8 @@ def _users(folder: Path) -> list[int]:
 def is_healthy(url: object) -> bool:
     """Whether a Prefect server answers at an API address."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # the user's own setting
+        # Not `urlopen`: it keeps the proxies of the environment in which it was first called in this process.
+        with urllib.request.build_opener().open(f"{url}/health", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -101,7 +101,8 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             modality="text",
             level="utterance" if options.level == "utterance" else "frame",
             columns=TOKENS if self._is_ids else tuple(f"text_{i}" for i in range(self._settings["hidden_size"])),
-            recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe) | {"tokenizer": tokenizer_digest(self._weights)},
+            recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe)
+            | {"tokenizer": tokenizer_digest(self._weights)},
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
 

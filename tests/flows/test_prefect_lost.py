@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import urllib.request
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
 
+from flows.prefect_server import is_healthy
 from tests.flows.conftest import processes
 from tests.flows.stores import times_computed
 
@@ -88,3 +90,16 @@ def _line(process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def test_a_proxy_that_was_set_once_is_not_kept(server, monkeypatch):
+    """A process keeps the first proxies that it sees for `urlopen`; a server of this machine was then never found."""
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert not is_healthy(server)
+    with suppress(OSError):
+        urllib.request.urlopen(f"{server}/health", timeout=1)
+    monkeypatch.delenv("http_proxy")
+    assert is_healthy(server)

@@ -49,8 +49,8 @@ from storage.exporters.mmsa.layout import PARTS
 from storage.exporters.mmsa.options import MmsaOptions
 from storage.exporters.mmsa.validate import validate_folder
 from storage.records import FeatureSpec
-from storage.wording import counted
 from storage.vocabulary.tokens import TOKENS
+from storage.wording import counted
 
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore

@@ -20,8 +20,8 @@ from storage.exporters.mmsa.layout import PARTS, SEPARATOR
 from storage.exporters.mmsa.validate import split_problems
 from storage.records import Features, FeatureSpec
 from storage.timeline import Mask, Method, Times, align, clip_end, fit_length, regular_grid, within
-from storage.wording import counted, having
 from storage.vocabulary.tokens import TOKENS
+from storage.wording import counted, having
 
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore
