@@ -92,7 +92,9 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         """
         options = self.options
         recipe: dict[str, Any] = {"recipe": options.recipe, "too_long": options.too_long, "longest": self._longest}
-        if options.recipe == "merflow":
+        if self._is_ids:
+            recipe = {"ids": True, "too_long": options.too_long, "longest": self._longest}
+        elif options.recipe == "merflow":
             recipe["sentence"] = asdict(self._sentence)
         elif self._settings["num_hidden_layers"] < SUMMED:
             layers = self._settings["num_hidden_layers"]
