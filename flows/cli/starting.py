@@ -19,6 +19,7 @@ HEAD = """# A run configuration of merflow. Every key but `extractors` has a def
 OWN = """extractors:
   - {name: gemaps}                     # openSMILE's GeMAPSv01b, 18 columns every 10 ms; feature_set: eGeMAPSv02, ...
   - {name: quality}                    # faces, sharpness, exposure, length: flags per clip
+  - {name: audio_quality}              # silence, clipping, loudness, SNR, speech: flags per clip
 # Networks need weights: a hub repository (fetched once by `merflow weights pull`), or a folder of your own.
 #  - {name: hubert, recipe: merflow, weights: {hub: facebook/hubert-large-ll60k}}
 #  - {name: action_units, weights: {hub: py-feat/face_multitask_v2}}
