@@ -172,7 +172,7 @@ clip_media.Media.decode = noted
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("ENOSPC", "no space left on the device"),
+        pytest.param("ENOSPC", "no space left on the device", marks=pytest.mark.slow),
         pytest.param("EDQUOT", "the disk quota is used up", marks=pytest.mark.slow),
         pytest.param("EROFS", "the file system is read-only", marks=pytest.mark.slow),
     ],

@@ -84,6 +84,7 @@ def test_the_reference_page_in_the_docs_is_what_the_code_says():
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference_page(), "run `make docs`"
 
 
+@pytest.mark.slow
 def test_the_conformance_suite_of_their_kind_runs_over_them(call, tmp_path):
     kinds = ("extractors", "corpora", "exporters")
     suites = [f"tests/conformance/test_{kind}.py" for kind in kinds]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from unittest import mock
 
 import pytest
@@ -11,11 +12,20 @@ import pytest
 pytestmark = pytest.mark.without_prefect
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "made"
+
+
 @pytest.fixture
-def made(merflow, config, corpus, tmp_path):
+def made(merflow, config, corpus, tmp_path, kept):
     """A store, its manifest and its configuration, and a few wrong files."""
-    merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
-    merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s")
+    if not kept.exists():  # made once
+        merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
+        merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s")
+        shutil.copytree(tmp_path, kept)
+    else:
+        shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     (tmp_path / "notes.txt").write_text("not a store")
     (tmp_path / "bad.yaml").write_text("extractors: [{name: gemapz}]\n")
     (tmp_path / "odd.yaml").write_text("extractors: {gemaps\n")

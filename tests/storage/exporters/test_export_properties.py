@@ -246,10 +246,26 @@ CHECKS = {
 }
 
 
+def as_many(count):
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+
+
 @pytest.mark.parametrize("name", CHECKS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@as_many(8)
 @given(corpus=corpora())
 def test_a_consumer_gets_what_the_store_holds(name, corpus):
+    assert_held(name, corpus)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKS)
+@as_many(60)
+@given(corpus=corpora())
+def test_a_consumer_gets_what_the_store_holds_in_many_cases(name, corpus):
+    assert_held(name, corpus)
+
+
+def assert_held(name, corpus):
     check, options = CHECKS[name]
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
