@@ -32,3 +32,9 @@ def feat_clips() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "tests" / "data"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of whole runs first, in random order too: they share a server, and a long one at the end is waited for."""
+    items.sort(key=lambda item: "/flows/" not in item.nodeid)
