@@ -11,7 +11,7 @@ from tests.legacy import numpy124  # noqa: F401  a fixture
 
 # The first one starts Prefect's server, which takes twenty seconds; the second one does without it until then.
 LONG_FILES = (
-    "test_survival", "test_repair", "test_faults", "test_plugins_outside", "test_commands", "test_two_runs"
+    "test_survival", "test_repair", "test_report", "test_docs", "test_commands", "test_faults", "test_user_errors"
 )  # fmt: skip
 
 
@@ -32,9 +32,3 @@ def feat_clips() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "tests" / "data"
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests of whole runs first, in random order too: they share a server, and a long one at the end is waited for."""
-    items.sort(key=lambda item: "/flows/" not in item.nodeid)
