@@ -17,7 +17,7 @@ from extractors.core.media.audio import Audio
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
-from storage.vocabulary.speech import VOICE_ACTIVITY, speech_intervals
+from storage.vocabulary.speech import VOICE_ACTIVITY, is_speech_at, speech_intervals
 
 FRAME_SECONDS = 0.02
 SILENT = -60.0  # dB of full scale below which a frame counts as silent
@@ -127,9 +127,7 @@ def _decibels(power: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def _snr(powers: npt.NDArray[np.float64], speech: npt.NDArray[np.float64]) -> float:
     """Decibels of the frames with speech over the quietest of all."""
     middles = (np.arange(len(powers)) + 0.5) * FRAME_SECONDS
-    spoken = np.zeros(len(powers), np.bool_)
-    for first, last in speech:
-        spoken |= (middles >= first) & (middles < last)
+    spoken = is_speech_at(middles, speech)
     if not spoken.any():
         return 0.0
     quietest = np.sort(powers)[: max(round(len(powers) * QUIETEST), 1)]

@@ -18,7 +18,7 @@ from extractors.core.media.audio import Audio
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
-from storage.vocabulary.speech import SPEECH_COLUMNS
+from storage.vocabulary.speech import SPEECH_COLUMNS, is_speech_at
 
 WINDOW = 512  # samples at 16 kHz that one look of the network takes: 32 ms
 RATE = 16_000
@@ -90,10 +90,7 @@ class VoiceActivity(Extractor[VoiceActivityOptions]):
             inside = [probabilities[(middles >= first) & (middles < last)] for first, last in segments]
             values = np.array([(found.mean(), 1.0) for found in inside]).reshape(-1, 2)
             return self.checked(values, segments / RATE + audio.start, np.ones(len(segments), np.bool_))
-        is_speech = np.zeros(len(windows))
-        for first, last in segments:
-            is_speech[(middles >= first) & (middles < last)] = 1.0
-        values = np.stack([probabilities, is_speech], axis=1)
+        values = np.stack([probabilities, is_speech_at(middles, segments)], axis=1)
         return self.checked(values, windows / RATE + audio.start, np.ones(len(windows), np.bool_))
 
     def _probabilities(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

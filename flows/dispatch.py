@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from storage.records import Failure
 from storage.store.files import remove, write_small
 from storage.store.layout import flight_path, stop_path
 from storage.store.publication import ShardFeature
+from storage.store.runs import now
 from storage.store.shard_writer import Entry
 
 RETRY_SECONDS = (2.0, 10.0)
@@ -206,8 +206,7 @@ class Dispatch:
         self.flags.update(report.flags)
         self.decoded_again += report.decoded_again
         done = {"shard": report.shard, "worker": report.worker, "clips": report.clips}
-        ended = datetime.now(UTC).isoformat(timespec="seconds")
-        self.shards.append(done | {"seconds": round(report.wall, 3), "finished": ended})
+        self.shards.append(done | {"seconds": round(report.wall, 3), "finished": now()})
         self.progress.failures(report.failures)
         self._record(self._breaker.succeeded(report.succeeded))
         for error in report.unforeseen:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.flight import last_seen
-from flows.progress import Hand, Progress
+from flows.progress import Counting, Hand, Progress, hours
 from storage.records import Failure
 from storage.store.files import list_files, read_json, write_small
 from storage.store.layout import flights_path, progress_path
-from storage.store.runs import live_run, read_runs
+from storage.store.runs import live_run, now, read_runs
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 NOTE_SECONDS = 2.0
 
 
-class NotedProgress(Progress):
+class NotedProgress(Counting):
     """Hands everything on to what reports here, and notes it in the store; `close` it.
 
     Args:
@@ -34,9 +32,8 @@ class NotedProgress(Progress):
     """
 
     def __init__(self, here: Progress, store: Path, run: str) -> None:
+        super().__init__()
         self._here, self._store, self._run = here, store, run
-        self._total = self._done = self._failed = 0
-        self._begin = time.monotonic()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="merflow-progress", daemon=True)
 
@@ -47,7 +44,7 @@ class NotedProgress(Progress):
             plan: What there is to do.
             engine: Where shards run, for people.
         """
-        self._total, self._begin = plan.todo, time.monotonic()
+        super().begin(plan, engine)
         self._here.begin(plan, engine)
         self._thread.start()
 
@@ -58,8 +55,7 @@ class NotedProgress(Progress):
             number: How many.
             failed: How many of them failed.
         """
-        self._done += number
-        self._failed += failed
+        super().clips_done(number, failed)
         self._here.clips_done(number, failed)
 
     def failures(self, failures: Sequence[Failure]) -> None:
@@ -97,16 +93,15 @@ class NotedProgress(Progress):
         return [hand for hand in found if hand.clips]
 
     def _noted(self, hands: Sequence[Hand]) -> dict[str, Any]:
-        seconds = time.monotonic() - self._begin
-        rate = self._done / seconds if seconds > 0 else 0.0
+        left = self.seconds_left
         return {
             "run": self._run,
-            "done": self._done,
-            "failed": self._failed,
-            "total": self._total,
-            "clips_per_second": round(rate, 3),
-            "seconds_left": round((self._total - self._done) / rate) if rate > 0 else None,
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "done": self.done,
+            "failed": self.failed,
+            "total": self.total,
+            "clips_per_second": round(self.rate, 3),
+            "seconds_left": None if left is None else round(left),
+            "updated": now(),
             "in_hand": [{"shard": hand.shard, "clips": list(hand.clips)} for hand in hands],
         }
 
@@ -133,7 +128,7 @@ def live_line(live: dict[str, Any]) -> str:
     """
     if live.get("total") is None:
         return f"run {live['run']} begins"
-    left = live.get("seconds_left")
-    rest = "?" if left is None else f"{left // 3600}:{left % 3600 // 60:02d}:{left % 60:02d}"
     counts = f"{live['done']}/{live['total']} clips, {live['failed']} failed"
-    return f"run {live['run']}: {counts}, {live['clips_per_second']:.2f} clips/s, {rest} left"
+    return (
+        f"run {live['run']}: {counts}, {live['clips_per_second']:.2f} clips/s, {hours(live.get('seconds_left'))} left"
+    )

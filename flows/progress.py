@@ -79,12 +79,38 @@ class Progress:
         """The run stops working, for whatever reason."""
 
 
-class _Counting(Progress):
+def hours(seconds: float | None) -> str:
+    """Hours, minutes and seconds, or `?` where nobody knows.
+
+    >>> hours(3725), hours(None)
+    ('1:02:05', '?')
+    """
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+class Counting(Progress):
+    """Counts the clips of a run.
+
+    Attributes:
+        total: Clips to do.
+        done: Clips done.
+        failed: Those of them that failed.
+    """
+
     def __init__(self) -> None:
         self.total = self.done = self.failed = 0
         self._begin = time.monotonic()
 
     def begin(self, plan: Plan, engine: str) -> None:
+        """Count from here.
+
+        Args:
+            plan: What there is to do.
+            engine: Where shards run, for people.
+        """
         self.total = plan.todo
         self._begin = time.monotonic()
 
@@ -100,7 +126,7 @@ class _Counting(Progress):
         self.show()
 
     def show(self) -> None:
-        raise NotImplementedError
+        """Show what was counted; this one does not."""
 
     @property
     def rate(self) -> float:
@@ -108,15 +134,17 @@ class _Counting(Progress):
         return self.done / max(1e-9, time.monotonic() - self._begin)
 
     @property
+    def seconds_left(self) -> float | None:
+        """Seconds left at this rate; None before the first clip."""
+        return (self.total - self.done) / self.rate if self.done else None
+
+    @property
     def left(self) -> str:
         """Time left at this rate, or `?`."""
-        if not self.done:
-            return "?"
-        seconds = round((self.total - self.done) / self.rate)
-        return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+        return hours(self.seconds_left)
 
 
-class Lines(_Counting):
+class Lines(Counting):
     """Plain lines for a log file: at the start, every 30 s, and at the end."""
 
     def __init__(self) -> None:
@@ -154,7 +182,7 @@ class Lines(_Counting):
         sys.stderr.flush()
 
 
-class Bar(_Counting):
+class Bar(Counting):
     """A live progress bar: clips done, failed, rate, time left."""
 
     def __init__(self, console: Console) -> None:

@@ -22,12 +22,12 @@ from flows.plan import Plan, build_extractors, make_plan, new_run_id
 from flows.prefect_server import check_prefect
 from flows.preflight import check_devices, check_media, check_place, check_space, check_versions, estimated_bytes
 from flows.sharing import Surroundings
-from flows.work import new_record, now, work
+from flows.work import new_record, work
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
 from storage.store.files import exists, sweep
 from storage.store.layout import manifest_path, marker_path
-from storage.store.runs import wanted_digests, write_run
+from storage.store.runs import now, wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 

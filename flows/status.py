@@ -120,7 +120,7 @@ def read_status(
     runs = store.runs()
     return Status(
         pairs=Counts.of(states),
-        clips=Counts.of(_of_clips(states)),
+        clips=Counts.of(of_clips(states)),
         features={name: Counts.of(s.state[chosen]) for name, s in found.items()},
         failures=_failures(store, survey, names, chosen, is_all=asked is None),
         synthetic=[name for name, spec in store.specs.items() if spec.synthetic],
@@ -132,8 +132,12 @@ def read_status(
     )
 
 
-def _of_clips(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """One state for each clip, of those of its features."""
+def of_clips(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """One state for each clip, of those of its features.
+
+    Args:
+        states: (n, f) `State`.
+    """
     clips = np.full(len(states), State.SKIPPED, np.uint8)
     for state in (State.STORED, State.STALE, State.MISSING, State.FAILED):
         clips[(states == state).any(axis=1)] = state

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from configs.errors import RunError
@@ -25,7 +24,7 @@ from flows.sharing import SharedJobs, Surroundings
 from storage.manifest import Manifest
 from storage.store.compact import compact_if_many
 from storage.store.leases import Leases
-from storage.store.runs import RUNNING, clear_work, owner, usual_rate, write_run
+from storage.store.runs import RUNNING, clear_work, now, owner, usual_rate, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 from storage.store.tidy import tidy_runs
@@ -122,11 +121,6 @@ def _dispatch(
         from flows.prefect_flow import run_flow
 
         return run_flow(dispatch, list(plan.features), store)
-
-
-def now() -> str:
-    """The time, as records have it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def new_record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -181,10 +181,3 @@ def _workers(facts: Facts) -> Chart:
     more = f" (the first {_MOST_WORKERS} of {len(done)})" if len(done) > _MOST_WORKERS else ""
     figure.update_layout(yaxis={"title": "clips per second", "rangemode": "tozero"}, xaxis_title="shard finished")
     return Chart("workers", f"Workers over time{more}", as_json(figure, 320), 320)
-
-
-def plain(value: Any) -> Any:
-    """A number as JSON has it: NaN as None, floats with few digits."""
-    if isinstance(value, float):
-        return None if np.isnan(value) else round(value, 3)
-    return value

@@ -5,6 +5,7 @@ Frames and the copy show people, and are made only where somebody asks for them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from extractors.core.media.audio import Audio
 from extractors.core.media.clip_media import Media
+from extractors.core.media.frames import Frame
 from flows.report.clip_tracks import Track
 from storage.clip import Clip
 from storage.errors import ClipError
@@ -68,6 +70,19 @@ class ClipMedia:
         times = self._audio.start + (edges[:-1] + edges[1:]) / 2 / self._audio.rate
         return Track("audio", "wave", times, np.stack([low, high], axis=1), ["lowest", "highest"], "of full scale")
 
+    @property
+    def clip_id(self) -> str:
+        """Id of the clip."""
+        return self._clip.id
+
+    def frames(self) -> Iterator[Frame]:
+        """The clip's frames in order.
+
+        Raises:
+            ClipError: If it has none, or they cannot be read.
+        """
+        return self._media.frames()
+
     def strip(self, path: Path) -> bool:
         """Write some frames side by side, with the main face's box and landmarks where the store has them.
 
@@ -108,7 +123,7 @@ class ClipMedia:
         return True
 
     def copy(self, path: Path) -> bool:
-        """Write what extractors saw and heard as a small video that browsers play, starting at the clip's start.
+        """Write what extractors read as a small video that browsers play, starting at the clip's start.
 
         Args:
             path: MP4 file to write.

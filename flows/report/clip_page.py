@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,10 @@ def write_clip_page(store: FeatureStore, clip: Clip, flags: list[str], setting: 
         flags: Its flags.
         setting: What all pages have in common.
     """
-    media = ClipMedia(store, clip, frames=setting.frames)
-    try:
+    with closing(ClipMedia(store, clip, frames=setting.frames)) as media:
         tracks = tracks_of(store, clip.id, media.wave())
         has_strip = setting.frames and media.strip(setting.folder / f"{clip.id}.jpg")
         has_video = has_strip and media.copy(setting.folder / f"{clip.id}.mp4")
-    finally:
-        media.close()
     failures = [failure for name in store.specs if (failure := store.index.failure(name, clip.id)) is not None]
     specs = store.specs
     text = setting.environment.get_template("clip.html").render(
@@ -89,11 +87,10 @@ def heights_of(tracks: list[Track]) -> list[int]:
 
 def _title(track: Track) -> str:
     """What a track shows, its unit, and the names of its lines in their colours."""
-    unit = f", {track.unit}" if track.unit else ""
     if track.kind != "lines" or len(track.names) < 2:
-        return f"{track.title}{unit}"
+        return track.heading
     names = " ".join(f'<span style="color:{COLOURS[i]}">{name}</span>' for i, name in enumerate(track.names))
-    return f"{track.title}{unit}: {names}"
+    return f"{track.heading}: {names}"
 
 
 def _units(spec: Any) -> Any:
@@ -128,9 +125,8 @@ def _chart(found: ClipTracks) -> Chart:
 def _add(figure: Any, track: Track, row: int) -> None:
     times = track.times.round(4)
     if track.kind == "heat":
-        low = 0.0 if np.nanmin(track.values) >= 0 else -1.0
+        low, high = track.limits
         scale = "Viridis" if low == 0 else "RdBu"
-        high = max(1.0, float(np.nanmax(track.values)))
         figure.add_heatmap(
             x=times, y=list(track.names), z=_short(track.values.T), zmin=low, zmax=high, colorscale=scale,
             showscale=False, row=row, col=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,16 @@ class Track:
     values: Rows
     names: Sequence[str]
     unit: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Values at the ends of a heat's colours: from 0 where nothing is less, else from -1; up to 1 at least."""
+        return 0.0 if np.nanmin(self.values) >= 0 else -1.0, max(1.0, float(np.nanmax(self.values)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +155,7 @@ def _tracks(name: str, spec: FeatureSpec, rows: Features) -> Iterator[Track]:
 def _voiced(track: Track) -> Track:
     """Pitch without the rows that have none: openSMILE gives 0 there."""
     values = np.where(track.values == 0, np.nan, track.values)
-    return Track(track.title, track.kind, track.times, values, track.names, track.unit)
+    return replace(track, values=values)
 
 
 def _components(name: str, times: Rows, values: Rows, valid: npt.NDArray[np.bool_]) -> Track:

@@ -20,7 +20,6 @@ from flows.status import Status, planned_features, read_status
 from storage.corpora import CORPORA
 from storage.exporters._shared.selection import PER_FRAME
 from storage.records import FeatureSpec
-from storage.store.states import State
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -92,9 +91,10 @@ def gather(store: FeatureStore) -> Facts:
         StoreError: If nothing was run into the store yet.
     """
     survey, status, planned = Survey(store), read_status(store), planned_features(store)
-    lengths = {name: lengths_of(store, survey, name) for name in store.specs}
+    found = {name: survey.states(name) for name in dict.fromkeys([*planned, *store.specs])}
+    lengths = {name: lengths_of(store, found[name].number, name) for name in store.specs}
     ids: list[str] = survey.columns.ids.to_pylist()
-    columns = [survey.states(name).state for name in planned]
+    columns = [found[name].state for name in planned]
     splits, labels, speakers, groups = _known(store)
     flags, meanings = flags_of(store, survey)
     corpus = store.manifest.corpus
@@ -122,18 +122,6 @@ def gather(store: FeatureStore) -> Facts:
         flags=flags,
         meanings=meanings,
     )
-
-
-def state_of(states: npt.NDArray[np.uint8]) -> str:
-    """One word for a clip's features together, as `merflow status` counts clips.
-
-    Args:
-        states: (f,) `State`.
-    """
-    for state in (State.FAILED, State.MISSING, State.STALE, State.STORED):
-        if (states == state).any():
-            return state.name.lower()
-    return State.SKIPPED.name.lower()
 
 
 def _known(store: FeatureStore) -> tuple[list[str], list[str], list[str], list[str]]:

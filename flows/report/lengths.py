@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from storage.store.shard_reader import ShardReader
 from storage.store.store import FeatureStore
-from storage.store.survey import Survey
 
 AGREEMENT = 0.1  # seconds by which a feature's end may differ from its clip's before the report names the clip
 
@@ -28,15 +27,14 @@ class Lengths(NamedTuple):
     valid: npt.NDArray[np.float64]
 
 
-def lengths_of(store: FeatureStore, survey: Survey, feature: str) -> Lengths:
+def lengths_of(store: FeatureStore, numbers: npt.NDArray[np.int64], feature: str) -> Lengths:
     """Lengths of all clips by one feature; each shard file is read once, without its values.
 
     Args:
         store: The store.
-        survey: Of the store.
+        numbers: (n,) number of each clip in the store's index, see `States`.
         feature: Name of the feature.
     """
-    numbers = survey.states(feature).number
     rows = np.zeros(len(numbers), np.int64)
     ends, valid = np.full(len(numbers), np.nan), np.full(len(numbers), np.nan)
     found = store.index.features.get(feature)

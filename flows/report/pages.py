@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from configs.errors import RunError
-from flows.report.charts import charts_of, plain
+from flows.report.charts import charts_of
 from flows.report.clip_page import Setting, write_clip_page
-from flows.report.facts import Facts, gather, state_of
+from flows.report.facts import Facts, gather
+from flows.status import of_clips
 from storage.atomic import publish
 from storage.choice import chosen_ids
 from storage.store.states import State
@@ -127,10 +128,13 @@ def _clip_rows(facts: Facts) -> Iterator[list[Any]]:
     why: dict[str, dict[str, None]] = {}
     for failure in facts.status.failures:
         why.setdefault(failure.clip_id, {})[failure.reason] = None
+    states = [State(state).name.lower() for state in of_clips(facts.states)]
     for i, clip_id in enumerate(facts.ids):
         reasons, flags = ", ".join(why.get(clip_id, ())), ", ".join(facts.flags[i])
-        known = (facts.splits[i], facts.labels[i], facts.speakers[i], plain(float(facts.seconds[i])))
-        yield [clip_id, *known, state_of(facts.states[i]), reasons, flags]
+        length = float(facts.seconds[i])
+        seconds = None if np.isnan(length) else round(length, 3)
+        known = (facts.splits[i], facts.labels[i], facts.speakers[i], seconds)
+        yield [clip_id, *known, states[i], reasons, flags]
 
 
 def _feature_rows(facts: Facts) -> Iterator[dict[str, Any]]:
@@ -164,8 +168,7 @@ def _notes(facts: Facts) -> Iterator[str]:
         clip, name, off = facts.disagreeing[0]
         number = counted(len({clip for clip, _, _ in facts.disagreeing}), "clip")
         yield f"{number}: a feature ends elsewhere than the clip, such as {name} of {clip}, by {off:+.2f} s"
-    missing = int((facts.states == State.MISSING).sum())
-    if missing:
+    if missing := facts.status.pairs.missing:
         yield f"{counted(missing, 'clip feature')} missing: the same merflow run again computes them"
 
 

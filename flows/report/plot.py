@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,8 @@ def plot_clip(store: FeatureStore, clip: Clip, path: Path) -> list[str]:
     """
     if path.suffix not in _SUFFIXES:
         raise RunError(f"--plot {path}: expected a name that ends in {', '.join(_SUFFIXES)}")
-    media = ClipMedia(store, clip, frames=False)
-    try:
+    with closing(ClipMedia(store, clip, frames=False)) as media:
         found = tracks_of(store, clip.id, media.wave())
-    finally:
-        media.close()
     if not found.tracks:
         raise RunError(f"{store.path}: clip {clip.id}: no feature has rows over time, so there is nothing to plot")
     _draw(clip.id, found.tracks, found.end, [n for n, spec in store.specs.items() if spec.synthetic], path)
@@ -59,8 +57,7 @@ def _draw(title: str, tracks: list[Track], end: float, synthetic: list[str], pat
     figure.suptitle(title + notice, fontsize=11)
     for axis, track in zip(axes, tracks, strict=True):
         _add(axis, track)
-        unit = f", {track.unit}" if track.unit else ""
-        axis.set_title(f"{track.title}{unit}", fontsize=9, loc="left")
+        axis.set_title(track.heading, fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
     axes[-1].set_xlabel("seconds from the clip's start", fontsize=9)
     axes[-1].set_xlim(0, end)
@@ -70,8 +67,7 @@ def _draw(title: str, tracks: list[Track], end: float, synthetic: list[str], pat
 
 def _add(axis: Any, track: Track) -> None:
     if track.kind == "heat":
-        low = 0.0 if np.nanmin(track.values) >= 0 else -1.0
-        high = max(1.0, float(np.nanmax(track.values)))
+        low, high = track.limits
         edges = _edges(track.times)
         lines = np.arange(len(track.names) + 1)
         colours = "viridis" if low == 0 else "RdBu"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from configs.errors import RunError
-from extractors.core.media.clip_media import Media
 from flows.report.clip_media import ClipMedia, Marks
 from flows.report.clip_tracks import Track, tracks_of
 from storage.atomic import publish
@@ -53,15 +53,11 @@ def record_clip(store: FeatureStore, clip: Clip, out: Path | None, *, frames: bo
 
 
 def _log(rerun: Any, stream: Any, store: FeatureStore, clip: Clip, *, frames: bool) -> None:
-    media = ClipMedia(store, clip, frames=False)
-    try:
-        found = tracks_of(store, clip.id, media.wave())
-    finally:
-        media.close()
-    for track in found.tracks:
-        _log_track(rerun, stream, track)
-    if frames:
-        _log_frames(rerun, stream, store, clip)
+    with closing(ClipMedia(store, clip, frames=frames)) as media:
+        for track in tracks_of(store, clip.id, media.wave()).tracks:
+            _log_track(rerun, stream, track)
+        if frames:
+            _log_frames(rerun, stream, media, Marks(store, clip.id))
 
 
 def _log_track(rerun: Any, stream: Any, track: Track) -> None:
@@ -78,10 +74,7 @@ def _log_track(rerun: Any, stream: Any, track: Track) -> None:
             )
 
 
-def _log_frames(rerun: Any, stream: Any, store: FeatureStore, clip: Clip) -> None:
-    media = Media(clip, store.manifest.root_of(clip), audio=False, video=True)
-    media.decode()
-    marks = Marks(store, clip.id)
+def _log_frames(rerun: Any, stream: Any, media: ClipMedia, marks: Marks) -> None:
     try:
         for frame in media.frames():
             stream.set_time(CLOCK, duration=frame.start)
@@ -93,6 +86,4 @@ def _log_frames(rerun: Any, stream: Any, store: FeatureStore, clip: Clip) -> Non
             if points is not None:
                 stream.log("frames/face/landmarks", rerun.Points2D(points.reshape(2, -1).T, radii=2.0))
     except ClipError as error:
-        raise RunError(f"clip {clip.id}, frames: {error.message}") from error
-    finally:
-        media.close()
+        raise RunError(f"clip {media.clip_id}, frames: {error.message}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from storage.store.layout import RUN_RECORDS, flights_path, progress_path, run_p
 RUNNING = "running"
 _LAST_RUNS = 20
 _ENOUGH_SECONDS = 60.0
+
+
+def now() -> str:
+    """The time, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_run(store: Path, run: str, record: Mapping[str, Any]) -> None:

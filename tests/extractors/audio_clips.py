@@ -1,4 +1,4 @@
-"""Audio for tests of what is heard: a voice made of glottal pulses through three formants, and silence."""
+"""Audio for tests of speech: a voice made of glottal pulses through three formants, and silence."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from storage.store.runs import owner
 from tests.media import write_clip
 
 
-class Heard(Progress):
+class Kept(Progress):
     def __init__(self):
         self.lines: list[str] = []
 
@@ -71,7 +71,7 @@ def test_a_run_is_noted_where_others_can_read_it(tmp_path, monkeypatch):
     (store / "runs" / "r" / "flight" / "r-0").write_text("+ a\n+ b\n- a\n")
     (store / "runs" / "r.json").write_text(json.dumps({"run": run, "state": "running", "owner": owner()}))
     assert live_line(read_live(store)) == "run r begins"
-    noted = NotedProgress(Heard(), store, run)
+    noted = NotedProgress(Kept(), store, run)
     noted.begin(Plan((), 4, (0, 1, 2, 3), 9.0), "here")
     noted.clips_done(2, 1)
     deadline = time.monotonic() + 10

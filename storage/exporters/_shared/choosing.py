@@ -15,11 +15,12 @@ from configs.errors import RunError
 from configs.plugins import CommaList, Pairs, Section
 from storage.choice import Where, chosen_ids
 from storage.clip import Clip
+from storage.exporters._shared.selection import abbreviate
 from storage.records import Features, FeatureSpec
 from storage.store.index import Outcome
 from storage.store.store import FeatureStore
 from storage.vocabulary.openface_columns import OPENFACE_PRESETS
-from storage.vocabulary.speech import SPEECH_COLUMNS, speech_intervals
+from storage.vocabulary.speech import SPEECH_COLUMNS, is_speech_at, speech_intervals
 from storage.wording import counted, having
 
 _NOT_TRIMMED = "faces"  # its rows count a clip's frames
@@ -162,11 +163,7 @@ class ChosenStore(FeatureStore):
 
     def _kept(self, clip_id: str, found: Features) -> npt.NDArray[np.bool_]:
         """(T,) bool: the rows whose middle lies in speech."""
-        speech, middles = self._speech(clip_id), found.times.mean(axis=1)
-        place = np.searchsorted(speech[:, 0], middles, side="right") - 1
-        ends = np.append(speech[:, 1], -np.inf)  # the last one stands for "before all speech"
-        kept: npt.NDArray[np.bool_] = middles < ends[place]
-        return kept
+        return is_speech_at(found.times.mean(axis=1), self._speech(clip_id))
 
 
 def choose(store: FeatureStore, options: Chosen) -> tuple[FeatureStore, list[str] | None, list[str]]:
@@ -194,7 +191,7 @@ def choose(store: FeatureStore, options: Chosen) -> tuple[FeatureStore, list[str
     lines = [] if ids is None else [f"{counted(len(ids), 'clip')} of {len(store.manifest)}, as told"]
     silent = [] if trim is None else chosen.without_speech()
     if silent:
-        lines.append(f"trim: {having(len(silent), 'clip')} no speech: {', '.join(silent[:5])}")
+        lines.append(f"trim: {having(len(silent), 'clip')} no speech: {abbreviate(silent)}")
     return chosen, ids, lines
 
 

@@ -178,7 +178,7 @@ def test_a_feature_that_ends_early_is_named(everything):
     from flows.report import facts as module
 
     survey = Survey(everything)
-    lengths = {name: module.lengths_of(everything, survey, name) for name in everything.specs}
+    lengths = {name: module.lengths_of(everything, survey.states(name).number, name) for name in everything.specs}
     short = lengths["gemaps"]._replace(ends=lengths["gemaps"].ends - np.eye(1, len(survey.columns), 3)[0])
     [(clip, name, off)] = module._disagreeing(
         everything.specs, lengths | {"gemaps": short}, survey.columns.seconds, survey.columns.ids.to_pylist()
