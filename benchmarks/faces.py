@@ -38,7 +38,7 @@ from extractors.core.extractor import build_extractor, resolve_dependencies
 from extractors.core.faces.main_face import find_main_face
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.pyfeat import _write_random, feat_module, find_weights
-from extractors.core.networks.weights import seeded
+from extractors.core.networks.random_weights import seeded
 from flows.cli.demo import demo_clips
 from storage.clip import Clip
 from storage.vocabulary.face_columns import FACES

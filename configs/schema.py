@@ -25,10 +25,15 @@ PATHS = ("local", "csv_folder")
 
 
 class RandomWeights(Section):
-    """The true architecture with weights from a seed: for trying things out, never for results."""
+    """The true architecture with weights from a seed: for trying things out, never for results.
+
+    Attributes:
+        seed: What the weights are drawn from.
+        size: `full`, as published; `tiny`, of a few layers; `wide`, as `tiny` and 1024 wide, which Emotion-LLaMA takes.
+    """
 
     seed: int = 0
-    size: Literal["tiny", "full"] = "full"
+    size: Literal["tiny", "wide", "full"] = "full"
 
 
 class Weights(Section):

@@ -20,9 +20,9 @@ from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
+from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.scaling import Pixels, Scaling, resized
-from extractors.core.networks.weights import seeded
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.action_unit_rules import Rule, peak_frame
 

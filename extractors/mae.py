@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "patch_size": 16,
 }
 TINY = FULL | {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+WIDE = TINY | {"hidden_size": 1024, "num_attention_heads": 16}
 
 
 class MAEOptions(FrameOptions):
@@ -52,7 +53,7 @@ class MAE(FrameNetwork[MAEOptions]):
     modality: ClassVar[Literal["video"]] = "video"
     licence = "facebook/vit-mae-large: Apache 2.0; MAE's own code and checkpoints: CC BY-NC 4.0, non-commercial"
     model_types = ("vit_mae",)
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY, "wide": WIDE}
     weight_formats = ("mae-pth", "hf")
     model_class = "ViTMAEModel"
     processor_class = "ViTImageProcessor"

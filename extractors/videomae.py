@@ -38,6 +38,7 @@ FULL: dict[str, Any] = {
     "use_mean_pooling": False,
 }
 TINY = FULL | {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+WIDE = TINY | {"hidden_size": 1024, "num_attention_heads": 16}
 
 
 class VideoMAEOptions(FrameOptions):
@@ -74,7 +75,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
     modality: ClassVar[Literal["video"]] = "video"
     licence = "MCG-NJU/videomae-base: CC BY-NC 4.0, non-commercial"
     model_types = ("videomae",)
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY, "wide": WIDE}
     setting_keys = (*FrameNetwork.setting_keys, "num_frames", "tubelet_size")
     weight_formats = ("videomae-pth", "hf")
     model_class = "VideoMAEModel"

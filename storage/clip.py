@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
 CENTRE = -1
@@ -26,6 +26,14 @@ class _Nothing(dict[str, Any]):
 
 
 _NOTHING = _Nothing()
+
+
+class Word(NamedTuple):
+    """One spoken word; seconds from the clip's start."""
+
+    text: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Clip:
         frame_rate: Images a second, of a folder of images.
         split: Corpus split such as `train`; None if the corpus has none.
         text: Transcript.
+        words: When each word is spoken, in order of start, where the corpus or an aligner says so.
         language: BCP 47 tag of the spoken language.
         speaker: Speaker id.
         group: Clips of one group must not be divided between train and test.
@@ -86,6 +95,7 @@ class Clip:
     frame_rate: float | None = None
     split: str | None = None
     text: str | None = None
+    words: tuple[Word, ...] = ()
     language: str | None = None
     speaker: str | None = None
     group: str | None = None

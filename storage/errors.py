@@ -55,6 +55,9 @@ REASONS: dict[str, Reason] = {
     "audio_gap": Reason("the audio has a hole: its samples do not cover its timestamps", _REPLACE),
     "no_video": Reason("the clip has no video stream", _SKIP.format(option="no_video")),
     "no_text": Reason("the manifest has no text for the clip", _SKIP.format(option="no_text")),
+    "no_words": Reason(
+        "the manifest has no word times for the clip", f"ingest again with `--words DIR`, then {_RETRY}"
+    ),
     "no_rate": Reason(
         "the clip is a folder of images, and nobody says how many make a second", "ingest again with `frame_rate=25`"
     ),

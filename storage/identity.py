@@ -120,6 +120,11 @@ def _part_digest(*parts: object) -> int:
     return hash64(canonical_json(parts))
 
 
+def _text_of(clip: Clip) -> str:
+    text = "none" if clip.text is None else f"text {clip.text}"
+    return f"{text} words {canonical_json(clip.words)}" if clip.words else text
+
+
 _DIGEST_OF: dict[str, Callable[[Clip], int]] = {
     "video": lambda clip: _file_digest(clip, "video", clip.video),
     "video_part": lambda clip: _part_digest(
@@ -127,5 +132,5 @@ _DIGEST_OF: dict[str, Callable[[Clip], int]] = {
     ),
     "audio": lambda clip: _file_digest(clip, "audio", clip.audio),
     "audio_part": lambda clip: _part_digest(*audio_segment(clip), clip.audio_track, clip.audio_channel),
-    "text": lambda clip: hash64("none" if clip.text is None else f"text {clip.text}"),
+    "text": lambda clip: hash64(_text_of(clip)),
 }

@@ -40,8 +40,8 @@ from storage.manifest_files import (
     write_parquet,
 )
 
-FORMAT = 3
-_READABLE = (1, 2, FORMAT)
+FORMAT = 4
+_READABLE = (1, 2, 3, FORMAT)
 
 
 @dataclass(frozen=True)

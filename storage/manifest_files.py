@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.clip import Clip
+from storage.clip import Clip, Word
 from storage.identity import INPUTS, digest_columns, input_digests
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _EMPTY = (None, "{}", "[]")
 BATCH = 4096
 FIELDS = tuple(f.name for f in fields(Clip))
 _NUMBERS = ("start", "end", "duration", "frame_rate")
-_JSON = ("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files", "label_set", "lacks")
-_LISTS = ("crop", "label_set", "lacks")
+_JSON = ("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files", "label_set", "lacks", "words")
+_LISTS = ("crop", "label_set", "lacks", "words")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
@@ -63,6 +63,8 @@ def clip_from(row: dict[str, Any]) -> Clip:
     """The clip of a row; unknown columns, of later versions, are left out."""
     kept = {name: value for name, value in row.items() if name in FIELDS}
     kept |= {name: tuple(kept[name]) for name in _LISTS if kept.get(name) is not None}
+    if kept.get("words"):
+        kept["words"] = tuple(Word(*word) for word in kept["words"])
     return Clip(**kept)
 
 

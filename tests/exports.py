@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from storage.clip import Clip
 from storage.manifest import write_manifest
@@ -138,9 +139,21 @@ def synthetic(spec: FeatureSpec) -> FeatureSpec:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """The bytes of an export's files by name."""
+    """The bytes of an export's files by name; of a Lance table, whose files have random names, those of its rows."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+    plain = [file for file in files if ".lance/" not in file.as_posix()]
+    tables = {p.relative_to(path).as_posix(): _rows_of(p) for p in sorted(path.glob("*.lance"))}
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in plain} | tables
+
+
+def _rows_of(table: Path) -> bytes:
+    import lance
+
+    rows = lance.dataset(str(table)).to_table()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema.remove_metadata()) as stream:
+        stream.write_table(rows.combine_chunks().replace_schema_metadata(None))
+    return sink.getvalue().to_pybytes()
 
 
 def peak_of(call: Callable[[], object]) -> int:

@@ -61,6 +61,7 @@ TINY = FULL | {
     "intermediate_size": 128,
     "conv_dim": [32] * 7,
 }
+WIDE = TINY | {"hidden_size": 1024, "num_attention_heads": 16}
 
 
 class HubertOptions(NetworkOptions):
@@ -109,7 +110,7 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
     modality: ClassVar[Literal["audio"]] = "audio"
     licence = "TencentGameMate/chinese-hubert-large: MIT"
     model_types = tuple(FAMILY)
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY, "wide": WIDE}
     setting_keys = ("hidden_size", "num_hidden_layers", *FLAVOUR)
     cost_bytes = 2_000  # a sample: four copies of the first convolution's output, and the hidden states
 

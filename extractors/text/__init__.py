@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
 
 from configs.errors import RunError
+from configs.plugins import Flag
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
+from extractors.core.media.text import words_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.weights import load_model
 from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
-from storage.clip import Clip
+from storage.clip import Clip, Word
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec
-from storage.vocabulary.tokens import TOKENS
+from storage.vocabulary.tokens import TOKENS, WORD
 
 MODELS = {  # by model_type: the class in transformers
     "bert": "BertModel",
@@ -49,6 +52,20 @@ TINY = FULL | {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads":
 Tokens = npt.NDArray[np.int64]
 
 
+class _Encoded(NamedTuple):
+    """A text as tokens.
+
+    Attributes:
+        tokens: (T,) ids.
+        spoken: (T,) True for those that stand for text.
+        words: (T,) place of each one's word, where words are known; -1 for none.
+    """
+
+    tokens: Tokens
+    spoken: npt.NDArray[np.bool_]
+    words: Tokens
+
+
 class TextOptions(NetworkOptions):
     """Settings of the text encoder.
 
@@ -58,20 +75,30 @@ class TextOptions(NetworkOptions):
             `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
         level: `utterance` gives one row, `token` a row per token of the text, special tokens left out, `ids` the ids,
             mask and segments of all tokens as the model takes them (MMSA's `text_bert`), without running it.
+        words: Whether the text is the manifest's words with their times (`merflow ingest --words`): every token has the
+            times of its word then, and `ids` have a further column `word`, its place, or -1 for special tokens.
         too_long: What becomes of a text with more tokens than the model takes: `fail`, or `cut` at the end.
     """
 
     weights: Weights = Weights(hub="sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
     recipe: Literal["merflow", "merbench"] = "merflow"
     level: Literal["utterance", "token", "ids"] = "utterance"
+    words: Flag = False
     too_long: Literal["fail", "cut"] = "fail"
+
+    @model_validator(mode="after")
+    def _words_need_rows(self) -> Self:
+        if self.words and self.level == "utterance":
+            raise ValueError("option words: a row per token has times; expected level: token or ids, got utterance")
+        return self
 
 
 class Text(NetworkExtractor[TextOptions, Tokens]):
     """Hidden states of the transcript's tokens, or one vector for all of it.
 
-    Nobody knows when in the clip a token is spoken, so every row is stamped with the whole clip; where the manifest
-    does not know how long the clip is, with its first second.
+    Where nobody knows when in the clip a token is spoken, every row is stamped with the whole clip; where the manifest
+    does not know how long the clip is, with its first second. With `words: true` a token has the times of its word, and
+    special tokens a microsecond beside the first and the last of them.
     """
 
     name = "text"
@@ -102,11 +129,18 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         return self.network_spec(
             modality="text",
             level="utterance" if options.level == "utterance" else "frame",
-            columns=TOKENS if self._is_ids else tuple(f"text_{i}" for i in range(self._settings["hidden_size"])),
+            columns=self._columns,
             recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe)
-            | {"tokenizer": tokenizer_digest(self._weights)},
+            | {"tokenizer": tokenizer_digest(self._weights)}
+            | ({"words": True} if options.words else {}),
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        if self._is_ids:
+            return (*TOKENS, WORD) if self.options.words else TOKENS
+        return tuple(f"text_{i}" for i in range(self._settings["hidden_size"]))
 
     @cached_property
     def _sentence(self) -> Sentence:
@@ -126,7 +160,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        self._tokenizer = load_tokenizer(self._weights)
+        self._tokenizer = load_tokenizer(self._weights, of_words=self.options.words)
         self.loaded = True
         if self._is_ids:
             return
@@ -155,11 +189,12 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         Raises:
             ClipError: `no_text`, or `too_long` where the model takes fewer tokens.
         """
-        (tokens,), (_, spoken) = list(self.units(media)), self._encoded(media)
-        if not spoken.any():
+        (tokens,), encoded = list(self.units(media)), self._encoded(media)
+        if not encoded.spoken.any():
             raise ClipError("no_text", f"the text of clip {media.clip.id} has no tokens")
-        columns = np.stack([tokens, np.ones_like(tokens), np.zeros_like(tokens)], axis=1)  # one text: one segment
-        return self._stamped(media, columns)
+        columns = [tokens, np.ones_like(tokens), np.zeros_like(tokens)]  # one text: one segment
+        columns += [encoded.words] if self.options.words else []
+        return self._stamped(media, np.stack(columns, axis=1), encoded.words)
 
     def units(self, media: Media) -> Iterator[Tokens]:
         """The transcript's token ids, special tokens included.
@@ -167,20 +202,27 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         Raises:
             ClipError: `no_text`, or `too_long` where the model takes fewer tokens.
         """
-        tokens, _ = self._encoded(media)
+        tokens = self._encoded(media).tokens
         if tokens.size > self._longest:
             raise ClipError("too_long", f"{tokens.size} tokens of text, the model takes {self._longest}")
         yield tokens
 
-    def _encoded(self, media: Media) -> tuple[Tokens, npt.NDArray[np.bool_]]:
-        """(T,) token ids and (T,) True for those that stand for text."""
-        text = (media.clip.text or "").strip()
+    def _encoded(self, media: Media) -> _Encoded:
+        text = [word.text for word in words_of(media)] if self.options.words else (media.clip.text or "").strip()
         if not text:
             raise ClipError("no_text", f"the manifest has no text for clip {media.clip.id}")
         cut = {"truncation": True, "max_length": self._longest} if self.options.too_long == "cut" else {}
-        written = text.lower() if self._sentence.lower else text
-        encoded = self._tokenizer(written, verbose=False, return_special_tokens_mask=True, **cut)
-        return np.array(encoded["input_ids"], np.int64), ~np.array(encoded["special_tokens_mask"], np.bool_)
+        if self._sentence.lower:
+            text = text.lower() if isinstance(text, str) else [word.lower() for word in text]
+        encoded = self._tokenizer(
+            text, verbose=False, return_special_tokens_mask=True, is_split_into_words=self.options.words, **cut
+        )
+        words = encoded.word_ids() if self.options.words else [None] * len(encoded["input_ids"])
+        return _Encoded(
+            np.array(encoded["input_ids"], np.int64),
+            ~np.array(encoded["special_tokens_mask"], np.bool_),
+            np.array([-1 if word is None else word for word in words], np.int64),
+        )
 
     def forward(self, units: list[Tokens]) -> list[Array]:
         """(T, D) of each text, without padding, special tokens included."""
@@ -207,16 +249,20 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             ClipError: `no_text` if nothing but special tokens is left of a text.
         """
         (states,) = outputs
-        _, spoken = self._encoded(media)
+        encoded = self._encoded(media)
+        spoken = encoded.spoken
         if not spoken.any():
             raise ClipError("no_text", f"the text of clip {media.clip.id} has no tokens")
         if self.options.level == "token":
-            return self._stamped(media, states[spoken])
+            return self._stamped(media, states[spoken], encoded.words[spoken])
         whole = states[spoken].mean(axis=0, dtype=np.float64)
         return self._stamped(media, (whole if self.options.recipe == "merbench" else self._sentence.pool(states))[None])
 
-    def _stamped(self, media: Media, values: npt.NDArray[Any]) -> Features:
-        times = np.tile([0.0, _seconds(media.clip)], (len(values), 1))
+    def _stamped(self, media: Media, values: npt.NDArray[Any], words: Tokens | None = None) -> Features:
+        if self.options.words and words is not None:
+            times = _word_times(words, media.clip.words)
+        else:
+            times = np.tile([0.0, _seconds(media.clip)], (len(values), 1))
         return self.checked(values, times, np.ones(len(values), np.bool_))
 
 
@@ -224,3 +270,17 @@ def _seconds(clip: Clip) -> float:
     if clip.end is not None:
         return clip.end - (clip.start or 0.0)
     return clip.duration or 1.0
+
+
+def _word_times(words: Tokens, spoken: Sequence[Word]) -> npt.NDArray[np.float64]:
+    """(T, 2) seconds of the word of each token; of one without a word, a microsecond beside its neighbour."""
+    times = np.zeros((len(words), 2))
+    latest = 0.0
+    for row, word in enumerate(words.tolist()):
+        if word >= 0:
+            times[row] = spoken[word].start, spoken[word].end
+        else:
+            begin = spoken[0].start if row == 0 else latest
+            times[row] = begin, begin + 1e-6
+        latest = max(latest, times[row, 1])
+    return times

@@ -98,8 +98,12 @@ def tokenizer_digest(weights: ResolvedWeights) -> str:
     return digest_of(present)
 
 
-def load_tokenizer(weights: ResolvedWeights) -> Any:
+def load_tokenizer(weights: ResolvedWeights, *, of_words: bool = False) -> Any:
     """The model's own tokenizer, or one of single bytes for random weights.
+
+    Args:
+        weights: Where the model's files are.
+        of_words: Whether it will be given words, not texts: GPT-2's and RoBERTa's want a space before each then.
 
     Raises:
         RunError: If the files cannot be read.
@@ -108,8 +112,9 @@ def load_tokenizer(weights: ResolvedWeights) -> Any:
         return _byte_tokenizer()
     from transformers import AutoTokenizer
 
+    spaced = {"add_prefix_space": True} if of_words else {}
     try:
-        return AutoTokenizer.from_pretrained(str(weights.folder), local_files_only=True)
+        return AutoTokenizer.from_pretrained(str(weights.folder), local_files_only=True, **spaced)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise RunError(f"{weights.folder}: cannot load the tokenizer: {' '.join(str(error).split())[:300]}") from error
 

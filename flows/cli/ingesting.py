@@ -24,6 +24,10 @@ def ingest(
     label_map: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="Labels in merflow's words: a file, or a language.")
     ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|FILE", help="Times of words: TextGrid, CTM, JSON of whisperX or MFA, CSV."),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show the first clips, the columns in use, how long it takes."),
@@ -38,6 +42,8 @@ def ingest(
     path, options = local_path(path), parse_options(opt)
     if label_map is not None:
         options["label_map"] = label_map
+    if words is not None:
+        options["words"] = str(local_path(words))
     if dry_run:
         clips, report = preview(corpus, path, options, PREVIEWED)
         show_preview(console(), clips, report, estimate_corpus(corpus, path, options))

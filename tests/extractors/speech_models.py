@@ -12,7 +12,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.weights import seeded
+from extractors.core.networks.random_weights import seeded
 from extractors.hubert import FAMILY, TINY, Hubert
 from storage.clip import Clip
 from storage.records import Features

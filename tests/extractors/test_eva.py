@@ -16,7 +16,7 @@ from timm.models.eva import Eva
 from configs.errors import ConfigError, RunError
 from extractors.core.extractor import resolve_dependencies
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.weights import seeded
+from extractors.core.networks.random_weights import seeded
 from extractors.eva import CLIP_SCALE, FULL
 from storage.records import Failure, Features, FeatureSpec
 from tests.extractors.faces_first import build_alone

@@ -12,8 +12,8 @@ from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, 
 from configs.schema import Faces
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import crop_face
+from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.scaling import IMAGENET, plain_scaling
-from extractors.core.networks.weights import seeded
 from extractors.mae import FULL, MAE, TINY
 from tests.extractors.core.networks.test_pth import WIDTH, mae, mae_state, saved
 from tests.extractors.faces_first import build_alone, hide_faces

@@ -14,7 +14,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEImagePr
 from configs.errors import ConfigError, RunError
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import crop_face
-from extractors.core.networks.weights import seeded
+from extractors.core.networks.random_weights import seeded
 from extractors.videomae import FULL, TINY, VideoMAE, eight_pairs, two_segment, uniform16
 from storage.clip import Clip
 from tests.extractors.core.networks.test_pth import WIDTH, saved, videomae_state, videomae_tokens

@@ -56,6 +56,7 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("hdf5", "toy", {"rate": "10", "features": "gemaps,words", "method": "nearest"}),
     ("indomer", "wide", {}),
     ("indomer", "wide", {"preset": "openface-669", "length": "per_split"}),
+    ("lance", "gaps", {"missing": "omit"}),
     ("merr", "wide", {"unlabelled": "omit", "mix_splits": "true"}),
     (
         "merr",
@@ -80,6 +81,7 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("mmsa", "wide", {"dimension": "valence"}),
     ("mmsa", "toy", {"align": "10", "method": "nearest", "length": "mean+3std", **SENTIMENT}),
     ("mmsa", "tokens", {"dimension": "sentiment", "text_feature": "tokens", "align": "gemaps"}),
+    ("openface_csv", "toy", {}),
     ("parquet", "wide", {}),
     ("parquet", "gaps", {"layout": "list", "missing": "omit"}),
     ("webdataset", "wide", {}),

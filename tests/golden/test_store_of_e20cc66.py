@@ -76,6 +76,10 @@ def exported(store: FeatureStore, name: str, folder: Path) -> dict[str, str]:
     return {n: hashlib.sha256(data).hexdigest() for n, data in files.items() if n != "provenance.json"}
 
 
+LATER = {"mmsa": {"dataset.json"}}
+"""Files that exports of that code had not."""
+
+
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((HERE / "store_e20cc66.json").read_text(encoding="utf-8"))
@@ -98,7 +102,11 @@ def test_it_verifies(tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_it_exports_the_same_bytes(tmp_path, expected, name):
-    assert exported(unpacked(tmp_path), name, tmp_path) == expected["exports"][name]
+    found = exported(unpacked(tmp_path), name, tmp_path)
+    assert {file for file in found if file not in expected["exports"][name]} == LATER.get(name, set())
+    assert {file: digest for file, digest in found.items() if file not in LATER.get(name, set())} == expected[
+        "exports"
+    ][name]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.clip import Clip
+from storage.clip import Clip, Word
 from storage.errors import StoreError
 from storage.manifest import Manifest, write_manifest
 
@@ -23,6 +23,7 @@ FULL = Clip(
     crop=(0.0, 0.25, 0.5, 1.0),
     split="train",
     text='你好, "quoted",\r\nnew\u2028line\tend ',
+    words=(Word("你好,", 0.1, 0.5), Word("quoted", 0.5, 2 / 3)),
     language="zh-CN",
     speaker="0012",
     group="v7",
@@ -163,7 +164,7 @@ def test_refuses_foreign_parquet(tmp_path):
 def test_refuses_an_unknown_format(tmp_path):
     header = {"merflow": {"format": 99, "corpus": "c", "root": "."}}
     (tmp_path / "m.jsonl").write_text(json.dumps(header) + "\n")
-    with pytest.raises(StoreError, match="expected manifest format 1, 2, 3, got 99"):
+    with pytest.raises(StoreError, match="expected manifest format 1, 2, 3, 4, got 99"):
         Manifest.open(tmp_path / "m.jsonl")
 
 

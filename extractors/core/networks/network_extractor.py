@@ -64,7 +64,7 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     Attributes:
         model_types: What `config.json` may say that the model is.
-        architectures: Settings of the random models `full` and `tiny`.
+        architectures: Settings of the random models `full`, `tiny` and, where wanted, `wide`.
         setting_keys: Settings that `config.json` must hold.
         setting_files: Files that must lie beside the weights.
         weight_formats: Values of `weights: format:` that it can load.

@@ -16,8 +16,9 @@ from typing import Any
 
 from configs.errors import RunError
 from configs.schema import Weights
+from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.runtime import prepare
-from extractors.core.networks.weights import ResolvedWeights, seeded, sha256_of, verify
+from extractors.core.networks.weights import ResolvedWeights, sha256_of, verify
 
 HUB_FILE = "face_multitask_v28.safetensors"
 
@@ -58,6 +59,7 @@ def find_weights(weights: Weights) -> ResolvedWeights:
         RunError: If it is not here, is of another network, or has another hash than it should; says how to get it.
     """
     if weights.random is not None:
+        random_architecture(ARCHITECTURES, weights.random.size)
         seed = {"kind": "random", "seed": weights.random.seed, "size": weights.random.size}
         return ResolvedWeights("random", None, seed, True)
     file = _local_file(weights.local) if weights.local is not None else _cached_file(weights)

@@ -10,20 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from configs.errors import RunError
 from configs.schema import WEIGHT_FILES, RandomWeights, Weights
+from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
 from storage import media_files
 
 SETTING_FILES = ("config.json", "preprocessor_config.json")
-ModelT = TypeVar("ModelT")
 _HINT = "; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
 
 
@@ -110,7 +110,7 @@ def model_settings(
         RunError: If `config.json` is of another model, lacks a setting or is not JSON.
     """
     if weights.folder is None:
-        return dict(architectures[weights.identity["size"]])
+        return dict(random_architecture(architectures, str(weights.identity["size"])))
     path = weights.folder / "config.json"
     try:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -185,21 +185,6 @@ def load_scaler(weights: ResolvedWeights, scaler_class: Any, defaults: Mapping[s
     if weights.folder is None:
         return scaler_class(**defaults)
     return scaler_class.from_pretrained(str(weights.folder), local_files_only=True)
-
-
-def seeded(seed: int, build: Callable[[], ModelT]) -> ModelT:
-    """Build something random, on the CPU, from the seed only; the process's own random state stays as it was.
-
-    Args:
-        seed: The seed.
-        build: Builds it.
-    """
-    import torch
-
-    # Seeding all of torch would also reseed every GPU.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return build()
 
 
 def _random(weights: Weights) -> ResolvedWeights:

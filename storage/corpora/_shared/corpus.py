@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -17,6 +17,7 @@ from storage.corpora._shared.label_map import read_label_map
 from storage.corpora._shared.media_finder import MediaFinder
 from storage.corpora._shared.report import IngestReport
 from storage.corpora._shared.tree import Tree, path_pattern
+from storage.corpora._shared.word_times import WordTimes
 from storage.vocabulary.labels import normalise
 from storage.wording import counted
 
@@ -28,10 +29,12 @@ class CorpusOptions(Section):
         corpus: Name of the corpus in the manifest; the reader's own choice where not given.
         label_map: Labels in merflow's vocabulary: a JSON, YAML or two-column CSV file from the corpus's words to
             merflow's, or a language that merflow knows words of (de, es, fr, id, it, ja, pt, zh).
+        words: Folder or file with the times of each clip's words: TextGrid, CTM, JSON of whisperX or MFA, CSV.
     """
 
     corpus: str | None = None
     label_map: str | None = None
+    words: Path | None = None
 
 
 OptionsT = TypeVar("OptionsT", bound=CorpusOptions)
@@ -173,6 +176,8 @@ class Corpus(ABC, Generic[OptionsT]):
         """
         self.check()
         _ = self._label_map
+        if self.options.words is not None:
+            WordTimes(self.options.words)  # refused before anything is written
         return CorpusListing(self.root, _Clips(self), self.report)
 
     def normalise(self, raw: str | None) -> str | None:
@@ -197,10 +202,12 @@ class Corpus(ABC, Generic[OptionsT]):
         self.report.clear()
         self.report.notes += self.notes()
         splits: Counter[str] = Counter()
+        words = None if self.options.words is None else WordTimes(self.options.words)
         lacks = tuple(sorted({"audio", "video", "text"} - self.modalities))
         for clip in ClipBuilder(str(self.source), self.finder(), self.normalise, self.report, lacks).build(self.rows):
             splits[clip.split or ""] += 1
-            yield clip
+            yield clip if words is None else replace(clip, words=words.of(clip))
+        self.report.notes += () if words is None else words.notes()
         self.report.extra += self.left_over()
         for split, expected in self.expected().items():
             found = splits[split] if split else splits.total()

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import numpy.typing as npt
 
+from configs.errors import RunError
+from configs.plugins import Section
 from storage.records import Features
+
+Dtype = Literal["float32", "float16"]
+
+
+class Precision(Section):
+    """How exact exported numbers are.
+
+    Attributes:
+        dtype: Type of the values: float32 as stored, or float16, half the size and some three digits.
+    """
+
+    dtype: Dtype = "float32"
+
+
+def as_dtype(values: npt.NDArray[np.float32], dtype: Dtype, where: str) -> npt.NDArray[np.floating[Any]]:
+    """Values in the type that an export is to have.
+
+    Args:
+        values: Finite numbers, or NaN where there is nothing.
+        dtype: The type.
+        where: What they are, for the message.
+
+    Raises:
+        RunError: If one is too large for it.
+    """
+    if dtype == "float32":
+        return values
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    if largest > float(np.finfo(np.float16).max):
+        raise RunError(f"{where}: {largest:g} is too large for float16 (65504 at most); leave out --opt dtype=float16")
+    return values.astype(np.float16)
 
 
 def pooled(features: Features) -> npt.NDArray[np.float32] | None:

@@ -22,6 +22,11 @@ NOT_TEXT = frozenset(
 )
 
 
+def float_type(value: object) -> npt.DTypeLike:
+    """The type that values must have: float16 where they are, for that can be asked for, else float32."""
+    return np.float16 if isinstance(value, np.ndarray) and value.dtype == np.float16 else np.float32
+
+
 def array_problem(where: str, value: object, shape: Shape, dtype: npt.DTypeLike = np.float32) -> str | None:
     """Why an array is not what a reader expects; None if it is.
 
@@ -45,14 +50,14 @@ def array_problem(where: str, value: object, shape: Shape, dtype: npt.DTypeLike 
     return None
 
 
-def npy_problem(path: Path, where: str, shape: Shape, dtype: npt.DTypeLike = np.float32) -> str | None:
+def npy_problem(path: Path, where: str, shape: Shape, dtype: npt.DTypeLike | None = np.float32) -> str | None:
     """Why a `.npy` file is not what a reader expects; None if it is.
 
     Args:
         path: The file.
         where: Clip and field.
         shape: Sides of the array; None for any length.
-        dtype: Its type.
+        dtype: Its type; None for float32 or float16.
     """
     if not path.is_file():
         return f"{where}: expected {path.parent.name}/{path.name}, got no file"
@@ -60,7 +65,7 @@ def npy_problem(path: Path, where: str, shape: Shape, dtype: npt.DTypeLike = np.
         value = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         return f"{where}: expected an array in {path.name}, got what cannot be read: {error}"
-    return array_problem(where, value, shape, dtype)
+    return array_problem(where, value, shape, float_type(value) if dtype is None else dtype)
 
 
 def prefixes(ids: Iterable[str]) -> list[tuple[str, str]]:

@@ -5,12 +5,14 @@
   /<feature>/data/<clip_id>/features (n, D) float32   the valid rows; a clip without any has n = 0
   /<feature>/data/<clip_id>/intervals (n, 2) float64  seconds from the clip's start
   /<feature>/metadata/<key> (1,)                      JSON text; `dimension names` are the columns
+words.csd                       with `intervals=words`: (n, 1) bytes, UTF-8, and when each word is spoken
 labels/labels.csd               with `dimension` or `labels`: one row per clip, over all of it; /labels/... as above
 missing.json, provenance.json   clips that were left out; where the numbers come from
 ```
 
 `mmdataset(folder)` of the SDK opens it; its keys are the feature names. Labels have a folder of their own because they
 are added after the first alignment: `add_computational_sequences({"labels": "<folder>/labels/labels.csd"}, None)`.
+To align to the words, `align("words", collapse_functions=[f])`, where f leaves words as they are: they have no mean.
 Rows that are not valid are not in the sequence, so that the SDK's averages never see them; the intervals say where they
 were. `unify` and `align` of the SDK drop every clip that not all sequences have. Transcripts and splits have no place
 in a sequence.
@@ -41,7 +43,7 @@ from storage.exporters._shared.selection import (
     selected_features,
 )
 from storage.exporters._shared.validation import prefixes
-from storage.exporters.csd.layout import LABELS, NAMES, VERSION
+from storage.exporters.csd.layout import LABELS, NAMES, VERSION, WORDS
 from storage.exporters.csd.options import CsdOptions
 from storage.exporters.csd.validate import validate_folder
 from storage.store.files import create_hdf5
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 
 class _Entry(NamedTuple):
     clip_id: str
-    features: npt.NDArray[np.float32]
+    features: npt.NDArray[Any]
     intervals: npt.NDArray[np.float64]
 
 
@@ -71,8 +73,10 @@ class CsdExporter(Exporter[CsdOptions]):
             RunError: If the store lacks one, or one is called like the sequence of labels.
         """
         names = selected_features(self.store, self.options)
-        if LABELS in names:
-            raise RunError(f"feature {LABELS!r}: this name means something else in this format; choose others")
+        taken = [LABELS, *([WORDS] if self.options.intervals == WORDS else [])]
+        names = [name for name in names if name != WORDS or name not in taken or name in self.options.features]
+        if clash := next((name for name in taken if name in names), None):
+            raise RunError(f"feature {clash!r}: this name means something else in this format; choose others")
         return names
 
     def write(self, destination: Path, provenance: str) -> list[str]:
@@ -98,6 +102,8 @@ class CsdExporter(Exporter[CsdOptions]):
         for name in names:
             metadata = common | _about(store, name)
             lines.append(_write_sequence(destination, name, metadata, _entries(store, name)))
+        if self.options.intervals == WORDS:
+            lines.append(_write_sequence(destination, WORDS, common | _ABOUT_WORDS, _words(store)))
         if target is not None:
             metadata = common | _about_labels(target)
             (destination / LABELS).mkdir()
@@ -121,6 +127,22 @@ def _entries(store: FeatureStore, name: str) -> Iterator[_Entry]:
 
 def _entry(clip_id: str, features: Features) -> _Entry:
     return _Entry(clip_id, features.values[features.valid], features.times[features.valid])
+
+
+_ABOUT_WORDS = {
+    "computational sequence description": "the words of each clip and when they are spoken",
+    NAMES: ["word"],
+}
+
+
+def _words(store: FeatureStore) -> Iterator[_Entry]:
+    spoken = [clip for clip in store.clips() if clip.words]
+    if not spoken:
+        raise RunError(f"option intervals: {store.path}: no clip has words; `merflow ingest --words DIR` reads them")
+    longest = max(len(word.text.encode()) for clip in spoken for word in clip.words)
+    for clip in spoken:
+        words = np.array([[word.text.encode()] for word in clip.words], f"S{longest}")
+        yield _Entry(clip.id, words, np.array([(word.start, word.end) for word in clip.words]))
 
 
 def _labels(store: FeatureStore, names: list[str], target: Target, rule: UnlabelledRule) -> Iterator[_Entry]:
@@ -167,7 +189,7 @@ def _write_sequence(folder: Path, name: str, metadata: Mapping[str, Any], entrie
             group = data.create_group(entry.clip_id)
             group.create_dataset("features", data=entry.features)
             group.create_dataset("intervals", data=entry.intervals)
-            for part in (entry.clip_id.encode(), entry.features.data, entry.intervals.data):
+            for part in (entry.clip_id.encode(), entry.features.tobytes(), entry.intervals.tobytes()):
                 digest.update(part)
             clips, rows = clips + 1, rows + len(entry.features)
             empty += [] if len(entry.features) else [entry.clip_id]

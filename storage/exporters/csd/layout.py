@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LABELS = "labels"
+WORDS = "words"
 VERSION = "computational sequence version"
 NAMES = "dimension names"
 METADATA_KEYS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import TargetOptions, Unlabelled
@@ -15,8 +17,11 @@ class CsdOptions(TargetOptions, Unlabelled, Missing, Broadcast, SelectedFeatures
         dataset: Name of the data set, for the metadata; the corpus's where not given.
         creator: Who made the sequences, for their metadata.
         contact: How to reach them.
+        intervals: words writes words.csd beside the features: the words that `merflow ingest --words` read, which the
+            SDK aligns to; none writes none.
     """
 
     dataset: str | None = None
     creator: str = ""
     contact: str = ""
+    intervals: Literal["none", "words"] = "none"

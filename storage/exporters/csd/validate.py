@@ -68,12 +68,19 @@ def _entry(where: str, clip_id: str, entry: Any) -> Iterator[str]:
     problems = list(
         problems_in(
             [
-                array_problem(f"{where}, features", features, (None,) * features.ndim),
+                _values_problem(f"{where}, features", features),
                 array_problem(f"{where}, intervals", intervals, (len(features), 2), np.float64),
             ]
         )
     )
     yield from problems or _times(where, intervals)
+
+
+def _values_problem(where: str, features: Any) -> str | None:
+    """Why features are not what the SDK takes: finite numbers, or the bytes of words."""
+    if features.dtype.kind == "S":
+        return None if features.all() else f"{where}: expected words, got an empty one"
+    return array_problem(where, features, (None,) * features.ndim)
 
 
 def _times(where: str, intervals: Any) -> Iterator[str]:

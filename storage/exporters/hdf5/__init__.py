@@ -1,7 +1,7 @@
 """One HDF5 file: every feature of every clip, time-aligned, with masks.
 
 ```
-/clips/<clip_id>/<feature> (N, D) float32   the feature on the clip's clock; `fill` where the mask is False
+/clips/<clip_id>/<feature> (N, D) float32   (or float16) the feature on the clip's clock; `fill` where the mask is False
 /clips/<clip_id>/times (N, 2) float64       seconds from the clip's start, half-open [start, end); NaN in padding
 /clips/<clip_id>/mask/<feature> (N,) bool   False where the feature has nothing for that interval, and in padding
 /clips/<clip_id>/interval_labels (N,) text  words or other labels of the intervals, where the file of intervals has any
@@ -30,6 +30,7 @@ import numpy as np
 
 from configs.errors import RunError
 from storage.clip import Clip
+from storage.exporters._shared.arrays import as_dtype
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.selection import abbreviate, refuse_broadcast, selected_features
 from storage.exporters.hdf5.clock import Layout, read_clock, read_layout
@@ -86,7 +87,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
             group = file.create_group("clips", track_order=True)
             for clip, available in self.store.iterate(features):
                 intervals = clock(clip, available)
-                _write_clip(create_group(group.id, clip.id), clip, available, specs, intervals, layout)
+                _write_clip(create_group(group.id, clip.id), clip, available, specs, intervals, layout, self.options)
                 absent = [name for name in features if name not in available]
                 for name in absent + ([] if len(intervals.times) else [TIMES]):
                     missing[name].append(clip.id)
@@ -127,6 +128,7 @@ def _write_clip(
     specs: Mapping[str, FeatureSpec],
     intervals: Intervals,
     layout: Layout,
+    options: Hdf5Options,
 ) -> None:
     fitted = layout.intervals(intervals)
     write_array(group, TIMES, fitted.times)
@@ -137,7 +139,7 @@ def _write_clip(
     masks = create_group(group, MASK)
     for name, features in available.items():
         values, valid = layout.align(features, intervals.times, specs[name].centre_offsets)
-        write_array(group, name, values)
+        write_array(group, name, as_dtype(values, options.dtype, f"clip {clip.id}, {name}"), options.compression)
         write_array(masks, name, valid)
     texts = {name: text for name in _TEXTS if (text := getattr(clip, name)) is not None}
     for name, text in texts.items():

@@ -23,6 +23,7 @@ from storage.wording import counted
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore
 
+WORDS = "words"
 _NONE = Intervals(np.empty((0, 2)), ())
 
 
@@ -105,9 +106,22 @@ def read_clock(store: FeatureStore, options: ClockOptions) -> Clock:
             return Intervals(within(rows.times, clip_end(clip, {like: rows}, store.specs)), ())
 
         return follow
+    if options.intervals is not None and str(options.intervals) == WORDS and not options.intervals.exists():
+        return _clock_of_words(store)
     if options.intervals is not None:
         return _clock_of_file(store, options.intervals)
     return lambda clip, features: Intervals(regular_grid(clip_end(clip, features, store.specs), options.rate), ())
+
+
+def _clock_of_words(store: FeatureStore) -> Clock:
+    if not any(clip.words for clip in store.clips()):
+        raise RunError(f"option intervals: {store.path}: no clip has words; `merflow ingest --words DIR` reads them")
+
+    def words(clip: Clip, _: Mapping[str, Features]) -> Intervals:
+        times = np.array([(word.start, word.end) for word in clip.words]).reshape(-1, 2)
+        return Intervals(times, tuple(word.text for word in clip.words))
+
+    return words
 
 
 def _clock_of_file(store: FeatureStore, path: Path) -> Clock:

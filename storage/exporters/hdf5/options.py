@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from configs.plugins import Section
+from storage.exporters._shared.arrays import Precision
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.selection import Broadcast, SelectedFeatures
 from storage.timeline import Keep, Method, Side
+
+Compression = Literal["none", "gzip"]
 
 
 class ClockOptions(Section):
@@ -20,7 +24,8 @@ class ClockOptions(Section):
     Attributes:
         rate: Intervals per second of a regular clock.
         like: Feature whose rows are the clock, instead of a rate.
-        intervals: CSV or JSON file of clip_id, start, end and perhaps label, such as words: the clock, not a rate.
+        intervals: The clock, not a rate: words for the words that `merflow ingest --words` read, or a CSV or JSON file
+            of clip_id, start, end and perhaps label.
         method: How features are put on the clock.
         length: Rows of every clip, by cutting and padding; each its own where not given.
         side: Where padding goes.
@@ -38,5 +43,11 @@ class ClockOptions(Section):
     fill: float = math.nan
 
 
-class Hdf5Options(ClockOptions, Broadcast, SelectedFeatures, Columns, Trim, ExportOptions):
-    """Options of the format `hdf5`."""
+class Hdf5Options(ClockOptions, Broadcast, SelectedFeatures, Precision, Columns, Trim, ExportOptions):
+    """Options of the format `hdf5`.
+
+    Attributes:
+        compression: none, or gzip: smaller and slower to read.
+    """
+
+    compression: Compression = "none"

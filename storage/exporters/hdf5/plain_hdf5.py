@@ -29,10 +29,14 @@ def _group_lists() -> tuple[Any, Any]:
     return links, groups
 
 
-@cache
-def _dataset_list() -> Any:
+@lru_cache(4096)
+def _dataset_list(compression: str = "none", shape: tuple[int, ...] = ()) -> Any:
     made = h5p.create(h5p.DATASET_CREATE)
     made.set_obj_track_times(False)
+    if compression == "gzip" and all(shape):
+        made.set_chunk(shape)  # a clip's rows are read together
+        made.set_shuffle()
+        made.set_deflate(4)
     return made
 
 
@@ -57,16 +61,18 @@ def create_group(parent: Any, name: str) -> Any:
     return h5g.create(parent, name.encode("ascii"), lcpl=links, gcpl=groups)
 
 
-def write_array(parent: Any, name: str, array: npt.NDArray[Any]) -> None:
+def write_array(parent: Any, name: str, array: npt.NDArray[Any], compression: str = "none") -> None:
     """Create a dataset of numbers or truth values.
 
     Args:
         parent: Low-level id of its group.
         name: Its name, in ASCII.
         array: Its values.
+        compression: `none` or `gzip`.
     """
     kind = _array_type(array.dtype)
-    dataset = h5d.create(parent, name.encode("ascii"), kind, _space(array.shape), dcpl=_dataset_list())
+    lists = _dataset_list() if compression == "none" else _dataset_list(compression, array.shape)
+    dataset = h5d.create(parent, name.encode("ascii"), kind, _space(array.shape), dcpl=lists)
     dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), mtype=kind)
 
 

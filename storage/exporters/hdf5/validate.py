@@ -60,7 +60,7 @@ def _times_problems(times: npt.NDArray[Any], where: str) -> Iterator[str]:
 def _feature_problems(
     values: npt.NDArray[Any], mask: npt.NDArray[Any] | None, expected: tuple[int, int], where: str
 ) -> Iterator[str]:
-    if values.shape != expected or values.dtype != np.float32:
+    if values.shape != expected or values.dtype not in (np.float32, np.float16):
         yield f"{where}: expected {expected} float32, got {values.shape} {values.dtype}"
     elif mask is None:
         yield f"{where}: expected a mask, got none"

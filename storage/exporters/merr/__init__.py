@@ -14,6 +14,9 @@ images/<first|middle|peak>/<clip>.png   upright full-size frames for EVA, if ask
 missing.json, provenance.json           clips that lack something; where the numbers come from
 ```
 
+With `edition=mer2024` the folders are `HL_23_UTT`, `mae_340_23_UTT` and `maeVideo_399_23_UTT`, and the transcript has
+the columns name,sentence,sentence_en, the clip's text in both.
+
 A feature with a row per frame is averaged over its valid rows. 340 and 399 are epochs of the original checkpoints, not
 sizes. `peak_index` counts frames from 0 and is text, as in the published file. Its keys that somebody has to write
 (`caption`, `visual_prior_list`, `audio_prior_list`) are left out. The rules of the peak and of `pseu_emotion` are in
@@ -36,7 +39,7 @@ from storage.exporters._shared.files import write_json, write_records
 from storage.exporters._shared.frames import frames_at, require_reader, write_png
 from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
 from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
-from storage.exporters.merr.layout import FINE, JSON, LABELS, NCEV, TRANSCRIPT
+from storage.exporters.merr.layout import FINE, JSON, LABELS, NCEV, SENTENCES, TRANSCRIPT
 from storage.exporters.merr.options import MerrOptions, Sources, find_sources
 from storage.exporters.merr.tree import Tree
 from storage.exporters.merr.validate import annotations_of, validate_tree
@@ -76,7 +79,9 @@ class MerrExporter(Exporter[MerrOptions]):
             RunError: If a clip lacks something and no option says what to do.
         """
         store, options = self.store, self.options
-        refuse_missing(clips_without(store, self.features()), options.missing, "leaves them out")
+        zeros = set(self._sources.slots.values()) if options.missing == "zeros" else set()
+        needed = [name for name in self.features() if name not in zeros]
+        refuse_missing(clips_without(store, needed), options.missing, "leaves them out")
         if options.emotion == "label":
             stated = check_label_map(options.labels, LABELS)
             unlabelled = [clip for clip in store.clips() if word_of(clip, LABELS, stated) is None]
@@ -94,8 +99,10 @@ class MerrExporter(Exporter[MerrOptions]):
         write_json(destination / JSON, tree.entries)
         write_json(destination / FINE, {})
         with (destination / TRANSCRIPT).open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("name", "sentence"), *tree.sentences])
-        write_records(destination, {**tree.without, **tree.partial}, provenance)
+            columns = SENTENCES[options.edition]
+            rows = ([name, *[sentence] * (len(columns) - 1)] for name, sentence in tree.sentences)
+            csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+        write_records(destination, {**tree.without, **tree.partial, **tree.zeros}, provenance)
         return [*self._remarks(tree, annotations)]
 
     def write_frames(self, destination: Path, reader: FrameReader | None) -> list[str]:
@@ -172,6 +179,8 @@ class MerrExporter(Exporter[MerrOptions]):
             yield f"{JSON}: action units of {sources.action_units.source}, rule {rule}; no captions"
         for what, ids in tree.without.items():
             yield f"{what}: {counted(len(ids), 'clip')} left out: {abbreviate(ids)}"
+        for slot, ids in tree.zeros.items():
+            yield f"{slot}: {having(len(ids), 'clip')} none, zeros in its place, as told: {abbreviate(ids)}"
         for key, ids in tree.partial.items():
             yield f"{JSON}, {key}: {having(len(ids), 'clip')} none: {abbreviate(ids)}"
 

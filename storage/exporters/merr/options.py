@@ -14,7 +14,7 @@ from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.files import file_name
 from storage.exporters._shared.labels import Unlabelled
 from storage.exporters._shared.selection import frame_feature, spec_of
-from storage.exporters.merr.layout import SLOTS, WIDTH
+from storage.exporters.merr.layout import EDITIONS, WIDTH
 from storage.records import FeatureSpec
 from storage.vocabulary.action_unit_rules import Rule
 
@@ -28,6 +28,8 @@ class MerrOptions(Unlabelled, ExportOptions):
     """Options of the format `merr`.
 
     Attributes:
+        edition: Whose names: merr for Emotion-LLaMA's first_face.py, mer2024 for its mer2024.py (mae_340_23_UTT,
+            maeVideo_399_23_UTT, HL_23_UTT; the transcript has sentence_en too).
         mae_feature: Feature of mae_340_UTT.
         videomae_feature: Feature of maeV_399_UTT.
         hubert_feature: Feature of HL-UTT.
@@ -38,13 +40,15 @@ class MerrOptions(Unlabelled, ExportOptions):
         labels: What the corpus's own labels are among the nine emotions, such as marah:angry,senang:happy.
         mix_splits: Whether one annotation holds the clips of all splits; each split has its own otherwise.
         text: What becomes of clips without a transcript; blank writes one space.
-        missing: What becomes of clips that lack something.
+        missing: What becomes of clips that lack something: error, omit, or zeros for a vector that is not there, as
+            Emotion-LLaMA's own demonstration has them.
         annotation: Name of the annotation; with several splits, `_<split>` is added before the suffix.
         ncev: Continuous label, such as valence, of `relative_NCEV.txt` (name, count, emotion, valence), which is then
             written beside the annotation, with several splits one for each; none writes none.
         images: Frames to write: none, or some of first, middle, peak, separated by commas.
     """
 
+    edition: Literal["merr", "mer2024"] = "merr"
     mae_feature: str = "mae"
     videomae_feature: str = "videomae"
     hubert_feature: str = "hubert"
@@ -55,7 +59,7 @@ class MerrOptions(Unlabelled, ExportOptions):
     labels: Pairs = ()
     mix_splits: Flag = False
     text: Literal["error", "omit", "blank"] = "error"
-    missing: Literal["error", "omit"] = "error"
+    missing: Literal["error", "omit", "zeros"] = "error"
     annotation: Annotated[str, file_name(".txt")] = "MERR_coarse_grained.txt"
     ncev: str = "none"
     images: CommaList = ("none",)
@@ -108,7 +112,7 @@ def find_sources(store: FeatureStore, options: MerrOptions) -> Sources:
     action_units = _action_units(store, options)
     # With one feature of action units in use, its rows are the frames.
     counted = options.frames_feature or (action_units.name if action_units else None)
-    slots = {folder: _slot(store, folder, options) for folder in SLOTS}
+    slots = {folder: _slot(store, folder, options) for folder in EDITIONS[options.edition]}
     sources = Sources(slots, frame_feature(store, counted).name, action_units)
     if action_units is None and (options.emotion == "pseudo" or "peak" in options.frames):
         raise RunError(
@@ -118,7 +122,7 @@ def find_sources(store: FeatureStore, options: MerrOptions) -> Sources:
 
 
 def _slot(store: FeatureStore, folder: str, options: MerrOptions) -> str:
-    slot = SLOTS[folder]
+    slot = EDITIONS[options.edition][folder]
     option = f"{slot.key}_feature"
     spec = spec_of(store, getattr(options, option), f"; choose one with {option}=NAME")
     if len(spec.columns) != WIDTH:

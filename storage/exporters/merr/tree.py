@@ -16,7 +16,7 @@ from storage.exporters._shared.arrays import pooled
 from storage.exporters._shared.files import write_npy
 from storage.exporters._shared.labels import UnlabelledRule, check_label_map, word_of
 from storage.exporters._shared.validation import NOT_TEXT
-from storage.exporters.merr.layout import LABELS
+from storage.exporters.merr.layout import LABELS, WIDTH
 from storage.exporters.merr.options import MerrOptions, Sources
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.action_unit_rules import MERR_LABELS, Rule, clip_emotion, frequent_aus, peak_aus, peak_frame
@@ -49,6 +49,7 @@ class Tree:
         sentences: Rows of the transcripts.
         without: Ids of clips that were left out, by what they lack.
         partial: Ids of clips whose entry lacks a key, by the key.
+        zeros: Ids of clips with zeros for a vector, by its folder.
     """
 
     def __init__(self, store: FeatureStore, folder: Path, options: MerrOptions, sources: Sources) -> None:
@@ -61,6 +62,7 @@ class Tree:
         self.sentences: list[tuple[str, str]] = []
         self.without: dict[str, list[str]] = defaultdict(list)
         self.partial: dict[str, list[str]] = defaultdict(list)
+        self.zeros: dict[str, list[str]] = defaultdict(list)
 
     def add(self, clip: Clip) -> None:
         """Write a clip, or note what it lacks.
@@ -69,13 +71,13 @@ class Tree:
             RunError: If it lacks something and the options say that this is an error.
         """
         try:
-            vectors = {slot: self._vector(clip, name) for slot, name in self._sources.slots.items()}
+            vectors = {slot: self._vector(clip, slot, name) for slot, name in self._sources.slots.items()}
             frames = self._length(clip, self._sources.frames)
             entry = self._entry(clip)
             emotion = self._emotion(clip, entry)
         except _MissingError as missing:
             rule = self._rule.of(clip) if missing.option == "unlabelled" else getattr(self._options, missing.option)
-            if rule == "error":
+            if rule in {"error", "zeros"}:
                 hint = f"--opt {missing.option}=omit leaves such clips out"
                 hint += ", unlabelled=EMOTION gives them one" if missing.option == "unlabelled" else ""
                 raise RunError(f"clip {clip.id}, {missing}; {hint}") from None
@@ -111,8 +113,12 @@ class Tree:
         if not self._store.has(clip.id, name):
             raise _MissingError(name, "missing", f"feature {name}: expected values, got none")
 
-    def _vector(self, clip: Clip, name: str) -> npt.NDArray[np.float32]:
-        vector = pooled(self._features(clip, name))
+    def _vector(self, clip: Clip, slot: str, name: str) -> npt.NDArray[np.float32]:
+        vector = pooled(self._store.get(clip.id, name)) if self._store.has(clip.id, name) else None
+        if vector is None and self._options.missing == "zeros":
+            self.zeros[slot].append(clip.id)
+            return np.zeros(WIDTH, np.float32)
+        self._require(clip, name)
         if vector is None:
             raise _MissingError(name, "missing", f"feature {name}: expected a valid row, got none")
         return vector

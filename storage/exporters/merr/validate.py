@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from storage.exporters._shared.validation import NOT_TEXT, npy_problem, problems_in
-from storage.exporters.merr.layout import ENTRY_KEYS, FINE, JSON, LABELS, NCEV, SLOTS, TRANSCRIPT, WIDTH
+from storage.exporters.merr.layout import EDITIONS, ENTRY_KEYS, FINE, JSON, LABELS, NCEV, SENTENCES, TRANSCRIPT, WIDTH
 
 _AU = re.compile(r"AU\d\d")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?")
@@ -26,6 +26,7 @@ def validate_tree(folder: Path) -> Iterator[str]:
     if not annotations:
         yield "annotation: expected a .txt, got none"
         return
+    edition = next((name for name, slots in EDITIONS.items() if any((folder / s).is_dir() for s in slots)), "merr")
     counts: dict[str, int] = {}
     for where, line in _lines(annotations):
         problem = _line_problem(where, line)
@@ -36,11 +37,11 @@ def validate_tree(folder: Path) -> Iterator[str]:
         if name in counts:
             yield f"{where}, clip {name}: expected each clip once, got it twice"
         counts[name] = int(count)
-        paths = {slot: folder / slot / f"{name}.npy" for slot in SLOTS}
+        paths = {slot: folder / slot / f"{name}.npy" for slot in EDITIONS[edition]}
         yield from problems_in(npy_problem(path, f"clip {name}, {slot}", (WIDTH,)) for slot, path in paths.items())
     yield from _check_lists_with_valence(folder, counts)
     yield from _check_json(folder, counts)
-    yield from _check_transcript(folder / TRANSCRIPT, counts)
+    yield from _check_transcript(folder / TRANSCRIPT, counts, SENTENCES[edition])
 
 
 def annotations_of(folder: Path) -> list[Path]:
@@ -110,16 +111,16 @@ def _field_problem(where: str, key: str, value: Any, count: int) -> str | None:
     return None if good else f"{where}, {key}: expected {expected}, got {value!r}"
 
 
-def _check_transcript(path: Path, counts: Mapping[str, int]) -> Iterator[str]:
+def _check_transcript(path: Path, counts: Mapping[str, int], columns: Sequence[str]) -> Iterator[str]:
     if not path.is_file():
         yield f"{path.name}: expected a file, got none"
         return
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    if header != ["name", "sentence"]:
-        yield f"{path.name}: expected the columns name,sentence, got {','.join(header)}"
+    if header != list(columns):
+        yield f"{path.name}: expected the columns {','.join(columns)}, got {','.join(header)}"
         return
-    sentences = dict(rows)
+    sentences = {row[0]: row[-1] for row in rows}
     if counts and all(name.isdigit() for name in sentences):
         yield f"{path.name}, name: expected some that are not a number, which pandas would read as one, got none"
     for name in counts:

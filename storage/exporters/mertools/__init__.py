@@ -6,7 +6,8 @@ features/<NAME>-FRA/<clip>.npy     (T, D) float32: zeros in rows that are not va
 label.npz                          train_corpus, val_corpus, test_corpus (or test1_corpus, ..., or whole_corpus):
                                    {clip: {"emo": word or number, "val": number}} in an array of one object
 classes.json                       what the numbers of `emo` mean, with emo=index
-transcription.csv                  name,chinese,english; in both columns where a text is in neither or nobody knows
+transcription.csv                  name,chinese,english; in both columns where a text is in neither or nobody knows;
+                                   transcription-engchi-polish.csv for edition=mer2024 and mer2026
 openface_face/<clip>/<clip>.npy    (N, 112, 112, 3) uint8 BGR, with faces=true
 missing.json, provenance.json      clips that were left out; where the numbers come from
 ```
@@ -30,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from storage.exporters._shared.arrays import filled, pooled, window_order
+from storage.exporters._shared.arrays import as_dtype, filled, pooled, window_order
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_npy, write_records
 from storage.exporters._shared.frames import frames_at, require_reader
@@ -38,7 +39,7 @@ from storage.exporters._shared.labels import UnlabelledRule, check_label_map, wo
 from storage.exporters._shared.legacy_pickle import dump_npz
 from storage.exporters._shared.selection import abbreviate, clips_without, refuse_missing
 from storage.exporters._shared.validation import NOT_TEXT
-from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, NO_LABELS, NO_VALENCE, TRANSCRIPT
+from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, NO_LABELS, NO_VALENCE
 from storage.exporters.mertools.options import MertoolsOptions, Sources, corpora_of, find_sources
 from storage.exporters.mertools.validate import validate_tree
 from storage.vocabulary.face_columns import BOX
@@ -93,7 +94,7 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
         lines = [f"{counted(len(kept), 'clip')}, {' and '.join(options.written_levels)}: {folders}"]
         if options.labels_file != NO_LABELS:
             lines += _write_labels(destination, labels, corpora, kept, without)
-        lines += [*_write_transcript(destination, kept.values()), *sources.remarks]
+        lines += [*_write_transcript(destination / options.transcript, kept.values()), *sources.remarks]
         write_records(destination, without, provenance)
         absent = (f"{what}: {having(len(ids), 'clip')} none: {abbreviate(ids)}" for what, ids in without.items())
         return [*lines, *absent]
@@ -152,7 +153,9 @@ class MertoolsExporter(Exporter[MertoolsOptions]):
             for level in self.options.written_levels:
                 if level == "UTT" or spec.level == "frame":
                     path = folder / FEATURES / f"{stem}{level}" / f"{clip.id}.npy"
-                    write_npy(path, _rows(features, spec, level))
+                    write_npy(
+                        path, as_dtype(_rows(features, spec, level), self.options.dtype, f"clip {clip.id}, {name}")
+                    )
         return True
 
 
@@ -243,18 +246,18 @@ def _write_labels(
     return lines
 
 
-def _write_transcript(folder: Path, clips: Collection[Clip]) -> list[str]:
+def _write_transcript(path: Path, clips: Collection[Clip]) -> list[str]:
     """Texts in the column of their language; in both columns where it is neither, or nobody knows."""
     texts = {clip.id: clip.text or "" for clip in clips}
     if not any(texts.values()):
-        return [f"{TRANSCRIPT}: not written, no clip has a text"]
+        return [f"{path.name}: not written, no clip has a text"]
     codes = {clip.id: (clip.language or "").split("-")[0].lower() for clip in clips}
     rows = [[name, *(_text(text, codes[name], code) for code in ("zh", "en"))] for name, text in texts.items()]
-    with (folder / TRANSCRIPT).open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([["name", "chinese", "english"], *rows])
     unknown = [name for name, text in texts.items() if text and codes[name] not in {"zh", "en"}]
     note = f"; {counted(len(unknown), 'clip')} in another or no known language, in both columns" if unknown else ""
-    return [f"{TRANSCRIPT}: {sum(map(bool, texts.values()))} texts{note}"]
+    return [f"{path.name}: {sum(map(bool, texts.values()))} texts{note}"]
 
 
 def _text(text: str, language: str, column: str) -> str:

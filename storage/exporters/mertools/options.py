@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from configs.errors import RunError
 from configs.plugins import CommaList, Flag, Pairs
 from storage.clip import CLIP_ID
+from storage.exporters._shared.arrays import Precision
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.files import file_name
@@ -24,7 +25,7 @@ from storage.exporters._shared.selection import (
     selected_features,
     spec_of,
 )
-from storage.exporters.mertools.layout import LEVELS, NO_LABELS, WORDS
+from storage.exporters.mertools.layout import CLASS_PRESETS, EDITIONS, LEVELS, MERGED, NO_LABELS, TRANSCRIPT, WORDS
 from storage.exporters.mertools.validate import prefix_problems
 from storage.records import FeatureSpec
 from storage.vocabulary.face_columns import BOX
@@ -38,17 +39,20 @@ _CORPORA = {"train": "train", "val": "val", "valid": "val", "validation": "val",
 _CORPUS = re.compile(r"train|val|test\d*|whole")
 
 
-class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, Columns, Trim, ExportOptions):
+class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, Precision, Columns, Trim, ExportOptions):
     """Options of the format `mertools`.
 
     Attributes:
         names: Folder names, such as hubert:chinese-hubert-large,gemaps:eGeMAPS; the weights' or set's own by default.
         levels: utt, fra or both, separated by a comma.
         emo: What `emo` holds: one of the six words of MER2023, the place in `classes`, or zero.
-        classes: Labels in order, for emo=index; the six of MER2023 by default.
+        classes: Labels in order, for emo=index; the six of MER2023 by default. Or a usual choice, which is exported by
+            index: iemocap-4 (excited counts as happy), iemocap-6, meld-7.
         val: Continuous label that `val` holds; -10, as in MERTools' own files, where no clip has one.
         labels: What the corpus's own labels are among `classes`, such as marah:angry,senang:happy.
-        labels_file: Name of the label npz, or none for no npz.
+        edition: Year whose configuration is to open it: mer2023, mer2024 or mer2026; names the label npz and the
+            transcripts.
+        labels_file: Name of the label npz, or none for no npz; as the edition's where not given.
         splits: Which corpus each split is, such as val:test1; by their names, whole_corpus without any, by default.
         missing: Clips that lack a feature: an error, left out, or zeros (MERTools' own sign of failure).
         reader: mer2023 refuses names that its loader confuses; later only tells of them.
@@ -62,6 +66,7 @@ class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, Columns, Trim,
     classes: CommaList = WORDS
     val: str = "valence"
     labels: Pairs = ()
+    edition: Literal["none", "mer2023", "mer2024", "mer2026"] = "none"
     labels_file: Annotated[str, file_name(".npz", NO_LABELS)] = "label.npz"
     splits: Pairs = ()
     missing: Literal["error", "omit", "zeros"] = "error"
@@ -77,10 +82,27 @@ class MertoolsOptions(Unlabelled, DefaultSplit, SelectedFeatures, Columns, Trim,
             raise ValueError(f"expected utt, fra or both, got {unknown[0]!r}")
         return levels
 
+    @model_validator(mode="before")
+    @classmethod
+    def _presets(cls, stated: dict[str, Any]) -> dict[str, Any]:
+        """What a usual choice of classes, and an edition, stand for; options that are given count."""
+        preset, edition = stated.get("classes"), EDITIONS.get(stated.get("edition", ""))
+        implied: dict[str, Any] = {} if edition is None else {"labels_file": edition[0]}
+        if isinstance(preset, str) and preset in CLASS_PRESETS:
+            labels = ",".join(part for part in (MERGED.get(preset), stated.get("labels")) if part)
+            stated = {**stated, "classes": ",".join(CLASS_PRESETS[preset]), "labels": labels}
+            implied |= {"emo": "index"}
+        return {**implied, **stated}
+
     @field_validator("classes")
     @classmethod
     def _are_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         return classes or WORDS
+
+    @property
+    def transcript(self) -> str:
+        """Name of the file of transcripts."""
+        return EDITIONS[self.edition][1] if self.edition in EDITIONS else TRANSCRIPT
 
     @property
     def written_levels(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from storage.exporters._shared.legacy_pickle import load_npz
 from storage.exporters._shared.validation import npy_problem, prefixes, problems_in
-from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, TRANSCRIPT, WORDS
+from storage.exporters.mertools.layout import FACE_SIDE, FACES, FEATURES, TRANSCRIPTS, WORDS
 
 _FOLDER = re.compile(r".+[-_](UTT|FRA)")
 _CORPUS = re.compile(r"(train|val|test\d*|whole)_corpus")
@@ -33,8 +33,8 @@ def validate_tree(folder: Path) -> Iterator[str]:
         yield from _check_features(tree, names)
     if (folder / FACES).is_dir():
         yield from _check_faces(folder / FACES)
-    if (folder / TRANSCRIPT).is_file():
-        yield from _check_transcript(folder / TRANSCRIPT)
+    for path in sorted(folder.glob(TRANSCRIPTS)):
+        yield from _check_transcript(path)
 
 
 def prefix_problems(names: Iterable[str]) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _check_features(tree: Path, names: set[str]) -> Iterator[str]:
     for name in sorted(stored | names):
         path = tree / f"{name}.npy"
         where = f"clip {name}, {tree.name}"
-        problem = npy_problem(path, where, (width,) if match[1] == "UTT" else (None, width))
+        problem = npy_problem(path, where, (width,) if match[1] == "UTT" else (None, width), None)
         if problem is not None:
             yield problem
             continue

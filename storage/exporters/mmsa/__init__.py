@@ -9,15 +9,22 @@ unaligned.pkl, or aligned.pkl      {"train": {...}, "valid": {...}, "test": {...
   classification_labels            0, 1, 2: label below 0, 0, above 0
   annotations                      the corpus's own words
   audio_lengths, vision_lengths    lists of N whole numbers; not in an aligned pickle
+dataset.json                       MMSA's own settings of a data set: path, rows, columns, training clips; see below
 columns.json                       feature, rows and columns of each array, in order
 missing.json, provenance.json      clips that were left out; where the numbers come from
 ```
+
+With `align=words` the steps are words, or the tokens of `text_bert`: audio and vision are means over each word,
+repeated for its pieces, and zeros for special tokens.
 
 `id` is `<group>$_$<clip id>`; a clip without a group is its own. Splits named `val`, `validation` and `dev` become
 `valid`. Rows that are not valid are zeros. Without a text feature, `text` and `text_bert` are zeros: MMSA looks for
 them even where it takes the text from another file (its `feature_T`). The pickle loads with NumPy 1.24 and newer. MMSA
 opens it as `custom_feature` under the name of one of its own corpora: `sims` wants the labels of each modality, `mosi`
 does not.
+
+`dataset.json` is the `datasetCommonParams` of MMSA's configuration for this pickle; docs/consumers/mmsa.md joins it
+with the settings of the models that MMSA ships, so that `MMSA_run(config_file=...)` runs.
 One array of one split is in memory at a time, twice while it is written.
 """
 
@@ -45,11 +52,11 @@ from storage.exporters._shared.selection import (
     three_splits,
 )
 from storage.exporters.mmsa.arrays import Contents, Source, extent_of
-from storage.exporters.mmsa.layout import PARTS
+from storage.exporters.mmsa.layout import DATASET, PARTS, WORDS
 from storage.exporters.mmsa.options import MmsaOptions
 from storage.exporters.mmsa.validate import validate_folder
 from storage.records import FeatureSpec
-from storage.vocabulary.tokens import TOKENS
+from storage.vocabulary.tokens import TOKENS, WORD
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -108,6 +115,7 @@ class MmsaExporter(Exporter[MmsaOptions]):
         with (destination / f"{'unaligned' if source.clock is None else 'aligned'}.pkl").open("wb") as file:
             dump({name: contents.items(name, of_split) for name, of_split in splits.items()}, file)
         write_json(destination / "columns.json", {key: contents.described(key) for key in source.specs})
+        write_json(destination / DATASET, contents.dataset(splits["train"]))
         lines += [f"{name}: {counted(len(of_split), 'clip')}" for name, of_split in splits.items()]
         return [*lines, *contents.remarks(list(clips.values())), *write_records(destination, without, provenance)]
 
@@ -134,6 +142,14 @@ class MmsaExporter(Exporter[MmsaOptions]):
 
     def _clock(self) -> float | str | None:
         clock, specs = self.options.align, self.store.specs
+        tokens = self._specs().get("text_bert")
+        if clock == WORDS and tokens is not None:
+            if WORD not in tokens.columns:
+                raise RunError(
+                    f"option align: the tokens of {tokens.name} have no times of words; "
+                    f"extract them with `words: true` after `merflow ingest --words`"
+                )
+            return tokens.name
         if clock == "none" or clock in specs:
             if clock in specs:
                 require_clock(self.store, specs[clock], "align")
@@ -160,7 +176,9 @@ class MmsaExporter(Exporter[MmsaOptions]):
         """Ids of the wanted clips that lack each feature, or the label; refused where no option says what to do."""
         lacking = clips_without(self.store, self.features())
         without = {name: [i for i in ids if i in wanted] for name, ids in lacking.items()}
-        refuse_missing(without, self.options.missing, "leaves them out of the pickle")
+        if self.options.missing == "zeros":
+            without = {name: ids for name, ids in without.items() if name == self._source.clock}
+        refuse_missing(without, self.options.missing, "leaves them out of the pickle, missing=zeros has zeros for it")
         rule = UnlabelledRule(self.options)
         unlabelled = [clip for clip in self.store.clips() if clip.id in wanted and target.of(clip) is None]
         rule.refuse(unlabelled, f"{target.dimension or target.label}")

@@ -20,7 +20,7 @@ from storage.exporters.mmsa.layout import PARTS, SEPARATOR
 from storage.exporters.mmsa.validate import split_problems
 from storage.records import Features, FeatureSpec
 from storage.timeline import Mask, Method, Times, align, clip_end, fit_length, regular_grid, within
-from storage.vocabulary.tokens import TOKENS
+from storage.vocabulary.tokens import TOKENS, WORD
 from storage.wording import counted, having
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class Source:
             clip_id: The clip.
             key: The array, such as `audio`.
         """
-        features = self.store.get(clip_id, self.specs[key].name)
+        features = self._stored(clip_id, key)
         if self.clock is None or key == "text_bert":
             return features
-        grid = self._grid(clip_id, self.clock)
+        grid, spoken = self._grid(clip_id, self.clock)
         values, valid = align(features, grid, self.method, self.specs[key].centre_offsets)
-        return Features(values, grid, valid)
+        return Features(np.where(spoken[:, None], values, np.float32(np.nan)), grid, valid & spoken)
 
     def mask(self, clip_id: str, key: str) -> Mask:
         """Which of one clip's rows for one array are valid; without aligning all its columns.
@@ -66,19 +66,33 @@ class Source:
             clip_id: The clip.
             key: The array, such as `audio`.
         """
-        features = self.store.get(clip_id, self.specs[key].name)
+        features = self._stored(clip_id, key)
         if self.clock is None or key == "text_bert":
             return features.valid
         offsets = self.specs[key].centre_offsets or (0.0,)
         first = [offsets.index(offset) for offset in dict.fromkeys(offsets)]  # a column of each offset is enough
         narrow = Features(np.ascontiguousarray(features.values[:, first]), features.times, features.valid)
-        return align(narrow, self._grid(clip_id, self.clock), self.method, [offsets[i] for i in first]).valid
+        grid, spoken = self._grid(clip_id, self.clock)
+        return align(narrow, grid, self.method, [offsets[i] for i in first]).valid & spoken
 
-    def _grid(self, clip_id: str, clock: float | str) -> Times:
+    def _stored(self, clip_id: str, key: str) -> Features:
+        """What the store has of a clip; one row without values where it has nothing, and that was asked for."""
+        spec = self.specs[key]
+        if self.store.has(clip_id, spec.name):
+            return self.store.get(clip_id, spec.name)
+        nothing = np.full((1, len(spec.columns)), np.nan, np.float32)
+        return Features(nothing, np.array([[0.0, 1e-6]]), np.zeros(1, np.bool_))
+
+    def _grid(self, clip_id: str, clock: float | str) -> tuple[Times, Mask]:
+        """(N, 2) seconds of a clip's steps, and which of them are more than a special token."""
         names = [clock] if isinstance(clock, str) else [spec.name for spec in self.specs.values()]
-        rows = {name: self.store.get(clip_id, name) for name in names}
+        rows = {name: self.store.get(clip_id, name) for name in names if self.store.has(clip_id, name)}
         end = clip_end(self.clips[clip_id], rows, self.store.specs)
-        return within(rows[clock].times, end) if isinstance(clock, str) else regular_grid(end, clock)
+        grid = within(rows[clock].times, end) if isinstance(clock, str) else regular_grid(end, clock)
+        spec = self.store.specs[clock] if isinstance(clock, str) else None
+        if isinstance(clock, str) and spec is not None and {*TOKENS, WORD} <= set(spec.columns):
+            return grid, rows[clock].values[: len(grid), spec.columns.index(WORD)] >= 0
+        return grid, np.ones(len(grid), np.bool_)
 
     def array(self, key: str, clips: Sequence[str], length: int) -> npt.NDArray[Any]:
         """(N, length, D) float32 rows of all clips, zeros at the end and where not valid; of tokens (N, 3, length).
@@ -213,6 +227,29 @@ class Contents:
         spec = self.source.specs[key]
         columns = list(TOKENS if key == "text_bert" else spec.columns)
         return {"feature": spec.name, "source": spec.source, "rows": self.extents[key].padded, "columns": columns}
+
+    def dataset(self, train: Sequence[Clip]) -> dict[str, object]:
+        """`datasetCommonParams` of MMSA's configuration: of the corpus whose name is borrowed.
+
+        Args:
+            train: Clips of the training split.
+        """
+        aligned = self.source.clock is not None
+        keys = ("text" if "text" in self.source.specs else "text_bert", "audio", "vision")
+        rows = [self.extents[key].padded if key in self.extents else 1 for key in keys]
+        widths = [len(self.source.specs[key].columns) if key in self.source.specs else 1 for key in keys]
+        widths[0] = widths[0] if keys[0] == "text" else 768  # of the BERT that MMSA runs on the tokens
+        settings = {
+            "featurePath": f"{'aligned' if aligned else 'unaligned'}.pkl",
+            "seq_lens": rows,
+            "feature_dims": widths,
+            "train_samples": len(train),
+            "num_classes": 3,
+            "language": "cn" if train and all((clip.language or "").startswith("zh") for clip in train) else "en",
+            "KeyEval": "Loss",
+        }
+        borrowed = "sims" if len(self.parts) == len(PARTS) else "mosi"
+        return {"datasetCommonParams": {borrowed: {"aligned" if aligned else "unaligned": settings}}}
 
     def remarks(self, clips: list[Clip]) -> list[str]:
         """What the arrays are, and what a reader may miss."""

@@ -7,19 +7,21 @@ from typing import Literal
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import TargetOptions, Unlabelled
-from storage.exporters._shared.selection import Broadcast, Missing, Splits
+from storage.exporters._shared.selection import Broadcast, Splits
 from storage.timeline import Method
 
 
-class MmsaOptions(TargetOptions, Unlabelled, Splits, Missing, Broadcast, Columns, Trim, ExportOptions):
+class MmsaOptions(TargetOptions, Unlabelled, Splits, Broadcast, Columns, Trim, ExportOptions):
     """Options of the format `mmsa`.
 
     Attributes:
         audio_feature: Feature of `audio`.
         vision_feature: Feature of `vision`.
         text_feature: Feature of `text`, or of `text_bert` if it is token ids; none for none; the only one by default.
-        align: none, or a clock for all: steps per second, or the feature whose steps it is.
+        align: none, or a clock for all: steps per second, or the feature whose steps it is; words for the words that
+            `merflow ingest --words` read, or their tokens where text_feature is token ids.
         method: How rows are put on that clock.
+        missing: What becomes of clips that lack a feature: an error, left out, or one row of zeros in its array.
         length: max (the longest clip), or mean+3std as MMSA-FET: longer clips lose their end.
     """
 
@@ -28,4 +30,5 @@ class MmsaOptions(TargetOptions, Unlabelled, Splits, Missing, Broadcast, Columns
     text_feature: str | None = None
     align: str = "none"
     method: Method = "overlap"
+    missing: Literal["error", "omit", "zeros"] = "error"
     length: Literal["max", "mean+3std"] = "max"

@@ -78,7 +78,10 @@ class ParquetExporter(Exporter[ParquetOptions]):
         without = clips_without(self.store, names)
         refuse_missing(without, self.options.missing, "leaves them out of that table")
         destination.mkdir()
-        lines = [_write_feature(self.store, destination, name, schema) for name, schema in schemas.items()]
+        lines = [
+            _write_feature(self.store, destination, name, schema, self.options.compression)
+            for name, schema in schemas.items()
+        ]
         lines.append(_write_clips(self.store, destination / CLIPS_FILE, provenance))
         (destination / CARD).write_text(_card([*names, Path(CLIPS_FILE).stem]), encoding="utf-8", newline="")
         return [*lines, *write_records(destination, without, provenance)]
@@ -115,12 +118,13 @@ def _card(tables: Sequence[str]) -> str:
     return f"---\nconfigs:\n{configs}---\n\nFeatures made with merflow; `provenance.json` says how.\n"
 
 
-def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema) -> str:
+def _write_feature(store: FeatureStore, folder: Path, name: str, schema: pa.Schema, compression: str) -> str:
     import pyarrow.parquet as pq
 
     clips = rows = size = 0
     group: dict[str, Features] = {}
-    with pq.ParquetWriter(folder / f"{name}.parquet", schema, use_dictionary=["clip_id"]) as writer:
+    path = folder / f"{name}.parquet"
+    with pq.ParquetWriter(path, schema, use_dictionary=["clip_id"], compression=compression) as writer:
         for clip_id in store.clip_ids(name):
             group[clip_id] = store.get(clip_id, name)
             clips, rows, size = clips + 1, rows + len(group[clip_id].valid), size + group[clip_id].values.nbytes

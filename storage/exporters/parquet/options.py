@@ -14,6 +14,8 @@ class ParquetOptions(Missing, SelectedFeatures, Columns, Trim, ExportOptions):
 
     Attributes:
         layout: A table column per column of the feature, or one column of lists; auto is wide up to 1000 columns.
+        compression: Of the tables; every reader takes snappy and gzip, zstd is smallest.
     """
 
     layout: Literal["auto", "wide", "list"] = "auto"
+    compression: Literal["snappy", "zstd", "gzip", "none"] = "snappy"

@@ -3,7 +3,7 @@
 ```
 <split>/000000.tar, ...          samples in manifest order; of each clip, next to each other:
   <key>.json                     id, text, labels and the rest of what is known of the clip
-  <key>.<feature>.npy            (T, D) float32; zeros in rows that are not valid
+  <key>.<feature>.npy            (T, D) float32 (or float16, if asked for); zeros in rows that are not valid
   <key>.<feature>.times.npy      (T, 2) float64 seconds from the clip's start
   <key>.<feature>.valid.npy      (T,) bool
 shards.json                      clips of each shard, and the columns of each feature
@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from storage.clip import Clip
-from storage.exporters._shared.arrays import filled
+from storage.exporters._shared.arrays import Dtype, as_dtype, filled
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.files import write_json, write_records
 from storage.exporters._shared.selection import (
@@ -90,7 +90,7 @@ class WebdatasetExporter(Exporter[WebdatasetOptions]):
         try:
             for clip in store.clips():
                 if clip.id not in left_out:
-                    shards[clip.split or str(options.default_split)].add(_members(store, clip, names))
+                    shards[clip.split or str(options.default_split)].add(_members(store, clip, names, options.dtype))
         finally:
             for of_split in shards.values():
                 of_split.close()
@@ -140,18 +140,19 @@ class _Shards:
             self._tar.close()
 
 
-def _members(store: FeatureStore, clip: Clip, names: Sequence[str]) -> Iterator[tuple[str, io.BytesIO]]:
+def _members(store: FeatureStore, clip: Clip, names: Sequence[str], dtype: Dtype) -> Iterator[tuple[str, io.BytesIO]]:
     """Names and contents of a sample's members, one in memory at a time."""
     key = key_of(clip.id)
     yield f"{key}.json", io.BytesIO(json.dumps(about(clip), ensure_ascii=False).encode())
     for name in names:
-        for part, array in _arrays(store, clip.id, name).items():
+        for part, array in _arrays(store, clip.id, name, dtype).items():
             yield member_of(key, name, part), _npy(array)
 
 
-def _arrays(store: FeatureStore, clip_id: str, name: str) -> dict[str, npt.NDArray[Any]]:
+def _arrays(store: FeatureStore, clip_id: str, name: str, dtype: Dtype) -> dict[str, npt.NDArray[Any]]:
     features = store.get(clip_id, name)
-    return {"": filled(features), ".times": features.times, ".valid": features.valid}
+    values = as_dtype(filled(features), dtype, f"clip {clip_id}, feature {name}")
+    return {"": values, ".times": features.times, ".valid": features.valid}
 
 
 def _npy(array: npt.NDArray[Any]) -> io.BytesIO:

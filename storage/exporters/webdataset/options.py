@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from storage.exporters._shared.arrays import Precision
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.selection import DefaultSplit, Missing, SelectedFeatures
 
 
-class WebdatasetOptions(DefaultSplit, Missing, SelectedFeatures, Columns, Trim, ExportOptions):
+class WebdatasetOptions(DefaultSplit, Missing, SelectedFeatures, Precision, Columns, Trim, ExportOptions):
     """Options of the format `webdataset`.
 
     Attributes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.exporters._shared.validation import array_problem, problems_in
+from storage.exporters._shared.validation import array_problem, float_type, problems_in
 from storage.exporters.webdataset.layout import INDEX_FILE, PARTS, key_of, member_of
 
 
@@ -48,7 +48,7 @@ def _arrays(where: str, sample: Mapping[str, bytes], columns: Mapping[str, Seque
         steps = len(values) if values.ndim else 0
         yield from problems_in(
             [
-                array_problem(f"{where}, {name}", values, (None, len(of_feature))),
+                array_problem(f"{where}, {name}", values, (None, len(of_feature)), float_type(values)),
                 array_problem(f"{where}, {name}.times", times, (steps, 2), np.float64),
                 array_problem(f"{where}, {name}.valid", valid, (steps,), np.bool_),
             ]

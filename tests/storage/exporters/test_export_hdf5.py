@@ -169,7 +169,7 @@ def test_refusals_name_the_option_and_write_nothing(store, tmp_path):
     for options, message in [
         (
             {"rat": "1"},
-            "unknown option 'rat'; valid options here: allow_synthetic, broadcast, clips, columns, features, fill, ",
+            "unknown option 'rat'; valid options here: allow_synthetic, broadcast, clips, columns, compression, ",
         ),
         ({"features": "gemaps,nope"}, "no feature 'nope'"),
         ({"rate": "fast"}, "option rate: expected a number over 0, got 'fast'"),

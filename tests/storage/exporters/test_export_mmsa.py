@@ -258,6 +258,7 @@ def test_what_a_person_is_told(exports, tmp_path):
     ]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "unaligned.pkl",
+        "dataset.json",
         "columns.json",
         "missing.json",
         "provenance.json",

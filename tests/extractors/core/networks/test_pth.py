@@ -16,7 +16,7 @@ from transformers import VideoMAEModel, ViTMAEModel
 
 from configs.errors import RunError
 from extractors.core.networks.pth import HEADS, build_pth, key_table, read_pth
-from extractors.core.networks.weights import seeded
+from extractors.core.networks.random_weights import seeded
 
 WIDTH, DEPTH, HEAD = 128, 2, 64
 

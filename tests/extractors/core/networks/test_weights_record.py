@@ -16,7 +16,8 @@ from transformers import VideoMAEConfig, VideoMAEModel
 
 from configs.errors import RunError
 from configs.schema import RandomWeights, Weights
-from extractors.core.networks.weights import load_model, resolve, seeded
+from extractors.core.networks.random_weights import seeded
+from extractors.core.networks.weights import load_model, resolve
 from extractors.core.networks.weights_pull import pull
 from extractors.core.networks.weights_record import record_path
 
