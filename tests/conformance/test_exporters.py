@@ -54,22 +54,8 @@ def exported(store, tmp_path_factory) -> Callable[[str], Path]:
 
 
 def test_the_formats_of_the_design_are_there():
-    expected = set(
-        [
-            "csd",
-            "emobox",
-            "hdf5",
-            "indomer",
-            "lance",
-            "merr",
-            "mertools",
-            "mmsa",
-            "openface_csv",
-            "parquet",
-            "webdataset",
-        ]
-    )
-    assert expected <= set(FORMATS)
+    names = "csd emobox hdf5 indomer lance merr mertools mmsa openface_csv parquet webdataset"
+    assert set(names.split()) <= set(FORMATS)
     assert OPTIONS.keys() <= set(FORMATS)
 
 

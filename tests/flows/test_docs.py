@@ -18,10 +18,12 @@ import yaml
 
 from configs import schema
 from flows.cli.app import app
+from storage.exporters import EXPORTERS
 from tests.extractors.audio_clips import RATE, voice
 from tests.flows.test_stories import filmed
 from tests.media import write_clip
 from tests.scenes import frames_of
+from tests.storage import toy
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -100,6 +102,23 @@ def tell(merflow, page: Path, more: dict[str, list[str]] | None = None) -> None:
 def test_every_page_of_tasks_is_told_here():
     told = {"indomer", "merr", "mertools", "my_corpus", "nightly", "report", "resuming", "training", "exporting"}
     assert {page.stem for page in (DOCS / "tasks").glob("*.md")} == told
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file <_io.BufferedReader name='shards:ResourceWarning")  # webdataset's
+@pytest.mark.parametrize("page", sorted((DOCS / "consumers").glob("*.md")), ids=lambda page: page.stem)
+def test_every_page_of_consumers(merflow, page, tmp_path, monkeypatch):
+    """On a small store; what needs a consumer's own package runs where that is installed."""
+    monkeypatch.chdir(tmp_path)
+    toy.make_store(tmp_path / "store")
+    tell(merflow, page)
+
+
+def test_every_format_has_a_page():
+    pages = [
+        page.read_text(encoding="utf-8") for folder in ("consumers", "tasks") for page in (DOCS / folder).glob("*")
+    ]
+    named = {name for name in EXPORTERS.names() if any(f"export {name}" in page for page in pages)}
+    assert named == set(EXPORTERS.names())
 
 
 def test_the_first_page(merflow, story):
