@@ -13,9 +13,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from struct import pack
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import StoreError
 
@@ -50,6 +52,13 @@ class Later:
         self.make = make
 
 
+class _Bytes:
+    """The bytes of an array, for its state in a pickle."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+
+
 class _LegacyPickler(_PythonPickler):  # type: ignore[misc]
     def __init__(self, file: IO[bytes], protocol: int) -> None:
         super().__init__(file, protocol)
@@ -76,7 +85,31 @@ class _LegacyPickler(_PythonPickler):  # type: ignore[misc]
         self.write(pickle.STACK_GLOBAL)
         self.memoize(obj)
 
-    dispatch = {**_PythonPickler.dispatch, types.FunctionType: save_global, Later: save_later}  # noqa: RUF012
+    def save_array(self, array: npt.NDArray[Any]) -> None:
+        """Write an array as NumPy reduces it, its bytes from where they are: `tobytes` would hold them twice."""
+        if array.dtype.hasobject or not array.flags.c_contiguous or not array.ndim:
+            self.save_reduce(*array.__reduce__(), obj=array)
+            return
+        function, arguments, _ = array[:0].__reduce__()
+        self.save_reduce(function, arguments, (1, array.shape, array.dtype, False, _Bytes(array)), obj=array)
+
+    def save_bytes_of(self, value: _Bytes) -> None:
+        array = value.array
+        if array.nbytes < self.framer._FRAME_SIZE_TARGET:
+            self.save(array.tobytes())
+            return
+        large = array.nbytes > 0xFFFFFFFF
+        header = pickle.BINBYTES8 + pack("<Q", array.nbytes) if large else pickle.BINBYTES + pack("<I", array.nbytes)
+        self._write_large_bytes(header, array.reshape(-1).view(np.uint8).data)
+        self.memoize(value)
+
+    dispatch = {  # noqa: RUF012
+        **_PythonPickler.dispatch,
+        types.FunctionType: save_global,
+        Later: save_later,
+        np.ndarray: save_array,
+        _Bytes: save_bytes_of,
+    }
 
 
 class _RestrictedUnpickler(pickle.Unpickler):

@@ -25,7 +25,7 @@ does not.
 
 `dataset.json` is the `datasetCommonParams` of MMSA's configuration for this pickle; docs/consumers/mmsa.md joins it
 with the settings of the models that MMSA ships, so that `MMSA_run(config_file=...)` runs.
-One array of one split is in memory at a time, twice while it is written.
+One array of one split is in memory at a time.
 """
 
 from __future__ import annotations

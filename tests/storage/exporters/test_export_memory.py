@@ -31,6 +31,14 @@ def store(tmp_path_factory) -> FeatureStore:
     )
 
 
+def test_an_array_of_a_pickle_is_in_memory_once(store, tmp_path):
+    options = {"dimension": "sentiment", "audio_feature": "gemaps", "vision_feature": "gemaps"}
+    export("mmsa", store, tmp_path / "first", options)
+    peak = peak_of(lambda: export("mmsa", store, tmp_path / "second", options))
+    split = 3 * ROWS * WIDTH * 4
+    assert peak < split + 3 * ROWS * WIDTH * 4 + (1 << 20)  # the array, and a clip as read, filled and padded
+
+
 @pytest.mark.parametrize("name", ["csd", "emobox", "parquet", "webdataset"])
 def test_a_clip_is_in_memory_about_twice_however_many_there_are(store, tmp_path, monkeypatch, name):
     monkeypatch.setattr(parquet, "_GROUP_BYTES", 1)  # one clip to a row group, where several small ones share one
