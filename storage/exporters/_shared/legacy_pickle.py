@@ -90,7 +90,8 @@ class _LegacyPickler(_PythonPickler):  # type: ignore[misc]
         if array.dtype.hasobject or not array.flags.c_contiguous or not array.ndim:
             self.save_reduce(*array.__reduce__(), obj=array)
             return
-        function, arguments, _ = array[:0].__reduce__()
+        reduced: Any = array[:0].__reduce__()
+        function, arguments, _ = reduced
         self.save_reduce(function, arguments, (1, array.shape, array.dtype, False, _Bytes(array)), obj=array)
 
     def save_bytes_of(self, value: _Bytes) -> None:
