@@ -6,6 +6,7 @@ the valid ones. Settings of one extractor (`recipe`, `feature_set`, ...) are che
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of a weights file in Hugging Face's layout; the first that exists is used, as transformers does."""
 
 
-PATHS = ("local", "csv_folder")
+PATHS = ("local", "csv_folder", "root")
 """Keys of a configuration file that hold paths, relative to it."""
 
 
@@ -65,6 +66,18 @@ class Weights(Section):
         return self
 
 
+class FaceCrops(Section):
+    """Face crops that a corpus releases: MERTools' `openface_face/<clip>/<clip>.npy`, or a folder of images per clip.
+
+    Attributes:
+        root: Folder with one entry for each clip.
+        frame_rate: Crops per second, of clips whose video is not there; else they have the times of its frames.
+    """
+
+    root: Path
+    frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
 class Faces(Section):
     """Options of the extractor `faces`, which is added where an extractor needs it.
 
@@ -76,6 +89,9 @@ class Faces(Section):
         short_side: Detect on a copy whose short side is at most this many pixels; None detects on the frame itself.
         min_confidence: Detections below this confidence, 0..1, are ignored.
         weights: Weights of a detector that loads some, where not its usual ones.
+        source: Where faces come from: `detector` finds them, `mertools` takes the crops that a corpus releases.
+        root: With `source: mertools`: the folder of the crops, such as `openface_face`.
+        frame_rate: With `source: mertools`: crops per second, of clips whose video is not there.
     """
 
     detector: str = "libfacedetection"
@@ -83,6 +99,20 @@ class Faces(Section):
     short_side: int | None = Field(default=360, ge=32)
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     weights: Weights | None = None
+    source: Literal["detector", "mertools"] = "detector"
+    root: Path | None = None
+    frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _source_is_whole(self) -> Self:
+        if (self.source == "mertools") != (self.root is not None):
+            raise ValueError("source: mertools and root: FOLDER belong together")
+        return self
+
+    @property
+    def crops(self) -> FaceCrops | None:
+        """The released crops; None if a detector finds the faces."""
+        return None if self.root is None else FaceCrops(root=self.root, frame_rate=self.frame_rate)
 
 
 class VoiceActivity(Section):
@@ -187,6 +217,20 @@ class RunConfig(Section):
         """The top-level section that is called like an extractor and holds its options, such as `faces:`."""
         section = getattr(self, name, None) if name in type(self).model_fields else None
         return section if isinstance(section, Section) else None
+
+    def options_of(self, entry: ExtractorEntry, known: Collection[str]) -> dict[str, Any]:
+        """All options of an entry: its own, those of its section, and the crops that all networks on faces share.
+
+        Args:
+            entry: The entry.
+            known: Names of the options that its extractor has.
+        """
+        section = self.section_of(entry.name)
+        options = {} if section is None else section.model_dump(exclude_unset=True)
+        crops = self.faces.crops
+        if crops is not None and "crops" in known and entry.options.get("input", "main_face") == "main_face":
+            options["crops"] = crops.model_dump()
+        return options | entry.options
 
     @field_validator("deinterlace", mode="before")
     @classmethod

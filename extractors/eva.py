@@ -8,7 +8,6 @@ encoder of Emotion-LLaMA (Cheng et al., NeurIPS 2024), which computes it online 
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -23,6 +22,7 @@ from extractors.core.networks.network_extractor import Array, NetworkExtractor, 
 from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.scaling import Pixels, Scaling, resized
+from extractors.core.networks.timm_files import read_timm_file
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.action_unit_rules import Rule, peak_frame
 
@@ -175,7 +175,7 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
 
         path = Path(self._weights.folder or "", self._weights.identity["file"])
         smooth = self.options.recipe == "timm"
-        parameters = checkpoint_filter_fn(_read(path), model, antialias=smooth)
+        parameters = checkpoint_filter_fn(read_timm_file(path), model, antialias=smooth)
         wanted = model.state_dict()
         extra = {k for k in parameters.keys() - wanted.keys() if not k.startswith("head.")}
         for what, names in (("lacks", wanted.keys() - parameters.keys()), ("also has", extra)):
@@ -231,15 +231,3 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
             return self.checked(nothing, [[stamps[0, 0], stamps[-1, 1]]], [False])
         times = np.tile(stamps[chosen], (len(outputs[0]), 1))
         return self.checked(outputs[0], times, np.ones(len(times), np.bool_))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Parameters by name; nothing but tensors is unpickled."""
-    from safetensors import SafetensorError
-    from timm.models import load_state_dict
-
-    try:
-        parameters: dict[str, Any] = load_state_dict(str(path), weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
-    return parameters

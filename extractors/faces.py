@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from configs.errors import RunError
 from configs.schema import Faces, Weights
 from extractors.core.extractor import Extractor
 from extractors.core.faces.detector import detector_weights, load_detector
@@ -55,6 +56,11 @@ class FacesExtractor(Extractor[Faces]):
         Raises:
             RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
         """
+        if self.options.source != "detector":
+            raise RunError(
+                f"{self.feature}: faces come from released crops, which have no boxes: what needs boxes cannot be extracted "
+                f"with `faces: {{source: {self.options.source}}}`; give it a configuration of its own"
+            )
         recipe = face_recipe(self.options)
         return FeatureSpec(
             name=self.feature,

@@ -100,7 +100,7 @@ class MAE(FrameNetwork[MAEOptions]):
 
     def _seen(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.bool_]:
         """Of the frames looked at, those that show the main face."""
-        seen = np.ones(len(media.frame_times()), np.bool_)
+        seen = np.ones(len(self.source(media).frame_times()), np.bool_)
         if boxes is not None:
             seen &= np.isfinite(boxes).all(axis=1)
         return seen[:: self.options.every]
@@ -133,7 +133,7 @@ class MAE(FrameNetwork[MAEOptions]):
         values = np.full((len(seen), self._settings["hidden_size"]), np.nan, np.float32)
         if outputs:
             values[seen] = np.concatenate(outputs)
-        return self.checked(values, media.frame_times()[:: self.options.every], seen)
+        return self.checked(values, self.source(media).frame_times()[:: self.options.every], seen)
 
 
 def _unmasked(model: Any) -> Any:

@@ -148,7 +148,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
 
     def _windows(self, media: Media, boxes: npt.NDArray[np.float32] | None) -> npt.NDArray[np.intp]:
         """(windows, 16) indices of the frames taken: of all, or of those that show the main face."""
-        count = len(media.frame_times())
+        count = len(self.source(media).frame_times())
         usable = np.arange(count) if boxes is None else np.flatnonzero(np.isfinite(boxes).all(axis=1))
         picked = self._sampled(usable.size) if usable.size else []
         return usable[np.array(picked, np.intp)].reshape(-1, FRAMES)
@@ -183,7 +183,7 @@ class VideoMAE(FrameNetwork[VideoMAEOptions]):
         values = np.concatenate(outputs)
         if self.options.level == "utterance":
             return self.mean_of(media, values)
-        stamps = media.frame_times()
+        stamps = self.source(media).frame_times()
         times = np.concatenate([row_times(stamps[window]) for window in self._windows(media, self.boxes(media))])
         order = np.argsort(times[:, 0], kind="stable")
         return self.checked(values[order], times[order], np.ones(len(order), np.bool_))

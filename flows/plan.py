@@ -95,9 +95,8 @@ def ordered_extractors(config: RunConfig, only: Iterable[str] | None = None) -> 
 
 
 def _build(config: RunConfig, entry: ExtractorEntry) -> Extractor[Any]:
-    section = config.section_of(entry.name)
-    options = {} if section is None else section.model_dump(exclude_unset=True)
-    return build_extractor(entry.name, entry.feature_name, options | entry.options)
+    known = EXTRACTORS.load(entry.name).Options.model_fields
+    return build_extractor(entry.name, entry.feature_name, config.options_of(entry, known))
 
 
 @dataclass(frozen=True)

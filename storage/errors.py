@@ -79,6 +79,11 @@ REASONS: dict[str, Reason] = {
         f"read its message, then {_RETRY}",
         can_retry=True,
     ),
+    "bad_crops": Reason(
+        "the released face crops of the clip are missing, damaged, or not of its video",
+        f"replace them, then {_RETRY}",
+        can_retry=True,
+    ),
     "bad_csv": Reason(
         "a CSV file of the clip's features is missing, damaged, or of another clip",
         f"replace the file, then {_RETRY}",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.legacy import numpy124  # noqa: F401  a fixture
+
+# Two workers on two cores have four threads of arithmetic: where those that wait spin, as is usual, everything takes
+# twice as long. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The first one starts Prefect's server, which takes twenty seconds; the second one does without it until then.
 LONG_FILES = (

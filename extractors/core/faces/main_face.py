@@ -76,7 +76,7 @@ def face_recipe(options: Faces) -> dict[str, Any]:
     Raises:
         RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    made = options.model_dump(exclude={"weights"}) | {"rules": _RULES}
+    made = options.model_dump(exclude={"weights", "source", "root", "frame_rate"}) | {"rules": _RULES}
     weights = detector_weights(options)
     if weights is not None:
         made["weights"] = dict(resolve(weights, needs=()).identity)

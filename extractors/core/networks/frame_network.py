@@ -6,16 +6,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from configs.errors import RunError
+from configs.schema import FaceCrops
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import FACE_EXPAND, crop_face
 from extractors.core.media.frames import Frame
+from extractors.core.media.released_crops import Crop, ReleasedCrops
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.pth import PthCheckpoint, build_pth, read_pth
 from extractors.core.networks.runtime import torch_dtype
@@ -39,18 +41,26 @@ class FrameOptions(NetworkOptions):
             says; a `.pth` file, which has none, is taken for one of MERR's. `merr`: 224 x 224 (aspect not kept), 0..1.
             `resize224_imagenet` (once called `imagenet`): the same, then ImageNet's mean and deviation. `mae`: MAE's
             own, short side to 256, bicubic, the central 224 x 224 cut out, then ImageNet's mean and deviation.
+        crops: Face crops that the corpus releases, instead of the main face of its videos: `{root: openface_face}`.
         level: `frame` gives the network's rows, `utterance` their mean. Two features that differ in nothing else share
             one pass of the network.
     """
 
     input: Literal["main_face", "frame"] = "main_face"
     preprocessing: Preprocessing = "checkpoint"
+    crops: FaceCrops | None = None
     level: Literal["frame", "utterance"] = "frame"
 
     @field_validator("preprocessing", mode="before")
     @classmethod
     def _once_called(cls, name: object) -> object:
         return "resize224_imagenet" if name == "imagenet" else name
+
+    @model_validator(mode="after")
+    def _crops_are_faces(self) -> Self:
+        if self.crops is not None and self.input != "main_face":
+            raise ValueError("crops are faces: expected input: main_face")
+        return self
 
 
 FrameT = TypeVar("FrameT", bound=FrameOptions)
@@ -75,8 +85,22 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The faces, unless it looks at whole frames."""
-        return (FACES,) if self.options.input == "main_face" else ()
+        """The faces, unless it looks at whole frames or at released crops."""
+        return (FACES,) if self.options.input == "main_face" and self.options.crops is None else ()
+
+    def source(self, media: Media) -> Media | ReleasedCrops:
+        """What the frames come from: the clip's media, or the crops that its corpus releases.
+
+        Args:
+            media: The clip's media.
+
+        Raises:
+            ClipError: If the crops are missing or do not fit.
+        """
+        crops = self.options.crops
+        if crops is None:
+            return media
+        return media.once(("crops", str(crops.root), crops.frame_rate), lambda: ReleasedCrops(media, crops))
 
     @cached_property
     def _pth(self) -> PthCheckpoint | None:
@@ -120,9 +144,17 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         """The settings of `FrameOptions` that can change a number; weights and level are not among them."""
         options = self.options
         settings: dict[str, Any] = {"input": options.input, "preprocessing": self._preprocessing}
+        if options.crops is not None:
+            return settings | {"crops": "released", "black": "not valid"} | self._stated_rate
         if options.input == "main_face":
             settings |= {"face_expand": FACE_EXPAND}
         return settings
+
+    @property
+    def _stated_rate(self) -> dict[str, float]:
+        """The stated rate, of clips without a video; their times depend on it."""
+        crops = self.options.crops
+        return {} if crops is None or crops.frame_rate is None else {"frame_rate": crops.frame_rate}
 
     def load_frames(self, device: str, change: Callable[[Any], Any] = lambda model: model, variant: str = "") -> None:
         """Load the network and what sizes and scales its frames.
@@ -159,12 +191,18 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
     def boxes(self, media: Media) -> npt.NDArray[np.float32] | None:
         """(T, 4) boxes of the main face in every frame, NaN where there is none; None to look at whole frames.
 
+        Of released crops the boxes only say whether there is a face.
+
         Raises:
             ClipError: If the clip has no frames.
         """
         if self.options.input != "main_face":
             return None
-        media.frame_times()  # raises the reason why there are no frames
+        source = self.source(media)
+        source.frame_times()  # raises the reason why there are no frames
+        if isinstance(source, ReleasedCrops):
+            shown = media.once("shown crops", source.shown)
+            return np.where(shown[:, None], np.float32(0), np.float32(np.nan)).repeat(4, axis=1)
         return main_face_boxes(media.feature(FACES))
 
     def fitted(
@@ -181,13 +219,13 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
             The frame's index and its pixels, (3, side, side) uint8.
         """
         chosen = set(wanted)
-        for frame in media.frames() if chosen else ():
+        for frame in self.source(media).frames() if chosen else ():
             if frame.index in chosen:
                 yield frame.index, self._fitted(frame, boxes)
 
-    def _fitted(self, frame: Frame, boxes: npt.NDArray[np.float32] | None) -> Pixels:
+    def _fitted(self, frame: Frame | Crop, boxes: npt.NDArray[np.float32] | None) -> Pixels:
         rgb = frame.rgb()
-        if boxes is not None:
+        if boxes is not None and isinstance(frame, Frame):
             rgb = crop_face(rgb, boxes[frame.index], size=self._side, expand=FACE_EXPAND)
         return self._scaling.fit(rgb)
 
@@ -204,7 +242,7 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
             media: The clip's media.
             rows: How many.
         """
-        times = media.frame_times()
+        times = self.source(media).frame_times()
         edges = np.linspace(times[0, 0], times[-1, 1], rows + 1)
         values = np.full((rows, self._settings["hidden_size"]), np.nan)
         return self.checked(values, np.stack([edges[:-1], edges[1:]], axis=1), np.zeros(rows, np.bool_))
@@ -216,6 +254,6 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
             media: The clip's media.
             values: (T, D) float32.
         """
-        times = media.frame_times()
+        times = self.source(media).frame_times()
         mean = values.mean(axis=0, keepdims=True, dtype=np.float64)
         return self.checked(mean, [[times[0, 0], times[-1, 1]]], [True])

@@ -127,14 +127,18 @@ def model_settings(
 
 # Parts of checkpoints that other tasks use: heads, decoders, poolers, and what belongs to pre-training only.
 HEADS = (
-    "classifier", "cls", "decoder", "encoder_to_decoder", "head", "label_embs_concat", "lm_head", "logit_scale",
-    "mask_token", "masked_spec_embed", "pooler", "project_hid", "project_q", "projector", "qa_outputs", "quantizer",
+    "classifier", "cls", "decoder", "encoder_to_decoder", "head", "label_embs_concat", "lm_head", "logit_bias",
+    "logit_scale", "mask_token", "masked_spec_embed", "pooler", "project_hid", "project_q", "projector", "qa_outputs", "quantizer",
     "score", "text_model", "text_projection", "visual_projection",
 )  # fmt: skip
 
 
 def load_model(
-    weights: ResolvedWeights, model_class: Any, settings: Mapping[str, Any], unused: Sequence[str] = ()
+    weights: ResolvedWeights,
+    model_class: Any,
+    settings: Mapping[str, Any],
+    unused: Sequence[str] = (),
+    changed: Mapping[str, Any] | None = None,
 ) -> Any:
     """Build a transformers model in float32 on the CPU, with every parameter from the weights file or the seed.
 
@@ -143,6 +147,7 @@ def load_model(
         model_class: Class of `transformers`, such as `HubertModel`.
         settings: What `model_settings` gave; used for random weights.
         unused: Parameters that the file may lack because inference never reads them.
+        changed: Settings that part of a larger model takes from the larger one's.
 
     Raises:
         RunError: If the file is damaged, or holds other parameters or shapes than `config.json` makes: transformers
@@ -150,7 +155,7 @@ def load_model(
     """
     if weights.folder is None:
         return seeded(weights.identity["seed"], lambda: model_class(model_class.config_class(**settings)))
-    model, info = _from_pretrained(model_class, weights.folder)
+    model, info = _from_pretrained(model_class, weights.folder, changed or {})
     missing = sorted(set(info["missing_keys"]) - set(unused))
     if missing:
         raise RunError(f"{weights.folder}: the weights lack {len(missing)} parameters, first {missing[0]}")
@@ -244,7 +249,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size
     return media_files.sha256_of(path)
 
 
-def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
+def _from_pretrained(model_class: Any, folder: Path, changed: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     import torch
     from safetensors import SafetensorError
 
@@ -257,6 +262,7 @@ def _from_pretrained(model_class: Any, folder: Path) -> tuple[Any, dict[str, Any
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # named by `load_model`, in one line
+                **changed,
             )
         except broken as error:
             raise RunError(f"{folder}: cannot load the weights: {' '.join(str(error).split())[:300]}") from error
