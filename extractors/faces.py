@@ -58,7 +58,7 @@ class FacesExtractor(Extractor[Faces]):
         """
         if self.options.source != "detector":
             raise RunError(
-                f"{self.feature}: faces come from released crops, which have no boxes: what needs boxes cannot be extracted "
+                f"{self.feature}: released crops have no boxes: what needs boxes cannot be extracted "
                 f"with `faces: {{source: {self.options.source}}}`; give it a configuration of its own"
             )
         recipe = face_recipe(self.options)

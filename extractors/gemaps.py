@@ -7,29 +7,22 @@ package; licence: non-commercial research).
 
 from __future__ import annotations
 
-import time
 import warnings
-from array import array
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from configs.plugins import Section
 from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
+from extractors.core.media.opensmile_pass import one_pass
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
 HOP = 0.010
 WINDOW = 0.020  # of the spectral columns; pitch, jitter and shimmer look at SHORTEST from the same start
 SHORTEST = 0.060
-BUFFER_SECONDS = 30  # of samples that openSMILE holds at once
-FULL_SECONDS = 0.001  # to wait where it holds so many
 # Low-level descriptors of the GeMAPS family by the beginning of their names (Eyben et al. 2016, section 3).
 _UNITS = {
     "Loudness": "sone (estimate)",
@@ -149,58 +142,3 @@ class Gemaps(Extractor[GemapsOptions]):
             raise ClipError("too_short", f"{found}, openSMILE needs {least} ({SHORTEST * 1000:.0f} ms)")
         values, times = one_pass(self._smile, audio.samples, audio.rate)
         return self.checked(values, times + audio.start, np.ones(len(values), np.bool_))
-
-
-def one_pass(smile: Any, samples: npt.NDArray[np.float32], rate: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """What `opensmile.Smile.process_signal` gives, in less than half of its memory.
-
-    The samples go through openSMILE's own components in one pass, but in blocks, through a buffer of half a minute;
-    opensmile hands over all at once, in several copies, and makes three objects of each row: 2.4 GB for two hours.
-
-    Args:
-        smile: An `opensmile.Smile`.
-        samples: (N,) samples of one channel.
-        rate: Samples per second.
-
-    Returns:
-        (T, D) float32 values, and (T, 2) seconds; the last row ends with the audio, as opensmile has it.
-    """
-    from opensmile.core.config import config
-    from pandas import to_timedelta
-
-    values, stamps = array("f"), array("d")
-
-    def collect(row: Any, stamp: Any) -> None:
-        values.frombytes(row.tobytes())
-        stamps.extend((stamp.time, stamp.time + stamp.lengthSec))
-
-    with NamedTemporaryFile("w", suffix=".conf", encoding="ascii") as source:
-        text = (Path(smile.default_config_root) / config.EXTERNAL_INPUT_CONFIG).read_text(encoding="ascii")
-        for asked in ("writer.levelconf.growDyn=1", "writer.levelconf.isRb=0"):
-            if asked not in text:
-                raise RuntimeError(f"openSMILE's {config.EXTERNAL_INPUT_CONFIG} does not say {asked} any more")
-        text = text.replace("writer.levelconf.growDyn=1", "writer.levelconf.growDyn=0")
-        text = text.replace(
-            "writer.levelconf.isRb=0", f"writer.levelconf.isRb=1\nwriter.levelconf.nT={BUFFER_SECONDS * rate}"
-        )
-        source.write(text)
-        source.flush()
-        options = smile._options() | {"source": source.name, "sampleRate": rate, "nBits": 16}
-        engine = smile._smile(options=options)
-    engine.external_sink_set_callback_ex(config.EXTERNAL_OUTPUT_COMPONENT, collect)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(engine.run)
-        try:
-            for first in range(0, len(samples), rate):
-                block = (samples[first : first + rate] * np.float32(32768)).astype(np.int16).tobytes()
-                while not engine.external_audio_source_write_data(config.EXTERNAL_SOURCE_COMPONENT, block):
-                    if running.done():
-                        break  # it tells why below
-                    time.sleep(FULL_SECONDS)
-        finally:
-            engine.external_audio_source_set_eoi(config.EXTERNAL_SOURCE_COMPONENT)  # else it would run for ever
-        running.result()
-    engine.free()
-    seconds = to_timedelta(np.frombuffer(stamps, np.float64), "s").total_seconds().to_numpy().reshape(-1, 2).copy()
-    seconds[0, 0], seconds[-1, 1] = 0.0, to_timedelta(len(samples) / rate, "s").total_seconds()
-    return np.frombuffer(values, np.float32).reshape(len(seconds), -1), seconds

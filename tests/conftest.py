@@ -10,9 +10,9 @@ import pytest
 
 from tests.legacy import numpy124  # noqa: F401  a fixture
 
-# Two workers on two cores have four threads of arithmetic: where those that wait spin, as is usual, everything takes
+# Two workers on two cores: more threads of arithmetic would only wait for each other, spinning, and everything take
 # twice as long. Read when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The first one starts Prefect's server, which takes twenty seconds; the second one does without it until then.
 LONG_FILES = (

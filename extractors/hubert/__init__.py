@@ -1,7 +1,8 @@
-"""HuBERT, wav2vec 2.0 and WavLM: what a self-supervised speech model hears, every 20 ms.
+"""HuBERT, wav2vec 2.0, WavLM and data2vec: what a self-supervised speech model hears, every 20 ms.
 
 Hsu et al., "HuBERT: Self-Supervised Speech Representation Learning by Masked Prediction of Hidden Units",
-IEEE/ACM TASLP 29, 2021; Baevski et al., "wav2vec 2.0", NeurIPS 2020; Chen et al., "WavLM", IEEE JSTSP 16, 2022.
+IEEE/ACM TASLP 29, 2021; Baevski et al., "wav2vec 2.0", NeurIPS 2020; Chen et al., "WavLM", IEEE JSTSP 16, 2022;
+Baevski et al., "data2vec", ICML 2022.
 The default weights are Tencent's Chinese HuBERT-large. The recipes `mer2023` and `merbench` give what the feature
 scripts of MER2023 (Lian et al., ACM MM 2023) and MERBench (Lian et al., arXiv:2401.03429) give; both call their result
 `chinese-hubert-large`, and the numbers differ.
@@ -21,7 +22,7 @@ from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.core.networks.weights import load_model, load_scaler
+from extractors.core.networks.weights import load_model, load_scaler, model_settings
 from extractors.hubert.windows import (
     CONV_KERNEL,
     CONV_STRIDE,
@@ -40,6 +41,7 @@ FAMILY = {  # by model_type: the class in transformers, and the name people use
     "hubert": ("HubertModel", "HuBERT"),
     "wav2vec2": ("Wav2Vec2Model", "wav2vec 2.0"),
     "wavlm": ("WavLMModel", "WavLM"),
+    "data2vec-audio": ("Data2VecAudioModel", "data2vec"),
 }
 FLAVOUR = ("feat_extract_norm", "do_stable_layer_norm")
 FULL: dict[str, Any] = {
@@ -72,7 +74,8 @@ class HubertOptions(NetworkOptions):
     (transformers 5 gives it before). Negative numbers count from the last.
 
     Attributes:
-        weights: A HuBERT, wav2vec 2.0 or WavLM in Hugging Face's layout; its `config.json` says which.
+        weights: A HuBERT, wav2vec 2.0 (XLS-R too), WavLM or data2vec-audio in Hugging Face's layout; its `config.json`
+            says which.
         recipe: `merflow`: chosen layers, clips over 30 s in overlapping windows. `mer2023`: last layer, whole clip in
             one pass, of at most five minutes. `merbench`: last four layers summed, clips over 10 s in blocks of 10 s,
             the last one padded with zeros.
@@ -170,6 +173,20 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
             why = f"no layer {beyond[0]}" if beyond else "a layer is named twice"
             raise RunError(f"{self.feature}: layers {list(listed)}: {why}; the model has 0 to {last}")
         return chosen
+
+    def read_settings(self) -> dict[str, Any]:
+        """Settings of the network; data2vec has one flavour, and so does not state it.
+
+        Raises:
+            RunError: If they are of another model.
+        """
+        keys = tuple(key for key in self.setting_keys if key not in FLAVOUR)
+        settings = model_settings(self._weights, self.model_types, self.architectures, keys)
+        if settings.get("model_type") == "data2vec-audio":
+            settings = {"feat_extract_norm": "layer", "do_stable_layer_norm": False} | settings
+        if missing := [key for key in FLAVOUR if key not in settings]:
+            raise RunError(f"{self._weights.folder}: config.json: no setting {', '.join(missing)}")
+        return settings
 
     def load(self, device: str) -> None:
         """Load the model and the checkpoint's own scaling of the audio.

@@ -1,4 +1,4 @@
-"""Text: what a sentence encoder or any BERT-like model makes of a clip's transcript.
+"""Text: what a sentence encoder, any BERT-like model or a language model makes of a clip's transcript.
 
 Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP 2019; Devlin et al.,
 "BERT", NAACL 2019. The default weights are a multilingual sentence encoder. The recipe `merbench` gives what the
@@ -22,22 +22,14 @@ from configs.schema import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.media.text import words_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.core.networks.weights import load_model
+from extractors.core.networks.weights import load_model, model_settings
+from extractors.text.models import MODELS, UNUSED, plain_names
 from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
 from storage.clip import Clip, Word
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec
 from storage.vocabulary.tokens import TOKENS, WORD
 
-MODELS = {  # by model_type: the class in transformers
-    "bert": "BertModel",
-    "roberta": "RobertaModel",
-    "xlm-roberta": "XLMRobertaModel",
-    "camembert": "CamembertModel",
-    "mpnet": "MPNetModel",
-    "electra": "ElectraModel",
-    "deberta-v2": "DebertaV2Model",
-}
 SUMMED = 4  # last layers that `merbench` sums
 FULL: dict[str, Any] = {
     "vocab_size": BYTE_VOCABULARY,
@@ -70,7 +62,8 @@ class TextOptions(NetworkOptions):
     """Settings of the text encoder.
 
     Attributes:
-        weights: A sentence encoder or a BERT-like model in Hugging Face's layout.
+        weights: A sentence encoder, a BERT-like model or a language model (GPT-2, Llama, Qwen, T5's encoder, ...) in
+            Hugging Face's layout; `precision: float16` for large ones.
         recipe: `merflow`: last layer; the sentence vector as the model's own files say, else the mean over all tokens.
             `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
         level: `utterance` gives one row, `token` a row per token of the text, special tokens left out, `ids` the ids,
@@ -136,6 +129,17 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
 
+    def read_settings(self) -> dict[str, Any]:
+        """Settings of the network under their usual names.
+
+        Raises:
+            RunError: If they are of another model.
+        """
+        settings = plain_names(model_settings(self._weights, self.model_types, self.architectures, ()))
+        if missing := [key for key in self.setting_keys if key not in settings]:
+            raise RunError(f"{self._weights.folder}: config.json: no setting {', '.join(missing)}")
+        return settings
+
     @property
     def _columns(self) -> tuple[str, ...]:
         if self._is_ids:
@@ -167,8 +171,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         import transformers
 
         model_class = getattr(transformers, MODELS[self._settings.get("model_type", "bert")])
-        unused = ("pooler.dense.weight", "pooler.dense.bias")
-        self._model = self.load_shared(lambda: load_model(self._weights, model_class, self._settings, unused), device)
+        self._model = self.load_shared(lambda: load_model(self._weights, model_class, self._settings, UNUSED), device)
 
     @property
     def _is_ids(self) -> bool:
@@ -235,7 +238,9 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         summed = self.options.recipe == "merbench"
         with self.running():
             output = self._model(input_ids=tokens, attention_mask=attention_mask, output_hidden_states=summed)
-            states = sum(output.hidden_states[-SUMMED:]) if summed else output.last_hidden_state
+            # The last of hidden_states is before the final norm in some models of transformers 5; it was after it.
+            states = output.last_hidden_state
+            states = sum(output.hidden_states[-SUMMED:-1]) + states if summed else states
         return [row[:length] for row, length in zip(self.array(states), lengths, strict=True)]
 
     def features(self, media: Media, outputs: list[Array]) -> Features:

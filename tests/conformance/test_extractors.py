@@ -12,7 +12,7 @@ import pytest
 
 from extractors.core.extractor import EXTRACTORS, build_extractor
 from extractors.core.media.clip_media import Media
-from storage.clip import Clip
+from storage.clip import Clip, Word
 from storage.errors import REASONS
 from storage.records import Failure, Features
 from tests.media import tone, write_clip
@@ -70,7 +70,8 @@ def clips(tmp_path_factory, feat_clips):
 def media_of(path):
     text = None if path.stem == "mute" else f"what {path.stem} says"
     end = 0.5 if path.stem == "single_face" else None  # of three seconds: enough for every window
-    media = Media(Clip(path.stem, video=path.name, audio=path.name, text=text, end=end), path.parent)
+    words = () if text is None else (Word("what", 0.0, 0.02), Word("says", 0.02, 0.03))
+    media = Media(Clip(path.stem, video=path.name, audio=path.name, text=text, words=words, end=end), path.parent)
     media.decode()
     return media
 
@@ -146,7 +147,7 @@ def test_every_clip_has_one_outcome_and_twice_is_the_same(name, loaded, clips):
             assert one.values.tobytes() == other.values.tobytes()
             assert one.times.tobytes() == other.times.tobytes()
     reasons = {p.name: o.reason for p, o in zip(clips, outcomes, strict=True) if isinstance(o, Failure)}
-    for absent, reason in ABSENT[extractor.modality].items():
+    for absent, reason in ABSENT.get(name, ABSENT[extractor.modality]).items():
         assert reasons.pop(absent) == reason
     assert set(reasons.values()) <= {"too_short"}
     assert "usual.mp4" not in reasons
@@ -158,6 +159,7 @@ ABSENT = {
     "audio": {"broken.mp4": "undecodable", "mute.mp4": "no_audio"},
     "video": {"broken.mp4": "undecodable", "blind.wav": "no_video"},
     "text": {"mute.mp4": "no_text"},
+    "words": {"mute.mp4": "no_words"},
 }
 
 

@@ -79,14 +79,13 @@ class ReleasedCrops:
 
     def _pixels(self, index: int) -> Pixels:
         if self._array is not None:
-            reversed_order: Pixels = self._array[index, :, :, ::-1]
-            return np.ascontiguousarray(reversed_order)
+            return np.ascontiguousarray(self._array[index, :, :, ::-1])
         from PIL import Image
 
         path = list((self._images or {}).values())[index]
         try:
             with Image.open(path) as image:
-                return np.asarray(image.convert("RGB")).astype(np.uint8)
+                return np.asarray(image.convert("RGB"), np.uint8).copy()
         except OSError as error:
             raise ClipError("bad_crops", f"{path.name}: cannot be read: {error}", stage="decode") from error
 
@@ -120,7 +119,7 @@ class ReleasedCrops:
 
 def _opened(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ClipError("bad_crops", f"{path.name}: cannot be read: {error}", stage="open") from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:

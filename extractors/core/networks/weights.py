@@ -128,8 +128,8 @@ def model_settings(
 # Parts of checkpoints that other tasks use: heads, decoders, poolers, and what belongs to pre-training only.
 HEADS = (
     "classifier", "cls", "decoder", "encoder_to_decoder", "head", "label_embs_concat", "lm_head", "logit_bias",
-    "logit_scale", "mask_token", "masked_spec_embed", "pooler", "project_hid", "project_q", "projector", "qa_outputs", "quantizer",
-    "score", "text_model", "text_projection", "visual_projection",
+    "logit_scale", "mask_token", "masked_spec_embed", "pooler", "project_hid", "project_q", "projector",
+    "qa_outputs", "quantizer", "score", "text_model", "text_projection", "visual_projection",
 )  # fmt: skip
 
 
