@@ -21,6 +21,8 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of a weights file in Hugging Face's layout; the first that exists is used, as transformers does."""
 
 
+SAME_RECIPES = dict.fromkeys(("mer2024", "mer2025", "mer2026"), "merbench")
+"""Challenges whose feature scripts are another one's: those for audio and text are the same byte for byte."""
 PATHS = ("local", "csv_folder", "root")
 """Keys of a configuration file that hold paths, relative to it."""
 
@@ -38,31 +40,35 @@ class RandomWeights(Section):
 
 
 class Weights(Section):
-    """Where an extractor's weights come from: exactly one of `hub`, `local` and `random`.
+    """Where an extractor's weights come from: exactly one of `hub`, `local`, `url` and `random`.
 
     Attributes:
         hub: Hugging Face repository, such as `facebook/hubert-large-ll60k`.
         revision: Commit, tag or branch of `hub`; what it resolved to is recorded in the store.
         local: Folder in Hugging Face's layout, or a single weights file.
+        url: Address of a single checkpoint file outside of a hub, `https://...`; needs `sha256` and `format`.
         random: Seeded weights instead of trained ones.
         sha256: What the weights file must hash to; anything else stops the run.
-        format: Layout of a `local` file: `hf`, or the plain checkpoints of MAE and VideoMAE's own training code.
+        format: Layout of a `local` or `url` file: `hf`, or the plain checkpoints of MAE's and VideoMAE's own code.
     """
 
     hub: str | None = None
     revision: str = "main"
     local: Path | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://")
     random: RandomWeights | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     format: Literal["hf", "mae-pth", "videomae-pth"] = "hf"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if self.format != "hf" and self.local is None:
-            raise ValueError(f"format {self.format} is for `local` files")
-        sources = [k for k in ("hub", "local", "random") if getattr(self, k) is not None]
+        if self.format != "hf" and self.local is None and self.url is None:
+            raise ValueError(f"format {self.format} is for `local` and `url` files")
+        if self.url is not None and (self.sha256 is None or self.format == "hf"):
+            raise ValueError("url needs sha256, which says what must come, and a format other than hf")
+        sources = [k for k in ("hub", "local", "url", "random") if getattr(self, k) is not None]
         if len(sources) != 1:
-            raise ValueError(f"expected exactly one of hub, local, random; got {', '.join(sources) or 'none'}")
+            raise ValueError(f"expected exactly one of hub, local, url, random; got {', '.join(sources) or 'none'}")
         return self
 
 
@@ -248,7 +254,8 @@ class RunConfig(Section):
 
 def named_configs() -> dict[str, Path]:
     """Configurations that merflow ships, by name."""
-    return {p.stem: p for p in sorted(Path(__file__).parent.glob("*.yaml"))}
+    shipped = {p.stem: p for p in sorted(Path(__file__).parent.glob("*.yaml"))}
+    return shipped | {year: shipped[same] for year, same in SAME_RECIPES.items()}
 
 
 def load_config(source: str | Path) -> RunConfig:

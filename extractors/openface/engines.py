@@ -14,7 +14,7 @@ from typing import Any
 
 from configs.errors import RunError
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.weights import sha256_of
+from extractors.core.networks.weights_files import sha256_of
 from extractors.openface.program import clip_file, find_program, run
 from storage.errors import ClipError
 

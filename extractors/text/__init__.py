@@ -63,7 +63,7 @@ class TextOptions(NetworkOptions):
 
     Attributes:
         weights: A sentence encoder, a BERT-like model or a language model (GPT-2, Llama, Qwen, T5's encoder, ...) in
-            Hugging Face's layout; `precision: float16` for large ones.
+            Hugging Face's layout; `precision: fp16` for large ones.
         recipe: `merflow`: last layer; the sentence vector as the model's own files say, else the mean over all tokens.
             `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
         level: `utterance` gives one row, `token` a row per token of the text, special tokens left out, `ids` the ids,

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from extractors.core.networks.weights import ResolvedWeights, sha256_of
+from extractors.core.networks.weights import ResolvedWeights
+from extractors.core.networks.weights_files import sha256_of
 from extractors.core.networks.weights_pull import POOLING_FILE
 from storage.digests import digest_of
 

@@ -43,10 +43,11 @@ no_text: fail
 """
 
 
+Purpose = Literal["my-corpus", "indomer", "merr", "mertools", "mer2023", "merbench", "mer2024", "mer2025", "mer2026"]
+
+
 def init(
-    purpose: Annotated[
-        Literal["my-corpus", "indomer", "merr", "mertools"], typer.Option("--for", help="What it is for.")
-    ] = "my-corpus",
+    purpose: Annotated[Purpose, typer.Option("--for", help="What it is for.")] = "my-corpus",
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("merflow.yaml"),
 ) -> None:
     """Write a commented configuration to begin with."""
@@ -58,7 +59,7 @@ def init(
         raise ConfigError(f"{out}: exists already; choose another --out, or remove it")
     shipped = named_configs()
     body = shipped[purpose].read_text(encoding="utf-8") if purpose in shipped else None
-    corpus = {"indomer": "indomer", "merr": "merr", "mertools": "merr"}.get(purpose, "folder")
+    corpus = {"indomer": "indomer", "my-corpus": "folder"}.get(purpose, "merr")
     text = HEAD.format(name=out, corpus=corpus) + (body or (MERTOOLS if purpose == "mertools" else OWN)) + MORE
     with publish(out) as temporary:
         temporary.write_text(text, encoding="utf-8")

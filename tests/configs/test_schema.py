@@ -59,7 +59,7 @@ def test_unknown_extractor_names_the_valid_ones():
 
 def test_weights_come_from_exactly_one_place():
     for wrong in ({}, {"hub": "a/b", "random": {"seed": 0}}):
-        with pytest.raises(ValidationError, match="exactly one of hub, local, random"):
+        with pytest.raises(ValidationError, match="exactly one of hub, local, url, random"):
             Weights.model_validate(wrong)
 
 

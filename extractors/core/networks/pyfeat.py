@@ -18,7 +18,8 @@ from configs.errors import RunError
 from configs.schema import Weights
 from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.runtime import prepare
-from extractors.core.networks.weights import ResolvedWeights, sha256_of, verify
+from extractors.core.networks.weights import ResolvedWeights, verify
+from extractors.core.networks.weights_files import sha256_of
 
 HUB_FILE = "face_multitask_v28.safetensors"
 

@@ -13,15 +13,20 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
 from configs.schema import WEIGHT_FILES, RandomWeights, Weights
 from extractors.core.networks.random_weights import random_architecture, seeded
+from extractors.core.networks.weights_files import (
+    INDEX_FILES,
+    find_weights_file,
+    sha256_of,
+    url_path,
+    weights_sha256,
+)
 from extractors.core.networks.weights_record import check_recorded, mismatch, recorded_files
-from storage import media_files
 
 SETTING_FILES = ("config.json", "preprocessor_config.json")
 _HINT = "; fetch with `merflow weights pull --config C`, or name a folder with `local:`"
@@ -57,7 +62,12 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
     """
     if weights.random is not None:
         return _random(weights)
-    if weights.local is not None:
+    if weights.url is not None:
+        path = url_path(weights)
+        if not path.is_file():
+            raise RunError(f"weights {weights.url}: not on this machine{_HINT}")
+        resolved = _single_file(path, weights.format)
+    elif weights.local is not None:
         is_folder = weights.format == "hf"
         resolved = _local(weights.local, needs) if is_folder else _single_file(weights.local, weights.format)
     else:
@@ -78,18 +88,12 @@ def verify(weights: Weights, resolved: ResolvedWeights) -> None:
     """
     folder, file = resolved.folder or Path(), str(resolved.identity["file"])
     if weights.sha256 not in {None, resolved.identity["sha256"]}:
-        what = f"{weights.hub}@{weights.revision}" if weights.hub else str(weights.local)
+        what = f"{weights.hub}@{weights.revision}" if weights.hub else str(weights.local or weights.url)
         raise mismatch(what, file, str(weights.sha256), str(resolved.identity["sha256"]))
     if weights.hub is not None:
         recorded = recorded_files(weights.hub, folder.name)
-        used = [n for n in recorded if (n == file or n not in WEIGHT_FILES) and (folder / n).is_file()]
+        used = [n for n in recorded if (n == file or n not in (*WEIGHT_FILES, *INDEX_FILES)) and (folder / n).is_file()]
         check_recorded(weights.hub, folder.name, {n: sha256_of(folder / n) for n in used})
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes in hex; computed once per process while size and time of change stay the same."""
-    state = path.stat()
-    return _sha256(path, state.st_size, state.st_mtime_ns)
 
 
 def model_settings(
@@ -210,7 +214,7 @@ def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
     if not folder.is_dir():
         raise RunError(f"weights: local: {folder} is not a folder; expected one in Hugging Face's layout")
     file = _check_complete(folder, needs, str(folder))
-    identity = {"kind": "local", "file": file.name, "sha256": sha256_of(file)}
+    identity = {"kind": "local", "file": file.name, "sha256": weights_sha256(file)}
     return ResolvedWeights("local", folder, identity | _settings_of(folder, needs), False)
 
 
@@ -225,7 +229,7 @@ def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
     folder = Path(snapshot)
     file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
     # The commit, not the branch that was asked for: the same weights must give the same digest.
-    identity = {"kind": "hub", "repo": repo, "commit": folder.name, "file": file.name, "sha256": sha256_of(file)}
+    identity = {"kind": "hub", "repo": repo, "commit": folder.name, "file": file.name, "sha256": weights_sha256(file)}
     return ResolvedWeights("hub", folder, identity | _settings_of(folder, needs), False)
 
 
@@ -237,16 +241,11 @@ def _settings_of(folder: Path, needs: Sequence[str]) -> dict[str, str]:
 
 def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
     missing = [name for name in needs if not (folder / name).is_file()]
-    files = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
-    if missing or not files:
-        missing += [] if files else [" or ".join(WEIGHT_FILES)]
+    file = find_weights_file(folder)
+    if missing or file is None:
+        missing += [] if file else [" or ".join(WEIGHT_FILES)]
         raise RunError(f"weights {what}: {', '.join(missing)} missing{hint}")
-    return files[0]
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # size and time are the cache's key
-    return media_files.sha256_of(path)
+    return file
 
 
 def _from_pretrained(model_class: Any, folder: Path, changed: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -173,10 +173,11 @@ def _folders(store: FeatureStore, options: MertoolsOptions) -> dict[str, str]:
 
 def _folder(spec: FeatureSpec, stated: str | None) -> str:
     hub = str(spec.weights.get("repo", "")).rpartition("/")[2]
+    hub = hub.partition(".")[0] if spec.source.endswith("(timm)") else hub  # as the scripts cut it
     name = stated or hub or str(spec.recipe.get("feature_set", "")) or spec.name
     if not CLIP_ID.fullmatch(name):
         raise RunError(f"feature {spec.name}: {name!r} cannot be the name of a folder")
-    return name + ("_" if spec.extractor == "gemaps" or name in _UNDERSCORE else "-")
+    return name + ("_" if spec.extractor in {"gemaps", "opensmile"} or name in _UNDERSCORE else "-")
 
 
 def _faces(store: FeatureStore, options: MertoolsOptions) -> FeatureSpec:

@@ -20,7 +20,7 @@ from extractors.core.faces.detectors.libfacedetection import Libfacedetection
 from extractors.core.faces.main_face import face_recipe, find_main_face
 from extractors.core.networks.pyfeat import feat_module
 from extractors.core.networks.random_weights import seeded
-from extractors.core.networks.weights import sha256_of
+from extractors.core.networks.weights_files import sha256_of
 from tests.extractors.faces_first import face_extractor
 from tests.scenes import decoded, frames_of, written
 

@@ -12,7 +12,8 @@ from transformers import VideoMAEConfig, VideoMAEModel
 from configs.errors import RunError
 from configs.schema import RandomWeights, Weights
 from extractors.core.networks.random_weights import seeded
-from extractors.core.networks.weights import load_model, model_settings, resolve, sha256_of
+from extractors.core.networks.weights import load_model, model_settings, resolve
+from extractors.core.networks.weights_files import sha256_of
 from extractors.core.networks.weights_pull import pull
 from storage.digests import canonical_json
 
