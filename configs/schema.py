@@ -84,6 +84,34 @@ class FaceCrops(Section):
     frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
+class MainFace(Section):
+    """Which of several faces is the main one.
+
+    Attributes:
+        rule: `longest`: the track that most frames show. `speaking`: the one that speaks, by the feature `speaking`.
+            `listener`: the longest of those that do not. Experimental: see docs/speaking.md.
+        margin: How much better than the next one's the speaker's score must be; under it, or without audio or speech,
+            the rule is `longest`.
+    """
+
+    rule: Literal["longest", "speaking", "listener"] = "longest"
+    margin: float = Field(default=0.1, ge=0)
+
+
+class Speaking(Section):
+    """Options of the extractor `speaking`, which is added where an extractor needs it.
+
+    Attributes:
+        method: `synchrony`: how well mouth and voice move together; needs a detector with landmarks.
+        piece: Seconds over which each score is taken; the last piece takes in what is left.
+        shortest: Seconds of a piece in which a face must be shown, and below which it has no score.
+    """
+
+    method: Literal["synchrony"] = "synchrony"
+    piece: float = Field(default=3.0, ge=1.5)
+    shortest: float = Field(default=1.5, gt=0)
+
+
 class Faces(Section):
     """Options of the extractor `faces`, which is added where an extractor needs it.
 
@@ -95,6 +123,7 @@ class Faces(Section):
         short_side: Detect on a copy whose short side is at most this many pixels; None detects on the frame itself.
         min_confidence: Detections below this confidence, 0..1, are ignored.
         weights: Weights of a detector that loads some, where not its usual ones.
+        main_face: Which of several faces is the main one.
         source: Where faces come from: `detector` finds them, `mertools` takes the crops that a corpus releases.
         root: With `source: mertools`: the folder of the crops, such as `openface_face`.
         frame_rate: With `source: mertools`: crops per second, of clips whose video is not there.
@@ -105,6 +134,7 @@ class Faces(Section):
     short_side: int | None = Field(default=360, ge=32)
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     weights: Weights | None = None
+    main_face: MainFace = MainFace()
     source: Literal["detector", "mertools"] = "detector"
     root: Path | None = None
     frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -203,6 +233,7 @@ class RunConfig(Section):
         extractors: What to extract, in order.
         faces: Options of the extractor `faces`, which is added where another one needs it.
         voice_activity: The same for the extractor `voice_activity`.
+        speaking: The same for the extractor `speaking`.
         cluster: Where shards run.
         deinterlace: `auto` makes whole frames of interlaced ones (FFmpeg's bwdif); `off` leaves and flags them.
         no_audio: What a clip without audio means for audio features: `fail` (default) or `skip` by rule.
@@ -213,6 +244,7 @@ class RunConfig(Section):
     extractors: tuple[ExtractorEntry, ...] = Field(min_length=1)
     faces: Faces = Faces()
     voice_activity: VoiceActivity = VoiceActivity()
+    speaking: Speaking = Speaking()
     cluster: Cluster = Cluster()
     deinterlace: Literal["auto", "off"] = "off"
     no_audio: Literal["fail", "skip"] = "fail"
@@ -221,6 +253,7 @@ class RunConfig(Section):
 
     def section_of(self, name: str) -> Section | None:
         """The top-level section that is called like an extractor and holds its options, such as `faces:`."""
+        name = {"face_tracks": "faces"}.get(name, name)  # one detection serves both
         section = getattr(self, name, None) if name in type(self).model_fields else None
         return section if isinstance(section, Section) else None
 

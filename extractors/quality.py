@@ -16,7 +16,7 @@ from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.media.frames import Frame
 from storage.records import Features, FeatureSpec
-from storage.vocabulary.face_columns import FACE_COLUMNS, FACES, main_face_boxes
+from storage.vocabulary.face_columns import DECISION_COLUMNS, FACE_COLUMNS, FACES, main_face_boxes
 
 SAMPLED = 16
 GREY_SIDE = 128
@@ -82,11 +82,16 @@ class Quality(Extractor[QualityOptions]):
             extractor=self.name,
             modality="video",
             level="utterance",
-            columns=tuple(_COLUMNS),
-            units=tuple(_COLUMNS.values()),
+            columns=(*_COLUMNS, *self._decision),
+            units=(*_COLUMNS.values(), *("" for _ in self._decision)),
             recipe=settings,
             source="merflow",
         )
+
+    @property
+    def _decision(self) -> tuple[str, ...]:
+        """What the rule of the main face says, where it looked for the speaker."""
+        return tuple(name for name in DECISION_COLUMNS if name in self.inputs[FACES].columns)
 
     def load(self, device: str) -> None:
         """Nothing to load."""
@@ -102,7 +107,13 @@ class Quality(Extractor[QualityOptions]):
         size, looks = _look(media, faces)
         seconds = times[-1, 1] - times[0, 0]
         row = [*_face_flags(faces, min(size)), *looks, *size, len(times) / seconds, seconds]
+        row += [_of_any_row(faces, self.inputs[FACES].columns.index(name)) for name in self._decision]
         return self.checked([row], [[times[0, 0], times[-1, 1]]], [True])
+
+
+def _of_any_row(faces: Features, column: int) -> float:
+    """What all valid rows say; 0 of a clip without a face."""
+    return float(faces.values[faces.valid][0, column]) if faces.valid.any() else 0.0
 
 
 def _face_flags(faces: Features, short_side: int) -> tuple[float, ...]:

@@ -114,7 +114,7 @@ class ShardWork:
     def _prepare(self, clip: Clip) -> ReadyClip:
         self._flight.begin(clip)
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
-        modalities = {e.modality for e in chosen}
+        modalities = {modality for e in chosen for modality in (e.modality, *e.reads)}
         audio, video = "audio" in modalities, "video" in modalities
         root, deinterlace = self._context.root_of(clip), self._context.deinterlace
         media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace, passages=self._passages)

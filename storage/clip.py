@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from storage.face_points import PointedFace
+
 CLIP_ID = re.compile(r"[A-Za-z0-9_.-]+")
 CENTRE = -1
 
@@ -56,6 +58,7 @@ class Clip:
         audio_is_cut: Whether the audio file is the segment already: `start` and `end` are the video's alone.
         crop: Part of the frame to use as fractions (left, top, right, bottom) of the upright frame.
         frame_rate: Images a second, of a folder of images.
+        main_face: The face that matters, where somebody pointed it out; it beats every rule.
         split: Corpus split such as `train`; None if the corpus has none.
         text: Transcript.
         words: When each word is spoken, in order of start, where the corpus or an aligner says so.
@@ -93,6 +96,7 @@ class Clip:
     audio_is_cut: bool = False
     crop: tuple[float, float, float, float] | None = None
     frame_rate: float | None = None
+    main_face: PointedFace | None = None
     split: str | None = None
     text: str | None = None
     words: tuple[Word, ...] = ()

@@ -79,6 +79,9 @@ REASONS: dict[str, Reason] = {
         f"read its message, then {_RETRY}",
         can_retry=True,
     ),
+    "no_such_face": Reason(
+        "no face is where the manifest's `main_face` points", "correct the column, or raise `detect_every` to look more"
+    ),
     "bad_crops": Reason(
         "the released face crops of the clip are missing, damaged, or not of its video",
         f"replace them, then {_RETRY}",

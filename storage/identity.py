@@ -128,7 +128,12 @@ def _text_of(clip: Clip) -> str:
 _DIGEST_OF: dict[str, Callable[[Clip], int]] = {
     "video": lambda clip: _file_digest(clip, "video", clip.video),
     "video_part": lambda clip: _part_digest(
-        clip.start, clip.end, clip.video_track, clip.crop, *(() if clip.frame_rate is None else (clip.frame_rate,))
+        clip.start,
+        clip.end,
+        clip.video_track,
+        clip.crop,
+        *(() if clip.frame_rate is None else (clip.frame_rate,)),
+        *(() if clip.main_face is None else (clip.main_face,)),
     ),
     "audio": lambda clip: _file_digest(clip, "audio", clip.audio),
     "audio_part": lambda clip: _part_digest(*audio_segment(clip), clip.audio_track, clip.audio_channel),

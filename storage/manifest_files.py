@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.clip import Clip, Word
+from storage.face_points import PointedFace
 from storage.identity import INPUTS, digest_columns, input_digests
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ _EMPTY = (None, "{}", "[]")
 BATCH = 4096
 FIELDS = tuple(f.name for f in fields(Clip))
 _NUMBERS = ("start", "end", "duration", "frame_rate")
-_JSON = ("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files", "label_set", "lacks", "words")
+_JSON = (
+    *("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files"),
+    *("label_set", "lacks", "words", "main_face"),
+)
 _LISTS = ("crop", "label_set", "lacks", "words")
+_NOT_MAPPINGS = (*_LISTS, "main_face")
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
@@ -65,6 +70,9 @@ def clip_from(row: dict[str, Any]) -> Clip:
     kept |= {name: tuple(kept[name]) for name in _LISTS if kept.get(name) is not None}
     if kept.get("words"):
         kept["words"] = tuple(Word(*word) for word in kept["words"])
+    if kept.get("main_face"):
+        at, time = kept["main_face"]
+        kept["main_face"] = PointedFace(tuple(at), time)
     return Clip(**kept)
 
 
@@ -149,7 +157,7 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
 def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
     if name not in _JSON:
         return values
-    empty = "[]" if name in _LISTS else "{}"
+    empty = "[]" if name in _NOT_MAPPINGS else "{}"
     if not any(values):  # most are, and a million of them are not looked at one by one
         return [empty] * len(values)
     return [dump(_plain(name, value)) if value else empty for value in values]
@@ -157,7 +165,7 @@ def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
 
 def _plain(name: str, value: Any) -> Any:
     """A field of a clip as JSON takes it: any mapping as a dict."""
-    return dict(value) if name in _JSON and name not in _LISTS else value
+    return dict(value) if name in _JSON and name not in _NOT_MAPPINGS and value is not None else value
 
 
 def _numbers(values: Sequence[int]) -> pa.Array:

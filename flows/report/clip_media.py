@@ -23,6 +23,7 @@ from storage.errors import ClipError
 from storage.records import Features
 from storage.store.store import FeatureStore
 from storage.vocabulary.face_columns import BOX
+from storage.vocabulary.face_tracks import FACE_TRACKS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +34,7 @@ WAVE_CELLS = 1500
 LANDMARKS = 68
 Numbers = npt.NDArray[np.float32]
 _BOX_COLOUR, _POINT_COLOUR = (255, 196, 0), (0, 220, 255)
+_TRACK_COLOUR = (120, 190, 255)
 
 
 class ClipMedia:
@@ -107,6 +109,11 @@ class ClipMedia:
             image = Image.fromarray(frame.rgb())
             draw = ImageDraw.Draw(image)
             wide = max(round(image.height / THUMBNAIL * 1.5), 1)
+            for track, other in marks.tracks_at(frame.start):
+                draw.rectangle(other.tolist(), outline=_TRACK_COLOUR, width=wide)
+                draw.text(
+                    (other[0] + wide, other[3] - 12 * wide), f"face {track}", fill=_TRACK_COLOUR, font_size=10 * wide
+                )
             box, points = marks.at(frame.index)
             if box is not None:
                 draw.rectangle(box.tolist(), outline=_BOX_COLOUR, width=wide)
@@ -179,6 +186,7 @@ class Marks:
     def __init__(self, store: FeatureStore, clip_id: str) -> None:
         landmarks = tuple(f"{axis}_{i}" for axis in "xy" for i in range(LANDMARKS))
         self._box, self._points = (_rows(store, clip_id, wanted) for wanted in (BOX, landmarks))
+        self._tracks = _rows(store, clip_id, ("track_id", *BOX), FACE_TRACKS)
 
     def at(self, index: int) -> tuple[Numbers | None, Numbers | None]:
         """x1, y1, x2, y2 of the box, and 68 x and 68 y of the landmarks, in pixels; None where there are none.
@@ -188,12 +196,28 @@ class Marks:
         """
         return _row(self._box, index), _row(self._points, index)
 
+    def tracks_at(self, start: float) -> list[tuple[int, Numbers]]:
+        """Id, and x1, y1, x2, y2 in pixels, of every face of a frame, where `face_tracks` is stored.
 
-def _rows(store: FeatureStore, clip_id: str, wanted: tuple[str, ...]) -> Features | None:
-    """The columns of the first per-frame feature of the clip that has them all, and that is not synthetic."""
+        Args:
+            start: Seconds at which the frame is shown.
+        """
+        if self._tracks is None:
+            return []
+        first, last = np.searchsorted(self._tracks.times[:, 0], (start - 1e-6, start + 1e-6))
+        return [(int(row[0]), row[1:]) for row in self._tracks.values[first:last]]
+
+
+def _rows(store: FeatureStore, clip_id: str, wanted: tuple[str, ...], extractor: str = "") -> Features | None:
+    """The columns of the first per-frame feature of the clip that has them all, and that is not synthetic.
+
+    `face_tracks` has a row for each face of a frame, and is taken only where it is asked for.
+    """
     for name, spec in store.specs.items():
         places = {column: i for i, column in enumerate(spec.columns)}
-        has_all = spec.level == "frame" and not spec.synthetic and all(column in places for column in wanted)
+        fits = spec.extractor == extractor if extractor else spec.extractor != FACE_TRACKS
+        is_real = spec.level == "frame" and not spec.synthetic
+        has_all = fits and is_real and all(column in places for column in wanted)
         if has_all and store.has(clip_id, name):
             rows = store.get(clip_id, name)
             values = np.ascontiguousarray(rows.values[:, [places[column] for column in wanted]])

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from storage.records import Features, FeatureSpec
 from storage.store.store import FeatureStore
+from storage.vocabulary.face_tracks import SPEAKING_COLUMNS, TRACK_COLUMNS
 from storage.vocabulary.openface_columns import INTENSITY_AUS
 from storage.vocabulary.speech import SPEECH_COLUMNS
 
 Rows = npt.NDArray[np.float64]
+FACES = 5  # of a clip that are drawn
 COMPONENTS = 3  # principal components of a feature that is too wide to be drawn
-NARROW = 12  # columns up to which a feature of which nothing more is known is drawn as lines
+NARROW = 16  # columns up to which a feature of which nothing more is known is drawn as lines
 _MASK_CELLS = 400
 _FACE_LINES = ("face_count", "confidence")
 _POSE, _GAZE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("gaze_angle_x", "gaze_angle_y")
@@ -125,6 +127,15 @@ def _tracks(name: str, spec: FeatureSpec, rows: Features) -> Iterator[Track]:
         places = [columns.index(column) for column in wanted]
         return Track(f"{title} ({name})", kind, times, values[:, places], list(wanted), unit)
 
+    if columns == SPEAKING_COLUMNS:
+        yield _by_face(f"faces: how well each moves with the voice ({name})", times, values, 1)
+        return
+    if columns[: len(TRACK_COLUMNS)] == TRACK_COLUMNS:
+        middles = values[:, 1::2][:, :2].mean(axis=1, keepdims=True)
+        yield _by_face(
+            f"faces: where each is, left to right ({name})", times, np.hstack([values[:, :1], middles]), 1, "px"
+        )
+        return
     if columns == SPEECH_COLUMNS:
         yield of("voice activity", columns)
         return
@@ -150,6 +161,17 @@ def _tracks(name: str, spec: FeatureSpec, rows: Features) -> Iterator[Track]:
         yield Track(name, "lines", times, values, list(columns))
     else:
         yield _components(name, times, values, rows.valid)
+
+
+def _by_face(title: str, times: Rows, values: Rows, column: int, unit: str = "") -> Track:
+    """A line for each of the first faces, of rows that are one per frame and face; the id is their first column."""
+    moments, at = np.unique(times, return_inverse=True)
+    ids = sorted({int(track) for track in values[:, 0][np.isfinite(values[:, 0])]})[:FACES]
+    table = np.full((len(moments), len(ids)), np.nan)
+    for place, track in enumerate(ids):
+        mine = values[:, 0] == track
+        table[at[mine], place] = values[mine, column]
+    return Track(title, "lines", moments, table, [f"face {track}" for track in ids], unit)
 
 
 def _voiced(track: Track) -> Track:

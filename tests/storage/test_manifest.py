@@ -11,6 +11,7 @@ import pytest
 
 from storage.clip import Clip, Word
 from storage.errors import StoreError
+from storage.face_points import PointedFace
 from storage.manifest import Manifest, write_manifest
 
 FULL = Clip(
@@ -21,6 +22,7 @@ FULL = Clip(
     end=1 / 3 + 1,
     audio_channel=2,
     crop=(0.0, 0.25, 0.5, 1.0),
+    main_face=PointedFace((0.25, 0.5), 1.5),
     split="train",
     text='你好, "quoted",\r\nnew\u2028line\tend ',
     words=(Word("你好,", 0.1, 0.5), Word("quoted", 0.5, 2 / 3)),

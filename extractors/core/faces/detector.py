@@ -13,10 +13,11 @@ from configs.errors import RunError
 from configs.plugins import Registry, Section
 from configs.schema import Faces, Weights
 
-Detection = tuple[float, float, float, float, float]
+Detection = tuple[float, ...]
 Detect = Callable[[npt.NDArray[np.uint8]], list[Detection]]
 """Finds the faces of one upright (H, W, 3) uint8 frame, in any order: per face x1, y1, x2, y2 in its pixels (the box
-may reach over its edge) and the confidence, 0..1."""
+may reach over its edge) and the confidence, 0..1; of a detector with landmarks, then x and y of the eyes, the nose and
+the corners of the mouth, from left to right in the frame."""
 
 
 class Detector(ABC):
@@ -35,6 +36,10 @@ class Detector(ABC):
     Options: ClassVar[type[Section]] = Faces
     default_weights: ClassVar[Weights | None] = None
     licence: ClassVar[str] = ""
+
+    def has_landmarks(self) -> bool:
+        """Whether it also finds five landmarks of each face, on this machine."""
+        return False
 
     @abstractmethod
     def version(self) -> str:

@@ -76,15 +76,30 @@ def face_recipe(options: Faces) -> dict[str, Any]:
     Raises:
         RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
-    made = options.model_dump(exclude={"weights", "source", "root", "frame_rate"}) | {"rules": _RULES}
+    made = options.model_dump(exclude={"weights", "source", "root", "frame_rate", "main_face"}) | {"rules": _RULES}
     weights = detector_weights(options)
     if weights is not None:
         made["weights"] = dict(resolve(weights, needs=()).identity)
     return made | {"detector_version": load_detector(options.detector).version()}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundTracks:
+    """Every face of a clip.
+
+    Attributes:
+        tracks: The tracks, by id.
+        detected: (T,) bool, True where the detector looked at the frame.
+        size: Width and height of the upright frames.
+    """
+
+    tracks: tuple[Track, ...]
+    detected: npt.NDArray[np.bool_]
+    size: tuple[int, int]
+
+
 def find_main_face(media: Media, options: Faces) -> FaceTrack:
-    """The main face of every frame, by `FACE_RULE`.
+    """The main face of every frame, by `FACE_RULE`: the longest track.
 
     Args:
         media: The clip's media.
@@ -94,7 +109,28 @@ def find_main_face(media: Media, options: Faces) -> FaceTrack:
         ClipError: If the clip has no frames.
         RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
     """
+    found = find_tracks(media, options)
+    return build_face_track(found, main_track(found.tracks, found.size))
+
+
+def find_tracks(media: Media, options: Faces) -> FoundTracks:
+    """All faces of a clip by `FACE_RULE`, found once for every extractor that asks with these options.
+
+    Args:
+        media: The clip's media.
+        options: Detector and how often it looks.
+
+    Raises:
+        ClipError: If the clip has no frames.
+        RunError: Unknown detector, or one that this machine lacks, or whose weights it lacks.
+    """
+    key = options.model_dump_json(exclude={"main_face"})
+    return media.once(("tracks", key), lambda: _look_for_tracks(media, options))
+
+
+def _look_for_tracks(media: Media, options: Faces) -> FoundTracks:
     times, detect = media.frame_times(), load_detector(options.detector).build(options)
+    width = 15 if load_detector(options.detector).has_landmarks() else 5
     tracker, detected, size = Tracker(times[:, 0]), np.zeros(len(times), np.bool_), (0, 0)
     waiting: list[Frame] = []
 
@@ -104,7 +140,7 @@ def find_main_face(media: Media, options: Faces) -> FaceTrack:
 
     def look(frame: Frame) -> npt.NDArray[np.float64]:
         pixels = frame.rgb(options.short_side)
-        return _usable(np.array(detect(pixels), np.float64).reshape(-1, 5), pixels.shape, frame.size, options)
+        return _usable(np.array(detect(pixels), np.float64).reshape(-1, width), pixels.shape, frame.size, options)
 
     for frame in media.frames():
         size = size if frame.index else frame.size
@@ -117,23 +153,31 @@ def find_main_face(media: Media, options: Faces) -> FaceTrack:
                 follow(between, look(between))
         follow(frame, faces)
         waiting.clear()
-    return _build_face_track(tracker.tracks(), detected, size)
+    return FoundTracks(tracker.tracks(), detected, size)
 
 
 def _usable(
     detections: npt.NDArray[np.float64], shape: tuple[int, ...], size: tuple[int, int], options: Faces
 ) -> npt.NDArray[np.float64]:
     """Faces x1, y1, x2, y2, confidence in pixels of the full-size frame, from what was found on a copy of `shape`."""
-    x1, y1, x2, y2, confidence = detections.T
+    x1, y1, x2, y2, confidence = detections.T[:5]
     faces: npt.NDArray[np.float64] = detections[(confidence >= options.min_confidence) & (x2 > x1) & (y2 > y1)]
-    faces[:, :4] *= np.tile([size[0] / shape[1], size[1] / shape[0]], 2)
+    scale = [size[0] / shape[1], size[1] / shape[0]]
+    faces[:, :4] *= np.tile(scale, 2)
+    faces[:, 5:] *= np.tile(scale, (faces.shape[1] - 5) // 2)
     return faces
 
 
-def _build_face_track(tracks: tuple[Track, ...], detected: npt.NDArray[np.bool_], size: tuple[int, int]) -> FaceTrack:
+def build_face_track(found: FoundTracks, main: Track | None) -> FaceTrack:
+    """One track as the main face, a row per frame.
+
+    Args:
+        found: All tracks.
+        main: The main one; None if the clip has none.
+    """
+    tracks, detected = found.tracks, found.detected
     table = np.full((len(detected), 5), np.nan, dtype=np.float32)
     count = np.zeros(len(detected), dtype=np.int32)
-    main = main_track(tracks, size)
     for track in tracks:
         count[track.frames] += 1
     if main is not None:

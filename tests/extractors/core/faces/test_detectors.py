@@ -62,7 +62,11 @@ def test_libfacedetection_gives_slimefaces_own_boxes(single):
         expected = sorted((x, y, x + w, y + h, c / 100) for x, y, w, h, c in theirs)
         assert expected
         for detect in (Libfacedetection().build(Faces()), libfacedetection.detect):
-            assert sorted(detect(rgb)) == expected
+            assert sorted(face[:5] for face in detect(rgb)) == expected
+        for x1, y1, x2, y2, _, *points in Libfacedetection().build(Faces())(rgb):
+            assert len(points) == 10
+            assert all(x1 < x < x2 for x in points[::2])
+            assert all(y1 < y < y2 for y in points[1::2])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the library of the Linux wheel is called without the lock")

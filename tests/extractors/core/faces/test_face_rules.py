@@ -23,6 +23,9 @@ class Script:
     def __init__(self, faces):
         self.faces, self.looked, self.shapes = faces, [], set()
 
+    def has_landmarks(self):
+        return False
+
     def build(self, config):
         return self.detect
 

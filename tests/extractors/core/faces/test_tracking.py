@@ -25,7 +25,7 @@ def tracked(frames: dict[int, list[list[float]]], starts: np.ndarray | None = No
 
 def track(track_id: int, boxes: list[list[float]]) -> Track:
     table = np.array(boxes, np.float32)
-    return Track(track_id, 0, table[:, :4], table[:, 4])
+    return Track(track_id, 0, table[:, :4], table[:, 4], table[:, 5:])
 
 
 def test_iou_is_shared_over_joint_area():

@@ -1,0 +1,186 @@
+"""Which of several faces speaks: how well each mouth moves with the voice. Experimental: see docs/speaking.md."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.errors import RunError
+from configs.schema import Speaking as SpeakingOptions
+from extractors.core.extractor import Extractor
+from extractors.core.faces.stored_tracks import read_tracks
+from extractors.core.faces.synchrony import (
+    RATE,
+    MouthSeries,
+    flux,
+    on_grid,
+    smoothed,
+    synchrony,
+)
+from extractors.core.faces.tracking import Track
+from extractors.core.media.clip_media import Media
+from storage.errors import ClipError
+from storage.records import Features, FeatureSpec
+from storage.vocabulary.face_tracks import FACE_TRACKS, LANDMARK_COLUMNS, SPEAKING, SPEAKING_COLUMNS
+
+VOICE = "voice_activity"
+_SPEECH = 1  # its column that is 1 where somebody speaks
+Array = npt.NDArray[np.float64]
+
+
+class Speaking(Extractor[SpeakingOptions]):
+    """A score per track and frame, and its margin over the best other track's.
+
+    Rows are those of `face_tracks`. Scores are taken over pieces of the clip and are the same in all rows of a piece.
+    Not valid: where nobody speaks in the piece, where a face is shown for less than `shortest` seconds of it, and in
+    clips with a single face, of which nothing is computed. `margin` is 0 where no other face has a score.
+    """
+
+    name = SPEAKING
+    Options = SpeakingOptions
+    modality: ClassVar[Literal["video"]] = "video"
+    reads = ("audio",)
+    engines: ClassVar[tuple[str, ...]] = ("scipy",)
+    licence = ""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The tracks, and where somebody speaks."""
+        return (FACE_TRACKS, VOICE)
+
+    def describe(self) -> FeatureSpec:
+        """Three columns, a row per frame and track.
+
+        Raises:
+            RunError: If the detector finds no landmarks, or voice activity is not in windows.
+        """
+        tracks, voice = self.inputs[FACE_TRACKS], self.inputs[VOICE]
+        if not set(LANDMARK_COLUMNS) <= set(tracks.columns):
+            raise RunError(f"{self.feature}: synchrony needs landmarks, which {tracks.source} does not find")
+        if voice.recipe.get("rows") != "windows":
+            raise RunError(
+                f"{self.feature}: expected voice_activity with rows: windows, got {voice.recipe.get('rows')}"
+            )
+        return FeatureSpec(
+            name=self.feature,
+            extractor=self.name,
+            modality="video",
+            level="frame",
+            columns=SPEAKING_COLUMNS,
+            recipe=self.options.model_dump(mode="json"),
+            source="merflow",
+        )
+
+    def load(self, device: str) -> None:
+        """Nothing to load."""
+        self.loaded = True
+
+    def extract_clip(self, media: Media) -> Features:
+        """Scores of one clip.
+
+        Raises:
+            ClipError: If the clip has no frames.
+        """
+        stamps, rows = media.frame_times(), media.feature(FACE_TRACKS)
+        values = np.full((len(rows.values), 3), np.nan)
+        valid = np.zeros(len(values), np.bool_)
+        tracks = read_tracks(rows, stamps)
+        candidates = [track for track in tracks if _shown(track, stamps).sum() >= self.options.shortest]
+        voice = _voice(media) if len(candidates) > 1 else None
+        if voice is not None:
+            series = _series(media, candidates)
+            for begin, end in self._pieces(stamps):
+                scores = self._scores(series, stamps, voice, media, begin, end)
+                self._fill(values, valid, rows, scores, begin, end)
+        return self.checked(values, rows.times, valid)
+
+    def _pieces(self, stamps: Array) -> list[tuple[float, float]]:
+        first, last, piece = float(stamps[0, 0]), float(stamps[-1, 1]), self.options.piece
+        count = max(int((last - first) / piece), 1)
+        edges = [first + i * piece for i in range(count)] + [last]
+        return list(pairwise(edges))
+
+    def _scores(
+        self,
+        series: dict[int, tuple[Track, Array]],
+        stamps: Array,
+        voice: Features,
+        media: Media,
+        begin: float,
+        end: float,
+    ) -> dict[int, float]:
+        """Score of each track in one piece."""
+        middles = voice.times.mean(axis=1)
+        inside = (middles >= begin) & (middles < end)
+        if not voice.values[inside, _SPEECH].any():
+            return {}
+        audio = media.audio()
+        at, change = media.once("flux", lambda: flux(audio.samples, audio.rate))
+        scores = {}
+        for track_id, (track, mouth) in series.items():
+            shown = _shown(track, stamps)[: len(mouth[0])]
+            times = stamps[track.first : track.last + 1].mean(axis=1)
+            mine = (times >= begin) & (times < end)
+            if shown[mine].sum() < self.options.shortest or not len(at):
+                continue
+            grid = np.arange(max(begin, times[mine][0]), min(end, times[mine][-1]) + 1e-9, 1 / RATE)
+            voices = np.concatenate(
+                [
+                    on_grid(middles, voice.values[:, :1].T.astype(np.float64), grid),
+                    on_grid(at + audio.start, change[None], grid),
+                ]
+            )
+            scores[track_id] = synchrony(on_grid(times, mouth, grid), voices)
+        return scores
+
+    @staticmethod
+    def _fill(
+        values: Array, valid: npt.NDArray[np.bool_], rows: Features, scores: dict[int, float], begin: float, end: float
+    ) -> None:
+        middles = rows.times.mean(axis=1)
+        inside = (middles >= begin) & (middles < end)
+        for track_id, score in scores.items():
+            others = [other for i, other in scores.items() if i != track_id]
+            mine = inside & (rows.values[:, 0] == track_id)
+            values[mine] = track_id, score, score - max(others) if others else 0.0
+            valid |= mine
+
+
+def _shown(track: Track, stamps: Array) -> Array:
+    """(N,) seconds for which each of a track's frames shows it; 0 in a gap."""
+    lengths = np.diff(stamps[track.first : track.last + 1], axis=1)[:, 0]
+    seconds: Array = np.where(np.isnan(track.confidence), 0.0, lengths)
+    return seconds
+
+
+def _voice(media: Media) -> Features | None:
+    """Voice activity of a clip; None where it has no audio, or nobody speaks."""
+    try:
+        voice = media.feature(VOICE)
+    except ClipError:
+        return None
+    return voice if voice.values[:, _SPEECH].any() else None
+
+
+def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]:
+    """How the mouth of each track moves, from its first to its last frame; one pass over the frames."""
+    points = {track.id: smoothed(_filled(track.landmarks).reshape(-1, 5, 2)) for track in tracks}
+    made = {track.id: MouthSeries() for track in tracks}
+    for frame in media.frames():
+        shown = [track for track in tracks if track.first <= frame.index <= track.last]
+        rgb = frame.rgb() if shown else None
+        for track in shown:
+            if rgb is not None:
+                made[track.id].add(rgb, points[track.id][frame.index - track.first])
+    return {track.id: (track, made[track.id].series()) for track in tracks}
+
+
+def _filled(landmarks: npt.NDArray[np.float32]) -> Array:
+    """Landmarks with brief gaps interpolated."""
+    known = np.flatnonzero(np.isfinite(landmarks[:, 0]))
+    at = np.arange(len(landmarks))
+    filled: Array = np.stack([np.interp(at, known, column[known]) for column in landmarks.T.astype(np.float64)], axis=1)
+    return filled
