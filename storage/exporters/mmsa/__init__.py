@@ -129,7 +129,7 @@ class MmsaExporter(Exporter[MmsaOptions]):
         store, options = self.store, self.options
         names = {"audio": options.audio_feature, "vision": options.vision_feature}
         specs = {key: spec_of(store, name, f"; choose one with {key}_feature=NAME") for key, name in names.items()}
-        texts = [name for name, spec in store.specs.items() if spec.modality == "text"]
+        texts = [name for name, spec in store.specs.items() if spec.modality == "text" and spec.extractor != WORDS]
         if len(texts) > 1 and options.text_feature is None:
             raise RunError(
                 f"{store.path}: text features {', '.join(texts)}: choose with --opt text_feature=NAME or none"

@@ -12,6 +12,7 @@ import pytest
 from configs.errors import RunError
 from storage.clip import Clip
 from storage.corpora import CORPORA, read_corpus
+from storage.face_points import PointedFace
 from storage.ingest import estimate, ingest
 from storage.manifest import Manifest
 from storage.vocabulary.labels import normalise
@@ -368,3 +369,19 @@ def test_media_outside_of_the_media_folder_are_not_touched_unless_it_is_a_folder
     report = ingest(None, path, tmp_path / "m.parquet", {"media": str(tmp_path)}, lambda _: 1.0)
     assert not report.missing
     assert [clip.video for clip in Manifest.open(tmp_path / "m.parquet")] == ["elsewhere/a.mp4", "here/b.mp4"]
+
+
+def test_a_column_points_out_the_face_that_matters(tmp_path):
+    make(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    rows = 'id,video,main_face\na,a.mp4,"0.25,0.5@1.5"\nb,b.mp4,10 20 110 140\nc,c.mp4,\n'
+    clips, _ = table(tmp_path / "t.csv", rows)
+    assert clips["a"].main_face == PointedFace((0.25, 0.5), 1.5)
+    assert clips["b"].main_face == PointedFace((10.0, 20.0, 110.0, 140.0))
+    assert clips["c"].main_face is None
+
+
+@pytest.mark.parametrize("cell", ["left", "0.5", "1,2,3", "5,5,4,9", "-1,2", "1,2@soon", "nan,1"])
+def test_a_face_that_is_not_pointed_out_plainly_is_refused(tmp_path, cell):
+    make(tmp_path, "a.mp4")
+    with refused(r"main_face: expected x"):
+        table(tmp_path / "t.csv", f'id,video,main_face\na,a.mp4,"{cell}"\n')
