@@ -32,7 +32,8 @@ import av
 import numpy as np
 
 from benchmarks._report import report
-from configs.schema import Faces, RandomWeights, Weights
+from configs.sections import Faces
+from configs.weights import RandomWeights, Weights
 from extractors.action_units.face_crops import cut_face, face_square, normalised
 from extractors.core.extractor import build_extractor, resolve_dependencies
 from extractors.core.faces.main_face import find_main_face

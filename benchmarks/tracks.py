@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._report import report
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.main_face import FaceTrack, find_main_face
 from extractors.core.faces.tracking import iou
 from extractors.core.media.clip_media import Media

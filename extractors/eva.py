@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import model_validator
 
 from configs.errors import RunError
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.random_weights import seeded

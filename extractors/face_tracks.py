@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from configs.schema import Faces, Weights
+from configs.sections import Faces
+from configs.weights import Weights
 from extractors.core.extractor import Extractor
 from extractors.core.faces.detector import detector_weights, load_detector
 from extractors.core.faces.main_face import face_recipe, find_tracks

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.frame_network import FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from configs.schema import Speaking as SpeakingOptions
+from configs.sections import Speaking as SpeakingOptions
 from extractors.core.extractor import Extractor
 from extractors.core.faces.stored_tracks import read_tracks
 from extractors.core.faces.synchrony import (

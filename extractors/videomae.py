@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from configs.errors import RunError
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.frame_network import FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import VoiceActivity as VoiceActivityOptions
+from configs.sections import VoiceActivity as VoiceActivityOptions
 from extractors.core.extractor import Extractor
 from extractors.core.media.audio import Audio
 from extractors.core.media.clip_media import Media

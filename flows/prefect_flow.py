@@ -17,6 +17,7 @@ from typing import Any, cast
 from prefect import flow, tags, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -24,11 +25,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from configs.errors import RunError
 from flows.dispatch import MOST_WORKERS, Dispatch
 from flows.failures import grouped
-from flows.job import Job, ShardReport
+from flows.job import ShardReport
 from flows.status import read_status
 from storage.store.store import FeatureStore
 
 FEW = 5
+_LATEST = 60.0  # seconds that tasks have to be shown as done, once their shards are
 
 
 @task(name="shard", task_run_name="{shard}", cache_policy=NO_CACHE, persist_result=False)
@@ -66,7 +68,9 @@ def run_flow(dispatch: Dispatch, features: list[str], opened: FeatureStore) -> d
         logging.getLogger("prefect.flow_runs").setLevel(logging.INFO)  # all else of Prefect's stays quiet
         logging.getLogger("prefect.flow_runs").propagate = False
         logger.info("%s into %s", ", ".join(features), store)
-        done.update(dispatch.go(_show))
+        shown: list[PrefectFuture[ShardReport]] = []
+        done.update(dispatch.go(lambda job, future: shown.append(shard_task.submit(job.shard.id, future))))
+        wait(shown, timeout=_LATEST)  # what has not begun when a flow ends is shown as crashed
         logger.info("%s", ", ".join(f"{number} {outcome}" for outcome, number in done["outcomes"].items()))
         opened.refresh()
         _leave_artifacts(opened, features)
@@ -105,7 +109,3 @@ def _leave_artifacts(store: FeatureStore, features: list[str]) -> None:
         for group in grouped(status.failures)
     ]
     create_table_artifact(failures, key="merflow-failures", description=f"Why clips of {store.path} have no values")
-
-
-def _show(job: Job, future: Future[ShardReport]) -> None:
-    shard_task.submit(job.shard.id, future)

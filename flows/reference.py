@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.plugins import OptionDescription, Registry, Section, describe_options
-from configs.schema import Cluster, Faces, RunConfig, Weights
+from configs.schema import Cluster, RunConfig
+from configs.sections import Faces
+from configs.weights import Weights
 from extractors.core.extractor import EXTRACTORS
 from extractors.core.faces.detectors import DETECTORS
 from storage.corpora import CORPORA

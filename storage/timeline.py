@@ -215,6 +215,8 @@ def _plain(features: Features, grid: Times) -> _Parts:
 
 
 def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> _Parts:
+    from scipy.sparse import csr_array
+
     # Ends need not be in order, their running maximum is: it finds the first row that can reach a cell.
     reach = np.maximum.accumulate(features.times[:, 1])
     for begin in range(0, len(grid), _CELLS):
@@ -227,7 +229,8 @@ def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> 
             valid = features.valid[rows]
             weights = weigh(_shared(cells[:, None], features.times[rows][valid]))
             total += weights.sum(axis=1, keepdims=True)
-            sums += weights @ features.values[rows][valid].astype(np.float64)
+            # Row by row in their order: what BLAS gives depends on its threads and on the processor, in the last bit.
+            sums += csr_array(weights) @ features.values[rows][valid].astype(np.float64)
         covered = np.flatnonzero(total[:, 0] > 0)
         yield begin + covered, sums[covered] / total[covered]
 

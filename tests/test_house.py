@@ -200,7 +200,10 @@ def test_every_folder_says_what_it_is():
 def test_every_plug_in_states_its_name(room):
     for name, files in plugins_of(room).items():
         assert any(
-            re.search(rf'^    name = (?:"{name}"|FACES)$', f.read_text(encoding="utf-8"), re.MULTILINE) for f in files
+            re.search(
+                rf'^    name = (?:"{name}"|FACES|FACE_TRACKS|SPEAKING)$', f.read_text(encoding="utf-8"), re.MULTILINE
+            )
+            for f in files
         )
 
 

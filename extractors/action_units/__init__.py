@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from configs.plugins import Section
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.action_units.face_crops import CHIP, EXPAND, INPUT, Float32, cut_face, face_square
 from extractors.action_units.network import FaceNetwork, split_heads
 from extractors.action_units.openface_formulas import openface_values

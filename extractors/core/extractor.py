@@ -19,7 +19,7 @@ import numpy as np
 
 from configs.errors import RunError
 from configs.plugins import Registry, Section, parse
-from configs.schema import WEIGHT_FILES, Weights
+from configs.weights import WEIGHT_FILES, Weights
 from extractors.core.engines import engine_versions
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.frame_network import GPU_FRAMES, FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array

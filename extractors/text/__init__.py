@@ -18,7 +18,7 @@ from pydantic import model_validator
 
 from configs.errors import RunError
 from configs.plugins import Flag
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.media.text import words_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions

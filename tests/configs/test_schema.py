@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigError, RunError
 from configs.plugins import parse
-from configs.schema import RunConfig, Weights, load_config, named_configs
+from configs.schema import RunConfig, load_config, named_configs
+from configs.weights import Weights
 from extractors.core.extractor import build_extractor
 
 MINIMAL = {"extractors": [{"name": "gemaps"}]}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
 from storage.clip import Clip

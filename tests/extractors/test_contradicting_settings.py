@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from configs.errors import RunError
-from configs.schema import RandomWeights, Weights
+from configs.weights import RandomWeights, Weights
 from extractors.core.extractor import build_extractor
 from extractors.core.networks.weights import resolve
 from extractors.hubert import TINY as HUBERT

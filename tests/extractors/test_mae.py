@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import crop_face
 from extractors.core.networks.random_weights import seeded

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors import quality
 from extractors.core.faces import main_face as stage
 from extractors.core.faces.main_face import find_main_face

@@ -10,7 +10,8 @@ import pytest
 
 from configs.errors import RunError
 from configs.plugins import parse
-from configs.schema import Faces, RunConfig
+from configs.schema import RunConfig
+from configs.sections import Faces
 from extractors.core.extractor import build_extractor
 from extractors.core.faces.stored_tracks import decide_speaker, read_tracks
 from extractors.core.faces.synchrony import TEMPLATE

@@ -203,7 +203,7 @@ def test_unusual_media_are_told_and_kept_with_the_values(merflow, status, config
         ),
         (
             "extractors: [{name: hubret}]\n",
-            "unknown extractor 'hubret'; extractors: action_units, au_peak, audio_quality, eva, faces, gemaps, hubert",
+            "unknown extractor 'hubret'; extractors: action_units, au_peak, audio_quality, eva, face_tracks, faces, ",
         ),
         ("extractors: [{name: gemaps, set: x}]\n", "unknown key 'set'; valid keys here: feature_set, level"),
         (
@@ -231,7 +231,7 @@ def test_missing_things_are_one_line_and_write_nothing(merflow, corpus, config, 
     cases = [
         (["ingest", tmp_path / "nowhere", "--out", tmp_path / "x.parquet"], "nowhere"),
         (["run", "-c", config, "-m", tmp_path / "no.parquet", "-s", store], "no.parquet"),
-        (["run", "-c", "merrr", "-m", manifest, "-s", store], "shipped: demo, indomer, merr"),
+        (["run", "-c", "merrr", "-m", manifest, "-s", store], "shipped: demo, indomer, mer2023"),
         (
             ["run", "-c", config, "-s", store],
             "give either --manifest M or --corpus NAME PATH (corpora: caer, ch_sims, ",

@@ -2,7 +2,9 @@
 
 `export_checksums.json` was made by the code of commit e20cc66. A change of bytes is a change of format: then
 `python -m tests.golden.test_export_bytes` writes the file anew, and CHANGELOG and docs say what changed for readers.
-`provenance.json` is left out, for it names versions; where provenance lies inside a file, they are held fixed.
+Of the aligned HDF5 export the last bit of two numbers changed when means were no longer BLAS's, which depends on
+threads and processor. `provenance.json` is left out, for it names versions; where provenance lies inside a file, they
+are held fixed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from configs.plugins import Registry, Section
-from configs.schema import Faces, Weights
+from configs.sections import Faces
+from configs.weights import Weights
 
 Detection = tuple[float, ...]
 Detect = Callable[[npt.NDArray[np.uint8]], list[Detection]]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.detector import detector_weights, load_detector
 from extractors.core.faces.tracking import GAP, LINK_IOU, Track, Tracker, main_track
 from extractors.core.media.clip_media import Media

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import FaceCrops
+from configs.sections import FaceCrops
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import field_validator, model_validator
 
 from configs.errors import RunError
-from configs.schema import FaceCrops
+from configs.sections import FaceCrops
 from extractors.core.media.clip_media import Media
 from extractors.core.media.crops import FACE_EXPAND, crop_face
 from extractors.core.media.frames import Frame

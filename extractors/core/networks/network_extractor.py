@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from configs.plugins import Section
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.loaded import LOADED, NetworkKey

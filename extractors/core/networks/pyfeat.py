@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.runtime import prepare
 from extractors.core.networks.weights import ResolvedWeights, verify

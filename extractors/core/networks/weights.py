@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
-from configs.schema import WEIGHT_FILES, RandomWeights, Weights
+from configs.weights import WEIGHT_FILES, RandomWeights, Weights
 from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.weights_files import (
     INDEX_FILES,

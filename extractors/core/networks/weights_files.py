@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configs.errors import RunError
 from configs.home import home
-from configs.schema import WEIGHT_FILES, Weights
+from configs.weights import WEIGHT_FILES, Weights
 from storage import media_files
 
 INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)

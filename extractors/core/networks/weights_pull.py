@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
-from configs.schema import WEIGHT_FILES, Weights
+from configs.weights import WEIGHT_FILES, Weights
 from extractors.core.networks.weights_files import INDEX_FILES, sha256_of, shards_of, weights_sha256
 from extractors.core.networks.weights_record import mismatch, record
 from extractors.core.networks.weights_url import Progress, fetch

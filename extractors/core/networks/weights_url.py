@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.errors import RunError
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.core.networks.weights_files import url_path
 from extractors.core.networks.weights_record import mismatch
 from storage.media_files import sha256_of

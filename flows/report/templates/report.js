@@ -45,7 +45,7 @@ import(source).then(({ default: DataTable }) => {
   });
   for (const button of document.querySelectorAll("button.show")) {
     button.addEventListener("click", () => {
-      table.search(button.dataset.reason ?? button.dataset.flag).draw();
+      table.search(`"${button.dataset.reason ?? button.dataset.flag}"`).draw(); // quoted: these words, together
       document.getElementById("clips").scrollIntoView();
     });
   }

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError, RunError
-from configs.schema import Faces, Weights
+from configs.sections import Faces
+from configs.weights import Weights
 from extractors import action_units
 from extractors.action_units.face_crops import cut_face, face_square
 from extractors.action_units.network import HEADS, FaceNetwork, split_heads

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.detector import Detect, Detection, Detector
 
 

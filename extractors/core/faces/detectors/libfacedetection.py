@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.detector import Detect, Detection, Detector
 
 _MISSING = (

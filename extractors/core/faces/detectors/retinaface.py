@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
-from configs.schema import Faces, Weights
+from configs.sections import Faces
+from configs.weights import Weights
 from extractors.core.faces.detector import Detect, Detection, Detector, detector_weights
 from extractors.core.networks.pyfeat import feat_module
 from extractors.core.networks.runtime import choose_device, prepare

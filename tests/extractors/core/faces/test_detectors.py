@@ -13,7 +13,8 @@ import pytest
 from huggingface_hub import constants
 
 from configs.errors import RunError
-from configs.schema import Faces, Weights
+from configs.sections import Faces
+from configs.weights import Weights
 from extractors.core.faces.detector import DETECTORS, detector_weights, load_detector
 from extractors.core.faces.detectors import libfacedetection, retinaface
 from extractors.core.faces.detectors.libfacedetection import Libfacedetection

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces import main_face as stage
 from extractors.core.faces.detector import load_detector
 from extractors.core.faces.main_face import face_recipe, find_main_face

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.main_face import FaceTrack, find_main_face
 from extractors.core.faces.tracking import iou
 from storage.records import Features

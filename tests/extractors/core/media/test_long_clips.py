@@ -21,7 +21,7 @@ CACHE, REST = 64 << 20, 192 << 20  # bytes of frames that may be kept, and of ev
 RUN = """
 import json, re, sys
 from pathlib import Path
-from configs.schema import Faces
+from configs.sections import Faces
 from extractors.core.faces.main_face import find_main_face
 from tests.scenes import decoded
 media = decoded(Path(sys.argv[1]), cache=int(sys.argv[2]))

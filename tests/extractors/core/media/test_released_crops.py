@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from configs.errors import ConfigError, RunError
-from configs.schema import FaceCrops, RunConfig, parse
+from configs.schema import RunConfig, parse
+from configs.sections import FaceCrops
 from extractors.core.media.clip_media import Media
 from extractors.core.media.released_crops import ReleasedCrops
 from flows.plan import build_extractors, ordered_extractors

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.errors import RunError
-from configs.schema import Weights
+from configs.weights import Weights
 from extractors.action_units.network import FaceNetwork
 from extractors.core.networks.pyfeat import HUB_FILE, _write_random, find_weights
 from tests.extractors.faces_first import build_alone

@@ -13,7 +13,8 @@ import pytest
 import transformers as hf
 
 from configs.errors import ConfigError, RunError
-from configs.schema import Weights, parse
+from configs.schema import parse
+from configs.weights import Weights
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.random_weights import seeded

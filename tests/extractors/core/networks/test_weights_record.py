@@ -15,7 +15,7 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from configs.errors import RunError
-from configs.schema import RandomWeights, Weights
+from configs.weights import RandomWeights, Weights
 from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.weights import load_model, resolve
 from extractors.core.networks.weights_pull import pull
