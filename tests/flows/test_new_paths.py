@@ -51,7 +51,7 @@ def dialogue(tmp_path, monkeypatch):
     from extractors.voice_activity import VoiceActivity
     from tests.extractors.test_speaking import BOTH, speech, tracks
 
-    rows = tracks((0, 120), BOTH[1])
+    rows = tracks((0, 80), BOTH[1])
     monkeypatch.setattr(FaceTracks, "extract_clip", lambda self, media: rows)
     monkeypatch.setattr(VoiceActivity, "extract_clip", lambda self, media: speech())
     write_clip(tmp_path / "pair.mp4", frames=frames(0.0, 2.1), audio=voice_samples()[None], rate=RATE, fps=FPS)
