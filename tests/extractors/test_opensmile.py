@@ -35,7 +35,9 @@ def media(tmp_path_factory):
     return media_of(tmp_path_factory.mktemp("o"), 0.3 * audio(1.3))
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in {"IS10", "IS11", "IS12"} else n for n in SETS]
+)
 def test_every_set_and_level_is_the_packages(name, media):
     for level in LEVELS:
         extractor = build(feature_set=name, level=level)

@@ -37,7 +37,10 @@ SETTINGS = {
 TEXTS = ["Yes.", "你好 今天很高兴。", "one two three " * 43]  # the last one has 600 tokens
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
+RARE = {"albert", "deberta", "opt", "qwen2"}
+
+
+@pytest.fixture(scope="module", params=[pytest.param(k, marks=pytest.mark.slow) if k in RARE else k for k in SETTINGS])
 def family(request, tmp_path_factory) -> tuple[str, Path]:
     kind = request.param
     path = tmp_path_factory.mktemp(kind)
