@@ -22,7 +22,7 @@ from extractors.core.networks.network_extractor import Array, NetworkExtractor, 
 from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.scaling import Pixels, Scaling, resized
-from extractors.core.networks.timm_files import read_timm_file
+from extractors.core.networks.timm_files import fill_network, read_timm_file
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.action_unit_rules import Rule, peak_frame
 
@@ -176,15 +176,8 @@ class EVA(NetworkExtractor[EVAOptions, Pixels]):
         path = Path(self._weights.folder or "", self._weights.identity["file"])
         smooth = self.options.recipe == "timm"
         parameters = checkpoint_filter_fn(read_timm_file(path), model, antialias=smooth)
-        wanted = model.state_dict()
-        extra = {k for k in parameters.keys() - wanted.keys() if not k.startswith("head.")}
-        for what, names in (("lacks", wanted.keys() - parameters.keys()), ("also has", extra)):
-            if names:
-                raise RunError(f"{path}: not a {self._settings['architecture']} with class token: {what} {min(names)}")
-        for name, value in wanted.items():
-            if value.shape != parameters[name].shape:
-                raise RunError(f"{path}: {name} is {tuple(parameters[name].shape)}, expected {tuple(value.shape)}")
-        model.load_state_dict({k: parameters[k] for k in wanted})
+        where = f"{path}: not a {self._settings['architecture']} with class token"
+        fill_network(model, parameters, where, ("head.",))
         return model
 
     def units(self, media: Media) -> Iterator[Pixels]:

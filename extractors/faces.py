@@ -92,8 +92,8 @@ class FacesExtractor(Extractor[Faces]):
 
     @property
     def releases_gil(self) -> bool:
-        """True for libfacedetection, called without the GIL; not for networks, nor where it waits for others."""
-        return not self.needs and load_detector(self.options.detector).default_weights is None
+        """True but for detectors that are networks: libfacedetection is called without the GIL."""
+        return load_detector(self.options.detector).default_weights is None
 
     def load(self, device: str) -> None:
         """Make the detector ready.
@@ -117,7 +117,7 @@ class FacesExtractor(Extractor[Faces]):
             values[:, 5], values[:, 6], values[:, 7] = track.track_id, track.count, track.detected
             values[:, 8] = track.track_count
         if decision is not None:
-            values[:, 9:] = decision.margin, decision.track_id is not None, decision.talking
+            values[:, len(FACE_COLUMNS) :] = decision.margin, decision.track_id is not None, decision.talking
         values[~track.valid] = np.nan
         return self.checked(values, media.frame_times(), track.valid)
 

@@ -7,7 +7,6 @@ package; licence: non-commercial research).
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +15,7 @@ import numpy as np
 from configs.plugins import Section
 from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
-from extractors.core.media.opensmile_pass import one_pass
+from extractors.core.media.opensmile_pass import make_smile, one_pass
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
@@ -113,15 +112,8 @@ class Gemaps(Extractor[GemapsOptions]):
 
     @cached_property
     def _smile(self) -> Any:
-        import opensmile
-
         level = "LowLevelDescriptors" if self.options.level == "lld" else "Functionals"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "v01a is deprecated": the user asked for it by name
-            return opensmile.Smile(
-                feature_set=opensmile.FeatureSet[self.options.feature_set],
-                feature_level=opensmile.FeatureLevel[level],
-            )
+        return make_smile(self.options.feature_set, level)
 
     def load(self, device: str) -> None:
         """Compile openSMILE's configuration; it runs on the CPU whatever the device."""

@@ -7,16 +7,16 @@ openSMILE itself (package `opensmile`; licence: non-commercial research), value 
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from configs.errors import RunError
 from configs.plugins import Section
 from extractors.core.extractor import Extractor
 from extractors.core.media.clip_media import Media
-from extractors.core.media.opensmile_pass import one_pass
+from extractors.core.media.opensmile_pass import make_smile, one_pass
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 
@@ -77,22 +77,14 @@ class Opensmile(Extractor[OpensmileOptions]):
 
     @cached_property
     def _smile(self) -> Any:
-        import opensmile
-
-        from configs.errors import RunError
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "v01a is deprecated": the user asked for it by name
-            try:
-                return opensmile.Smile(
-                    feature_set=opensmile.FeatureSet[self.options.feature_set],
-                    feature_level=opensmile.FeatureLevel[_LEVELS[self.options.level]],
-                )
-            except ValueError as error:
-                raise RunError(
-                    f"{self.feature}: openSMILE's {self.options.feature_set} has no level {self.options.level}; "
-                    f"lld and functionals are there"
-                ) from error
+        options = self.options
+        try:
+            return make_smile(options.feature_set, _LEVELS[options.level])
+        except ValueError as error:
+            raise RunError(
+                f"{self.feature}: openSMILE's {options.feature_set} has no level {options.level}; "
+                f"lld and functionals are there"
+            ) from error
 
     def load(self, device: str) -> None:
         """Compile openSMILE's configuration; it runs on the CPU whatever the device."""

@@ -171,9 +171,9 @@ def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]
     made = {track.id: MouthSeries() for track in tracks}
     for frame in media.frames():
         shown = [track for track in tracks if track.first <= frame.index <= track.last]
-        rgb = frame.rgb() if shown else None
-        for track in shown:
-            if rgb is not None:
+        if shown:
+            rgb = frame.rgb()
+            for track in shown:
                 made[track.id].add(rgb, points[track.id][frame.index - track.first])
     return {track.id: (track, made[track.id].series()) for track in tracks}
 

@@ -58,6 +58,10 @@ class ShardWork:
         self._context, self._stored, self._extractors, self._flight = job.context, job.stored, extractors, flight
         self._job, self._report = job, report
         self._todo = {i: [name for name in extractors if name in names] for i, names in job.todo.items()}
+        self._ahead: set[str] = set()  # what the helper thread extracts: that it can, and that waits for nothing else
+        for name, extractor in extractors.items():
+            if extractor.releases_gil and all(n in self._ahead or n not in extractors for n in extractor.needs):
+                self._ahead.add(name)
         self._passages = Passages()  # segments of one file come one after another
 
     def run(self) -> Generator[ReadyClip, None, None]:
@@ -70,7 +74,7 @@ class ShardWork:
         for clip in {self._context.root_of(clip): clip for clip in clips}.values():
             self._require_root(clip)
         wanted = {name for clip in clips for name in self._todo[clip.id]}
-        networks = [e for name, e in self._extractors.items() if name in wanted and not e.releases_gil]
+        networks = [e for name, e in self._extractors.items() if name in wanted and name not in self._ahead]
         for group in self._groups(clips, max((e.clips_at_once for e in networks), default=1)):
             for extractor in networks:
                 self._extract(extractor, group)
@@ -114,7 +118,7 @@ class ShardWork:
     def _prepare(self, clip: Clip) -> ReadyClip:
         self._flight.begin(clip)
         chosen = [self._extractors[name] for name in self._todo[clip.id]]
-        modalities = {modality for e in chosen for modality in (e.modality, *e.reads)}
+        modalities = {modality for e in chosen for modality in e.decodes}
         audio, video = "audio" in modalities, "video" in modalities
         root, deinterlace = self._context.root_of(clip), self._context.deinterlace
         media = Media(clip, root, audio=audio, video=video, deinterlace=deinterlace, passages=self._passages)
@@ -126,10 +130,10 @@ class ShardWork:
             self._note(error, chosen, ready)
         self._restore_inputs(clip, media, chosen)
         for extractor in chosen:
-            if extractor.releases_gil:
+            if extractor.feature in self._ahead:
                 self._extract(extractor, [ready])
         for extractor in chosen:
-            if not extractor.releases_gil and extractor.feature not in ready.unforeseen:
+            if extractor.feature not in self._ahead and extractor.feature not in ready.unforeseen:
                 try:
                     extractor.prepare(media)
                 except Exception as error:  # noqa: BLE001

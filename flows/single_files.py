@@ -64,7 +64,7 @@ class SingleFiles:
         """
         load_extractors(self._extractors, self._threads)
         clip = _clip_of(file, start, end)
-        modalities = {modality for e in self._extractors for modality in (e.modality, *e.reads)}
+        modalities = {modality for e in self._extractors for modality in e.decodes}
         media = Media(clip, file.parent, audio="audio" in modalities, video="video" in modalities)
         media.decode()
         found: dict[str, Features | Failure] = {}

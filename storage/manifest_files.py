@@ -8,7 +8,7 @@ out fields that have their default.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from operator import attrgetter
@@ -34,8 +34,11 @@ _JSON = (
     *("labels", "votes", "dimensions", "scales", "series", "folds", "about", "files"),
     *("label_set", "lacks", "words", "main_face"),
 )
-_LISTS = ("crop", "label_set", "lacks", "words")
-_NOT_MAPPINGS = (*_LISTS, "main_face")
+_MADE: dict[str, Callable[[Any], Any]] = {  # what becomes of a list in a file
+    **dict.fromkeys(("crop", "label_set", "lacks"), tuple),
+    "words": lambda words: tuple(Word(*word) for word in words),
+    "main_face": lambda face: PointedFace(tuple(face[0]), face[1]),
+}
 _DEFAULTS = {name: getattr(Clip("any"), name) for name in FIELDS if name != "id"}
 DIGESTS = {name: f"digest_{name}" for name in INPUTS}
 _VALUES = attrgetter(*FIELDS)
@@ -67,12 +70,7 @@ class ManifestColumns:
 def clip_from(row: dict[str, Any]) -> Clip:
     """The clip of a row; unknown columns, of later versions, are left out."""
     kept = {name: value for name, value in row.items() if name in FIELDS}
-    kept |= {name: tuple(kept[name]) for name in _LISTS if kept.get(name) is not None}
-    if kept.get("words"):
-        kept["words"] = tuple(Word(*word) for word in kept["words"])
-    if kept.get("main_face"):
-        at, time = kept["main_face"]
-        kept["main_face"] = PointedFace(tuple(at), time)
+    kept |= {name: made(kept[name]) for name, made in _MADE.items() if kept.get(name) is not None}
     return Clip(**kept)
 
 
@@ -157,7 +155,7 @@ def write_parquet(temporary: Path, clips: Iterator[Clip], header: dict[str, Any]
 def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
     if name not in _JSON:
         return values
-    empty = "[]" if name in _NOT_MAPPINGS else "{}"
+    empty = "[]" if name in _MADE else "{}"
     if not any(values):  # most are, and a million of them are not looked at one by one
         return [empty] * len(values)
     return [dump(_plain(name, value)) if value else empty for value in values]
@@ -165,7 +163,7 @@ def _column(name: str, values: Sequence[Any]) -> Sequence[Any]:
 
 def _plain(name: str, value: Any) -> Any:
     """A field of a clip as JSON takes it: any mapping as a dict."""
-    return dict(value) if name in _JSON and name not in _NOT_MAPPINGS and value is not None else value
+    return dict(value) if name in _JSON and name not in _MADE else value
 
 
 def _numbers(values: Sequence[int]) -> pa.Array:

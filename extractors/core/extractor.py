@@ -83,6 +83,11 @@ class Extractor(ABC, Generic[OptionsT]):
         return False
 
     @property
+    def decodes(self) -> frozenset[Modality]:
+        """What of a clip must be decoded for it: its modality, and what else it reads."""
+        return frozenset({self.modality, *self.reads})
+
+    @property
     def clips_at_once(self) -> int:
         """How many clips one call of `extract` makes good use of, on the device it was loaded for."""
         return 1
@@ -105,7 +110,7 @@ class Extractor(ABC, Generic[OptionsT]):
 
     def _all_reads(self) -> tuple[Modality, ...]:
         """What it reads and what the features that it is computed from read; empty where that is its modality alone."""
-        found = set(self.reads) | {self.modality}
+        found = set(self.decodes)
         for name in self.needs:
             found |= set(self.inputs[name].reads or (self.inputs[name].modality,))
         return () if found == {self.modality} else tuple(sorted(found))

@@ -22,7 +22,7 @@ from configs.errors import RunError
 from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.core.networks.weights import load_model, load_scaler, model_settings
+from extractors.core.networks.weights import load_model, load_scaler
 from extractors.hubert.windows import (
     CONV_KERNEL,
     CONV_STRIDE,
@@ -174,19 +174,14 @@ class Hubert(NetworkExtractor[HubertOptions, Array]):
             raise RunError(f"{self.feature}: layers {list(listed)}: {why}; the model has 0 to {last}")
         return chosen
 
-    def read_settings(self) -> dict[str, Any]:
-        """Settings of the network; data2vec has one flavour, and so does not state it.
+    def usual_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings with the flavour, which data2vec does not state, for it has only one.
 
-        Raises:
-            RunError: If they are of another model.
+        Args:
+            settings: As `config.json` has them.
         """
-        keys = tuple(key for key in self.setting_keys if key not in FLAVOUR)
-        settings = model_settings(self._weights, self.model_types, self.architectures, keys)
-        if settings.get("model_type") == "data2vec-audio":
-            settings = {"feat_extract_norm": "layer", "do_stable_layer_norm": False} | settings
-        if missing := [key for key in FLAVOUR if key not in settings]:
-            raise RunError(f"{self._weights.folder}: config.json: no setting {', '.join(missing)}")
-        return settings
+        is_data2vec = settings["model_type"] == "data2vec-audio"
+        return ({"feat_extract_norm": "layer", "do_stable_layer_norm": False} if is_data2vec else {}) | settings
 
     def load(self, device: str) -> None:
         """Load the model and the checkpoint's own scaling of the audio.

@@ -7,7 +7,7 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,9 +16,10 @@ from pydantic import Field, model_validator
 
 from configs.weights import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.networks.frame_network import GPU_FRAMES, FrameNetwork, FrameOptions
+from extractors.core.networks.frame_network import FrameNetwork, FrameOptions
 from extractors.core.networks.network_extractor import Array
-from extractors.core.networks.scaling import Pixels, plain_scaling
+from extractors.core.networks.random_weights import random_architecture
+from extractors.core.networks.scaling import Pixels, Scaling
 from extractors.image.models import RANDOM, Recipe, build_model, read_image_settings
 from storage.records import Features, FeatureSpec
 
@@ -58,9 +59,7 @@ class Image(FrameNetwork[ImageOptions]):
     Options = ImageOptions
     modality: ClassVar[Literal["video"]] = "video"
     licence = "openai/clip-vit-large-patch14: MIT; DINOv2: Apache 2.0; data2vec, EVA-02: MIT"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": {}, "tiny": {}, "wide": {}}
     setting_files: ClassVar[tuple[str, ...]] = ("config.json",)
-    cost_bytes = 64
 
     def describe(self) -> FeatureSpec:
         """Width comes from `config.json`.
@@ -85,7 +84,7 @@ class Image(FrameNetwork[ImageOptions]):
             RunError: If the network does not fit the recipe.
         """
         if self._weights.folder is None:
-            return dict(RANDOM[self.options.recipe][str(self._weights.identity["size"])])
+            return dict(random_architecture(RANDOM[self.options.recipe], str(self._weights.identity["size"])))
         return read_image_settings(self._weights.folder, self.options.recipe)
 
     @property
@@ -98,13 +97,20 @@ class Image(FrameNetwork[ImageOptions]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        recipe = self.options.recipe
-        self._model: Any = self.load_shared(
-            lambda: build_model(self._weights, self._settings, recipe), device, variant=recipe
-        )
-        chosen = self._preprocessing
-        self._scaling = self._model.scaling() if chosen == "checkpoint" else plain_scaling(chosen, self._side)
-        self.budget = min(self.budget, GPU_FRAMES * 3 * self._side**2)
+        self.load_frames(device, variant=self.options.recipe)
+
+    def build_network(self) -> Any:
+        """The network with one row per image.
+
+        Raises:
+            RunError: If the weights are missing, damaged or of another model.
+        """
+        return build_model(self._weights, self._settings, self.options.recipe)
+
+    def own_scaling(self) -> Scaling:
+        """What the network's own files say."""
+        scaling: Scaling = self._model.scaling()
+        return scaling
 
     def units(self, media: Media) -> Iterator[Pixels]:
         """(3, side, side) of every frame looked at.

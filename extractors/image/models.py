@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,9 @@ import numpy as np
 from configs.errors import RunError
 from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.scaling import Pixels, Scaling, processor_scaling
+from extractors.core.networks.timm_files import fill_network, read_timm_file
 from extractors.core.networks.weights import ResolvedWeights, load_model
+from extractors.core.networks.weights_files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -49,30 +50,33 @@ _UNUSED_POOLERS = ("pooler.dense.weight", "pooler.dense.bias", "pooler.layernorm
 _SMALL = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
-def _random(kind: str, patch: int, width: int, **more: Any) -> dict[str, dict[str, Any]]:
-    """Settings of a random model by size: `full` of the base model's, `tiny`, and `wide`."""
-    common = {"model_type": kind, "patch_size": patch, "image_size": 224, "input": 224, **more}
-    layers = {"num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-    return {
-        "full": common | {"width": width, "hidden_size": more.get("projection_dim", width)} | layers,
-        "tiny": common | _SMALL | {"width": 64, "hidden_size": 64, **({"projection_dim": 64} if more else {})},
-        "wide": common | _SMALL | {"width": 1024, "hidden_size": 1024, **({"projection_dim": 1024} if more else {})},
-    }
+def _random(kind: str, patch: int, *, projected: int | None = None) -> dict[str, dict[str, Any]]:
+    """Settings of a random model by size: `full` as the base model, `tiny`, and `wide`."""
+    common = {"model_type": kind, "patch_size": patch, "image_size": 224, "input": 224}
+    base = {"num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+
+    def sized(width: int, out: int | None, layers: dict[str, int]) -> dict[str, Any]:
+        projection = {} if out is None else {"projection_dim": out}
+        return common | layers | {"width": width, "hidden_size": out or width} | projection
+
+    def small(width: int) -> dict[str, Any]:
+        return sized(width, None if projected is None else width, _SMALL)
+
+    return {"full": sized(768, projected, base), "tiny": small(64), "wide": small(1024)}
 
 
-_CLIP = _random("clip", 16, 768, projection_dim=512)
 RANDOM: dict[str, dict[str, dict[str, Any]]] = {
-    "clip": _CLIP,
-    "dinov2": _random("dinov2", 14, 768),
-    "data2vec_vision": _random("data2vec-vision", 16, 768),
+    "clip": _random("clip", 16, projected=512),
+    "dinov2": _random("dinov2", 14),
+    "data2vec_vision": _random("data2vec-vision", 16),
     "eva02": {
         "full": {"model_type": "timm", "architecture": "eva02_base_patch14_224", "hidden_size": 768, "input": 224},
         "tiny": {"model_type": "timm", "architecture": "eva02_tiny_patch14_224", "hidden_size": 192, "input": 224},
         "wide": {"model_type": "timm", "architecture": "eva02_large_patch14_224", "hidden_size": 1024, "input": 224},
     },
-    "cls": _random("vit", 16, 768),
-    "mean": _random("vit", 16, 768),
-    "pooled": _random("vit", 16, 768),
+    "cls": _random("vit", 16),
+    "mean": _random("vit", 16),
+    "pooled": _random("vit", 16),
 }
 """Settings of random models, by recipe and size."""
 
@@ -87,7 +91,7 @@ def read_image_settings(folder: Path, recipe: Recipe) -> dict[str, Any]:
     Raises:
         RunError: If a file is damaged, or the network does not fit the recipe; lists those that do.
     """
-    settings = _json(folder / "config.json")
+    settings = read_json(folder / "config.json")
     timm = "architecture" in settings
     kind = "timm" if timm else str(settings.get("model_type"))
     if kind not in FITTING[recipe]:
@@ -100,7 +104,7 @@ def read_image_settings(folder: Path, recipe: Recipe) -> dict[str, Any]:
         return {"model_type": "timm", "architecture": settings["architecture"], "config": settings, "input": side,
                 "hidden_size": _required(settings, "num_features", folder)}  # fmt: skip
     width = int(own.get("hidden_size", 768 if kind in _CLIPS else 0)) or int(_required(own, "hidden_size", folder))
-    side = _side_of(_json(folder / "preprocessor_config.json"), folder)
+    side = _side_of(read_json(folder / "preprocessor_config.json"), folder)
     made = {"model_type": kind, "hidden_size": width, "width": width, "input": side}
     if kind not in _CLIPS:
         return made
@@ -113,14 +117,6 @@ def _required(settings: Mapping[str, Any], key: str, folder: Path) -> Any:
     if key not in settings:
         raise RunError(f"{folder / 'config.json'}: no setting {key}")
     return settings[key]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: expected the model's settings: {error}") from error
-    return found
 
 
 def _side_of(processor: Mapping[str, Any], folder: Path) -> int:
@@ -202,6 +198,10 @@ def _transformers_model(
     return module, lambda: processor_scaling(processors.from_pretrained(str(weights.folder), local_files_only=True))
 
 
+def _counted(names: Collection[str]) -> str:
+    return f"{len(names)} parameters, first {min(names)}"
+
+
 def _timm_model(weights: ResolvedWeights, settings: Mapping[str, Any]) -> tuple[Any, Callable[[], Scaling]]:
     import timm
 
@@ -219,7 +219,9 @@ def _timm_model(weights: ResolvedWeights, settings: Mapping[str, Any]) -> tuple[
             f"image: {settings['architecture']} is {module.num_features} wide, not {settings['hidden_size']}"
         )
     if weights.folder is not None:
-        _fill(module, Path(weights.folder, weights.identity["file"]))
+        path = Path(weights.folder, weights.identity["file"])
+        where = f"{path}: does not fit its config.json"
+        fill_network(module, read_timm_file(path), where, ("head.", "fc."), _counted)
         module.pretrained_cfg = {**module.pretrained_cfg, **settings["config"].get("pretrained_cfg", {})}
     transform = timm_data.create_transform(**timm_data.resolve_model_data_config(module), is_training=False)
     *fitting, _, normal = transform.transforms
@@ -234,18 +236,3 @@ def _timm_model(weights: ResolvedWeights, settings: Mapping[str, Any]) -> tuple[
 
     mean, deviation = (tuple(float(v) for v in values) for values in (normal.mean, normal.std))
     return module, lambda: Scaling(fit, 1 / 255, mean, deviation)
-
-
-def _fill(module: Any, path: Path) -> None:
-    """Put a file's parameters into a network of timm: every one that it has, none but a classifier's left over."""
-    from extractors.core.networks.timm_files import read_timm_file
-
-    parameters, wanted = read_timm_file(path), module.state_dict()
-    extra = {name for name in parameters.keys() - wanted.keys() if not name.startswith(("head.", "fc."))}
-    for what, names in (("lacks", wanted.keys() - parameters.keys()), ("also has", extra)):
-        if names:
-            raise RunError(f"{path}: does not fit its config.json: {what} {len(names)} parameters, first {min(names)}")
-    for name, value in wanted.items():
-        if value.shape != parameters[name].shape:
-            raise RunError(f"{path}: {name} is {tuple(parameters[name].shape)}, expected {tuple(value.shape)}")
-    module.load_state_dict({name: parameters[name] for name in wanted})

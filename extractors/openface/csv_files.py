@@ -20,10 +20,10 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from extractors.core.media.frame_counts import lacks_too_many
 from storage.errors import ClipError
 
 _SUCCESS = {"1": True, "0": False, "true": True, "false": False}
-_MOST_MISSING = 0.05  # of the frames; two of them always may be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +54,8 @@ class OpenfaceRows:
             ClipError: `bad_csv` if it has a row for a frame that the clip lacks, or none for more than 2 frames and
                 5 %: then it is of another clip, or cut off.
         """
-        last, missing = int(self.frames[-1]) + 1, count - len(self.frames)
-        if last > count or missing > max(2, _MOST_MISSING * count):
+        last = int(self.frames[-1]) + 1
+        if last > count or lacks_too_many(len(self.frames), count):
             reach = f"{len(self.frames)} rows up to frame {last}"
             raise ClipError("bad_csv", f"{name}: {reach}, but the clip has {count} frames", stage="check")
         values = np.full((count, self.values.shape[1]), np.nan, dtype=np.float32)

@@ -22,7 +22,7 @@ from configs.weights import Weights
 from extractors.core.media.clip_media import Media
 from extractors.core.media.text import words_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.core.networks.weights import load_model, model_settings
+from extractors.core.networks.weights import load_model
 from extractors.text.models import MODELS, UNUSED, plain_names
 from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, read_sentence, tokenizer_digest
 from storage.clip import Clip, Word
@@ -129,16 +129,13 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
 
-    def read_settings(self) -> dict[str, Any]:
-        """Settings of the network under their usual names.
+    def usual_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings under the names that most models have.
 
-        Raises:
-            RunError: If they are of another model.
+        Args:
+            settings: As `config.json` has them.
         """
-        settings = plain_names(model_settings(self._weights, self.model_types, self.architectures, ()))
-        if missing := [key for key in self.setting_keys if key not in settings]:
-            raise RunError(f"{self._weights.folder}: config.json: no setting {', '.join(missing)}")
-        return settings
+        return plain_names(settings)
 
     @property
     def _columns(self) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ sentence vector. Without these files it is the mean over all tokens of the text.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +15,7 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from extractors.core.networks.weights import ResolvedWeights
-from extractors.core.networks.weights_files import sha256_of
+from extractors.core.networks.weights_files import read_json, sha256_of
 from extractors.core.networks.weights_pull import POOLING_FILE
 from storage.digests import digest_of
 
@@ -62,10 +60,10 @@ def read_sentence(weights: ResolvedWeights) -> Sentence:
     folder = weights.folder
     if folder is None or not (folder / "modules.json").is_file():
         return Sentence()
-    kinds = [str(module["type"]).rpartition(".")[2] for module in cast("list[Any]", _json(folder / "modules.json"))]
+    kinds = [str(module["type"]).rpartition(".")[2] for module in cast("list[Any]", read_json(folder / "modules.json"))]
     if unknown := [kind for kind in kinds if kind not in _MODULES]:
         raise RunError(f"{folder}: modules.json asks for {unknown[0]}; merflow knows {', '.join(sorted(_MODULES))}")
-    own = _json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}
+    own = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}
     return Sentence(
         pooling=_pooling(folder),
         normalize="Normalize" in kinds,
@@ -78,7 +76,7 @@ def _pooling(folder: Path) -> Pooling:
     path = folder / POOLING_FILE
     if not path.is_file():
         raise RunError(f"weights {folder}: {POOLING_FILE} missing; fetch with `merflow weights pull --config C`")
-    settings = _json(path)
+    settings = read_json(path)
     names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
     asked = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
     modes = [names[key] for key in asked if key in names]
@@ -136,11 +134,3 @@ def _byte_tokenizer() -> Any:
     )
     made: Any = PreTrainedTokenizerFast
     return made(tokenizer_object=tokenizer, **special)
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        values: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON: {error}") from error
-    return values

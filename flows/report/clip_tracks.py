@@ -131,7 +131,7 @@ def _tracks(name: str, spec: FeatureSpec, rows: Features) -> Iterator[Track]:
         yield _by_face(f"faces: how well each moves with the voice ({name})", times, values, 1)
         return
     if columns[: len(TRACK_COLUMNS)] == TRACK_COLUMNS:
-        middles = values[:, 1::2][:, :2].mean(axis=1, keepdims=True)
+        middles = values[:, [columns.index("x1"), columns.index("x2")]].mean(axis=1, keepdims=True)
         yield _by_face(
             f"faces: where each is, left to right ({name})", times, np.hstack([values[:, :1], middles]), 1, "px"
         )

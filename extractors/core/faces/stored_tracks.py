@@ -53,7 +53,7 @@ def stored_tracks(media: Media) -> FoundTracks:
 
 
 def pointed_track(found: FoundTracks, pointed: PointedFace, stamps: npt.NDArray[np.float64]) -> Track:
-    """The track that somebody pointed out: the one whose boxes are nearest to the point, or overlap the box most.
+    """The track that somebody pointed out: the one that holds the point for longest, or overlaps the box most.
 
     Args:
         found: All tracks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,23 @@ import numpy.typing as npt
 
 BUFFER_SECONDS = 30  # of samples that openSMILE holds at once
 FULL_SECONDS = 0.001  # to wait where it holds so many
+
+
+def make_smile(feature_set: str, level: str) -> Any:
+    """An `opensmile.Smile`.
+
+    Args:
+        feature_set: Name in `opensmile.FeatureSet`.
+        level: Name in `opensmile.FeatureLevel`.
+
+    Raises:
+        ValueError: If the set has no such level.
+    """
+    import opensmile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "v01a is deprecated": the user asked for it by name
+        return opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel[level])
 
 
 def one_pass(smile: Any, samples: npt.NDArray[np.float32], rate: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ import numpy.typing as npt
 
 from configs.sections import FaceCrops
 from extractors.core.media.clip_media import Media
+from extractors.core.media.frame_counts import lacks_too_many
 from storage.errors import ClipError
 
 _IMAGES = (".bmp", ".png", ".jpg", ".jpeg")
 _NUMBER = re.compile(r"(\d+)$")
-_MOST_MISSING = 0.05  # of the frames; two of them always may be
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -73,6 +74,7 @@ class ReleasedCrops:
         for index, (start, end) in enumerate(self._times):
             yield Crop(index, float(start), float(end), self._pixels(index))
 
+    @cached_property
     def shown(self) -> npt.NDArray[np.bool_]:
         """(T,) False where a crop is black throughout, as OpenFace leaves it without a face."""
         return np.array([bool(crop.pixels.any()) for crop in self.frames()])
@@ -109,8 +111,7 @@ class ReleasedCrops:
             edges = np.arange(count + 1) / settings.frame_rate
             return np.stack([edges[:-1], edges[1:]], axis=1)
         rows = list(range(count)) if self._images is None else list(self._images)
-        missing = len(shown) - count
-        if rows[-1] >= len(shown) or (missing > max(2, _MOST_MISSING * len(shown)) and self._images is None):
+        if rows[-1] >= len(shown) or (self._images is None and lacks_too_many(count, len(shown))):
             reach = f"{count} crops up to frame {rows[-1] + 1}"
             raise ClipError("bad_crops", f"{path.name}: {reach}, but the video has {len(shown)} frames", stage="check")
         times: npt.NDArray[np.float64] = shown[rows]

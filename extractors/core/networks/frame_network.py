@@ -167,26 +167,34 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        import transformers
-
-        model_class = getattr(transformers, self.model_class)
-        self._model = self.load_shared(lambda: change(self._built(model_class)), device, variant=variant)
+        self._model: Any = self.load_shared(lambda: change(self.build_network()), device, variant=variant)
         self.budget = min(self.budget, GPU_FRAMES * 3 * self._side**2)
-        self._scaling = self._own_scaling(getattr(transformers, self.processor_class))
+        chosen = self._preprocessing
+        self._scaling = self.own_scaling() if chosen == "checkpoint" else plain_scaling(chosen, self._side)
         expected = (3, self._side, self._side)
         shape = self._scaling.fit(np.zeros((self._side, self._side, 3), np.uint8)).shape
         if shape != expected:
             raise RunError(f"{self.feature}: preprocessing gives frames of {shape}, the model takes {expected}")
 
-    def _built(self, model_class: Any) -> Any:
+    def build_network(self) -> Any:
+        """The network in float32 on the CPU.
+
+        Raises:
+            RunError: If the weights are missing, damaged or of another model.
+        """
+        import transformers
+
+        model_class = getattr(transformers, self.model_class)
         if self._pth is not None:
             return build_pth(self._pth, model_class)
         return load_model(self._weights, model_class, self._settings)
 
-    def _own_scaling(self, processor_class: Any) -> Scaling:
-        if self._preprocessing == "checkpoint":
-            return processor_scaling(load_scaler(self._weights, processor_class, self.processor_defaults))
-        return plain_scaling(self._preprocessing, self._side)
+    def own_scaling(self) -> Scaling:
+        """How the checkpoint itself sizes and scales frames; asked for once the network is there."""
+        import transformers
+
+        processor_class = getattr(transformers, self.processor_class)
+        return processor_scaling(load_scaler(self._weights, processor_class, self.processor_defaults))
 
     def boxes(self, media: Media) -> npt.NDArray[np.float32] | None:
         """(T, 4) boxes of the main face in every frame, NaN where there is none; None to look at whole frames.
@@ -201,8 +209,7 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
         source = self.source(media)
         source.frame_times()  # raises the reason why there are no frames
         if isinstance(source, ReleasedCrops):
-            shown = media.once("shown crops", source.shown)
-            return np.where(shown[:, None], np.float32(0), np.float32(np.nan)).repeat(4, axis=1)
+            return np.where(source.shown[:, None], np.float32(0), np.float32(np.nan)).repeat(4, axis=1)
         return main_face_boxes(media.feature(FACES))
 
     def fitted(

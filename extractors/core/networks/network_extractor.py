@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +118,12 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
         Raises:
             RunError: If they are of another model.
         """
-        return model_settings(self._weights, self.model_types, self.architectures, self.setting_keys)
+        wanted = (self.model_types, self.architectures, self.setting_keys)
+        return model_settings(self._weights, *wanted, self.usual_settings)
+
+    def usual_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings of `config.json` under the names that are asked for, with what such models leave out."""
+        return settings
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Refuse settings that this extractor cannot use.
@@ -149,11 +154,10 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
         Raises:
             RunError: If the weights are not on this machine.
         """
-        compiled = {"compile": True} if self.options.compile else {}
         return FeatureSpec(
             name=self.feature,
             extractor=self.name,
-            recipe=dict(recipe) | compiled,
+            recipe=dict(recipe) | ({"compile": True} if self.options.compile else {}),
             weights=self._weights.identity,
             precision=self.options.precision,
             synthetic=self._weights.synthetic,
@@ -236,8 +240,7 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
 
     def cost(self, unit: UnitT) -> int:
         """Size of a unit, in what `cost_bytes` counts; the number of its elements if it is an array."""
-        measured: Any = unit
-        return int(np.size(measured))
+        return int(np.size(cast("Any", unit)))
 
     def group(self, unit: UnitT) -> Hashable:
         """Only units of equal group share a batch; None lets all of them."""

@@ -8,9 +8,8 @@ tensors only (`weights_only`): a file cannot run code.
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from extractors.core.networks.random_weights import random_architecture, seeded
 from extractors.core.networks.weights_files import (
     INDEX_FILES,
     find_weights_file,
+    read_json,
     sha256_of,
     url_path,
     weights_sha256,
@@ -101,6 +101,7 @@ def model_settings(
     model_types: Sequence[str],
     architectures: Mapping[str, Mapping[str, Any]],
     keys: Sequence[str],
+    usual: Callable[[dict[str, Any]], dict[str, Any]] = lambda settings: settings,
 ) -> dict[str, Any]:
     """A model's settings without loading its weights: its `config.json`, or the architecture a seed will fill.
 
@@ -109,6 +110,7 @@ def model_settings(
         model_types: What `config.json` may say that it is, such as `hubert`; one of these.
         architectures: Settings by size, for random weights.
         keys: Settings that must be there.
+        usual: Gives the settings under their usual names, with those that this kind of model does not state.
 
     Raises:
         RunError: If `config.json` is of another model, lacks a setting or is not JSON.
@@ -116,13 +118,11 @@ def model_settings(
     if weights.folder is None:
         return dict(random_architecture(architectures, str(weights.identity["size"])))
     path = weights.folder / "config.json"
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON: {error}") from error
+    settings = read_json(path)
     if settings.get("model_type") not in model_types:
         expected = " or ".join(map(repr, model_types))
         raise RunError(f"{path}: expected model_type {expected}, got {settings.get('model_type')!r}")
+    settings = usual(settings)
     missing = [key for key in keys if key not in settings]
     if missing:
         raise RunError(f"{path}: no setting {', '.join(missing)}")

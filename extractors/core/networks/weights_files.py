@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from configs.errors import RunError
 from configs.home import home
@@ -33,6 +34,19 @@ def find_weights_file(folder: Path, names: Sequence[str] = WEIGHT_FILES) -> Path
         if missing:
             raise RunError(f"weights {folder}: {len(missing)} shards missing, first {missing[0]}; pull them again")
     return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Settings in a JSON file.
+
+    Raises:
+        RunError: If it is not one.
+    """
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    return settings
 
 
 def shards_of(index: Path) -> list[str]:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from configs.errors import RunError
 from configs.weights import Weights
-from extractors.core.networks.weights_files import url_path
+from extractors.core.networks.weights_files import sha256_of, url_path
 from extractors.core.networks.weights_record import mismatch
-from storage.media_files import sha256_of
 
 _BLOCK = 1 << 20
 _RESERVE = 1 << 28  # bytes that are left free on the disk

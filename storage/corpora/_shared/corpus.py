@@ -17,7 +17,7 @@ from storage.corpora._shared.label_map import read_label_map
 from storage.corpora._shared.media_finder import MediaFinder
 from storage.corpora._shared.report import IngestReport
 from storage.corpora._shared.tree import Tree, path_pattern
-from storage.corpora._shared.word_times import WordTimes
+from storage.corpora._shared.word_times import WordFiles, WordTimes
 from storage.vocabulary.labels import normalise
 from storage.wording import counted
 
@@ -176,8 +176,7 @@ class Corpus(ABC, Generic[OptionsT]):
         """
         self.check()
         _ = self._label_map
-        if self.options.words is not None:
-            WordTimes(self.options.words)  # refused before anything is written
+        _ = self._word_files
         return CorpusListing(self.root, _Clips(self), self.report)
 
     def normalise(self, raw: str | None) -> str | None:
@@ -193,6 +192,10 @@ class Corpus(ABC, Generic[OptionsT]):
     def _label_map(self) -> Mapping[str, str]:
         return {} if self.options.label_map is None else read_label_map(self.options.label_map)
 
+    @cached_property
+    def _word_files(self) -> WordFiles | None:
+        return None if self.options.words is None else WordFiles(self.options.words)
+
     def build(self) -> Iterator[Clip]:
         """The clips; adds to the report what did not fit together.
 
@@ -202,7 +205,7 @@ class Corpus(ABC, Generic[OptionsT]):
         self.report.clear()
         self.report.notes += self.notes()
         splits: Counter[str] = Counter()
-        words = None if self.options.words is None else WordTimes(self.options.words)
+        words = None if self._word_files is None else WordTimes(self._word_files)
         lacks = tuple(sorted({"audio", "video", "text"} - self.modalities))
         for clip in ClipBuilder(str(self.source), self.finder(), self.normalise, self.report, lacks).build(self.rows):
             splits[clip.split or ""] += 1

@@ -15,6 +15,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from storage.wording import counted
 
 _FILES = (".textgrid", ".json")  # one media file or clip each
 _TABLES = (".ctm", ".csv", ".tsv")
+_KEPT = 256  # files whose words are in memory
 _SILENCE = {"", "<eps>", "sil", "<sil>", "sp", "<p:>"}
 _CLIP = ("clip_id", "clip", "name", "id", "file", "utterance", "utterance_id", "video")
 _WORD = ("word", "text", "label", "token")
@@ -39,14 +41,18 @@ class _Row(NamedTuple):
     end: float | None
 
 
-class WordTimes:
-    """The words of all clips of a corpus.
+class WordFiles:
+    """The files that hold words, looked through once.
 
     Args:
         source: A folder, searched with all it holds, or one file.
 
+    Attributes:
+        files: The file of each name that has one of its own.
+        tables: Rows by name, of files with rows of several names.
+
     Raises:
-        RunError: If it is not there, or holds no file of words.
+        RunError: If it is not there, holds no file of words, or a table cannot be read.
     """
 
     def __init__(self, source: Path) -> None:
@@ -56,15 +62,36 @@ class WordTimes:
         kept = [path for path in paths if path.suffix.lower() in (*_FILES, *_TABLES)]
         if not kept:
             raise RunError(f"option words: {source}: expected .TextGrid, .ctm, .json, .csv or .tsv files, got none")
-        self._files = {path.stem: path for path in kept if path.suffix.lower() in _FILES}
-        self._unused: dict[str, Path] = dict(self._files)
-        self._tables: dict[str, list[_Row]] = defaultdict(list)
-        self._counts: Counter[str] = Counter()
-        self._problems: list[str] = []
+        self.files: dict[str, Path] = {}
+        for path in (path for path in kept if path.suffix.lower() in _FILES):
+            if (other := self.files.setdefault(path.stem, path)) != path:
+                raise RunError(f"option words: {other} and {path}: expected one file for {path.stem}, got two")
+        self.tables: dict[str, list[_Row]] = defaultdict(list)
         for path in kept:
-            if path.stem not in self._files or path != self._files[path.stem]:
+            if path.suffix.lower() in _TABLES:
                 self._read_table(path)
-        self._unused |= dict.fromkeys(self._tables, source)
+
+    def _read_table(self, path: Path) -> None:
+        try:
+            for row in _of_table(path):
+                self.tables[row.name or path.stem].append(row)
+        except (OSError, ValueError, KeyError, IndexError, csv.Error) as error:
+            raise RunError(f"option words: {path}: {' '.join(str(error).split())}") from error
+
+
+class WordTimes:
+    """The words of all clips of a corpus, in one reading of it.
+
+    Args:
+        words: The files that hold them.
+    """
+
+    def __init__(self, words: WordFiles) -> None:
+        self._words = words
+        self._unused = dict.fromkeys((*words.files, *words.tables))
+        self._counts: Counter[str] = Counter()
+        self._problems: dict[str, str] = {}
+        self._read = lru_cache(_KEPT)(self._of_own_file)  # segments of one file come one after another
 
     def of(self, clip: Clip) -> tuple[Word, ...]:
         """A clip's words in order of start, in seconds from its start; none where nobody says."""
@@ -84,27 +111,28 @@ class WordTimes:
         yield f"word times of {counted(self._counts['clips'], 'clip')}{without}"
         if self._counts["untimed"]:
             yield f"{counted(self._counts['untimed'], 'word')} without times or length, left out"
-        yield from self._problems
+        yield from self._problems.values()
         unused = list(self._unused)
         if unused:
             named = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
             yield f"words of {counted(len(unused), 'name')} that no clip or media file has: {named}"
 
     def _rows(self, name: str) -> list[_Row] | None:
-        rows = self._tables.get(name)
-        if rows is None and name in self._files:
-            try:
-                rows = list(_of_file(self._files[name]))
-            except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-                said = " ".join(str(error).split()) or type(error).__name__
-                self._problems.append(f"{self._files[name].name}: words cannot be read: {said[:200]}")
-                self._files.pop(name)
-                self._unused.pop(name)
-            else:
-                self._tables[name] = rows = [row for row in rows if row.name in {None, name}]
-        if rows is not None:
+        rows = self._words.tables.get(name)
+        if rows is None and name in self._words.files:
+            rows = self._read(name)
+        if rows is not None or name in self._problems:
             self._unused.pop(name, None)
         return rows
+
+    def _of_own_file(self, name: str) -> list[_Row] | None:
+        path = self._words.files[name]
+        try:
+            return [row for row in _of_file(path) if row.name in {None, name}]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            self._problems[name] = f"{path.name}: words cannot be read: {said[:200]}"
+            return None
 
     def _placed(self, rows: Iterable[_Row], segment: tuple[float | None, float | None]) -> list[Word]:
         """Words with their times in a segment of what the rows are about; those of other segments are left out."""
@@ -119,13 +147,6 @@ class WordTimes:
                 start, stop = max(row.start, begin) - begin, min(row.end, end) - begin
                 placed.append(Word(row.text, round(start, 6), round(stop, 6)))
         return sorted(placed, key=lambda word: word[1:])
-
-    def _read_table(self, path: Path) -> None:
-        try:
-            for row in _of_table(path):
-                self._tables[row.name or path.stem].append(row)
-        except (OSError, ValueError, KeyError, IndexError, csv.Error) as error:
-            raise RunError(f"option words: {path}: {' '.join(str(error).split())}") from error
 
 
 def _of_file(path: Path) -> Iterator[_Row]:

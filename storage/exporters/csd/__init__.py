@@ -42,8 +42,9 @@ from storage.exporters._shared.selection import (
     seconds_of,
     selected_features,
 )
+from storage.exporters._shared.spoken_words import WORDS, require_words, word_times
 from storage.exporters._shared.validation import prefixes
-from storage.exporters.csd.layout import LABELS, NAMES, VERSION, WORDS
+from storage.exporters.csd.layout import LABELS, NAMES, VERSION
 from storage.exporters.csd.options import CsdOptions
 from storage.exporters.csd.validate import validate_folder
 from storage.store.files import create_hdf5
@@ -73,8 +74,10 @@ class CsdExporter(Exporter[CsdOptions]):
             RunError: If the store lacks one, or one is called like the sequence of labels.
         """
         names = selected_features(self.store, self.options)
-        taken = [LABELS, *([WORDS] if self.options.intervals == WORDS else [])]
-        names = [name for name in names if name != WORDS or name not in taken or name in self.options.features]
+        with_words = self.options.intervals == WORDS
+        if with_words and not self.options.features:  # the feature of that name is the sequence, without the words
+            names = [name for name in names if name != WORDS]
+        taken = (LABELS, WORDS) if with_words else (LABELS,)
         if clash := next((name for name in taken if name in names), None):
             raise RunError(f"feature {clash!r}: this name means something else in this format; choose others")
         return names
@@ -136,13 +139,12 @@ _ABOUT_WORDS = {
 
 
 def _words(store: FeatureStore) -> Iterator[_Entry]:
+    require_words(store)
     spoken = [clip for clip in store.clips() if clip.words]
-    if not spoken:
-        raise RunError(f"option intervals: {store.path}: no clip has words; `merflow ingest --words DIR` reads them")
     longest = max(len(word.text.encode()) for clip in spoken for word in clip.words)
     for clip in spoken:
         words = np.array([[word.text.encode()] for word in clip.words], f"S{longest}")
-        yield _Entry(clip.id, words, np.array([(word.start, word.end) for word in clip.words]))
+        yield _Entry(clip.id, words, word_times(clip))
 
 
 def _labels(store: FeatureStore, names: list[str], target: Target, rule: UnlabelledRule) -> Iterator[_Entry]:

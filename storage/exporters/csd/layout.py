@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 LABELS = "labels"
-WORDS = "words"
 VERSION = "computational sequence version"
 NAMES = "dimension names"
 METADATA_KEYS = (

@@ -14,6 +14,7 @@ from configs.errors import RunError
 from storage import timeline
 from storage.clip import Clip
 from storage.exporters._shared.selection import abbreviate, require_clock, spec_of
+from storage.exporters._shared.spoken_words import WORDS, require_words, word_times
 from storage.exporters.hdf5.intervals import Intervals, read_intervals
 from storage.exporters.hdf5.options import ClockOptions
 from storage.records import Features
@@ -23,7 +24,6 @@ from storage.wording import counted
 if TYPE_CHECKING:
     from storage.store.store import FeatureStore
 
-WORDS = "words"
 _NONE = Intervals(np.empty((0, 2)), ())
 
 
@@ -114,14 +114,8 @@ def read_clock(store: FeatureStore, options: ClockOptions) -> Clock:
 
 
 def _clock_of_words(store: FeatureStore) -> Clock:
-    if not any(clip.words for clip in store.clips()):
-        raise RunError(f"option intervals: {store.path}: no clip has words; `merflow ingest --words DIR` reads them")
-
-    def words(clip: Clip, _: Mapping[str, Features]) -> Intervals:
-        times = np.array([(word.start, word.end) for word in clip.words]).reshape(-1, 2)
-        return Intervals(times, tuple(word.text for word in clip.words))
-
-    return words
+    require_words(store)
+    return lambda clip, _: Intervals(word_times(clip), tuple(word.text for word in clip.words))
 
 
 def _clock_of_file(store: FeatureStore, path: Path) -> Clock:

@@ -17,7 +17,7 @@ missing.json, provenance.json   clips that lack a feature; where the numbers com
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +113,6 @@ def _schema(specs: Sequence[FeatureSpec], provenance: str) -> pa.Schema:
 
 
 def _batches(store: FeatureStore, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-
     columns: dict[str, list[Any]] = {field.name: [] for field in schema}
     size = 0
     for clip, available in store.iterate(names):
@@ -129,10 +127,16 @@ def _batches(store: FeatureStore, names: Sequence[str], schema: pa.Schema) -> It
                 columns[name + VALID].append(None if features is None else features.valid)
             size += 0 if values is None else values.nbytes
         if size >= _BATCH_BYTES:
-            yield pa.RecordBatch.from_arrays([_array(columns[f.name], f.type) for f in schema], schema=schema)
+            yield _batch(columns, schema)
             columns, size = {name: [] for name in columns}, 0
     if columns["id"]:
-        yield pa.RecordBatch.from_arrays([_array(columns[f.name], f.type) for f in schema], schema=schema)
+        yield _batch(columns, schema)
+
+
+def _batch(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

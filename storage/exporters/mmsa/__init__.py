@@ -51,8 +51,9 @@ from storage.exporters._shared.selection import (
     spec_of,
     three_splits,
 )
+from storage.exporters._shared.spoken_words import WORDS
 from storage.exporters.mmsa.arrays import Contents, Source, extent_of
-from storage.exporters.mmsa.layout import DATASET, PARTS, WORDS
+from storage.exporters.mmsa.layout import DATASET, PARTS
 from storage.exporters.mmsa.options import MmsaOptions
 from storage.exporters.mmsa.validate import validate_folder
 from storage.records import FeatureSpec

@@ -57,7 +57,9 @@ class Source:
             return features
         grid, spoken = self._grid(clip_id, self.clock)
         values, valid = align(features, grid, self.method, self.specs[key].centre_offsets)
-        return Features(np.where(spoken[:, None], values, np.float32(np.nan)), grid, valid & spoken)
+        if not spoken.all():
+            values, valid = np.where(spoken[:, None], values, np.float32(np.nan)), valid & spoken
+        return Features(values, grid, valid)
 
     def mask(self, clip_id: str, key: str) -> Mask:
         """Which of one clip's rows for one array are valid; without aligning all its columns.
@@ -88,11 +90,13 @@ class Source:
         names = [clock] if isinstance(clock, str) else [spec.name for spec in self.specs.values()]
         rows = {name: self.store.get(clip_id, name) for name in names if self.store.has(clip_id, name)}
         end = clip_end(self.clips[clip_id], rows, self.store.specs)
-        grid = within(rows[clock].times, end) if isinstance(clock, str) else regular_grid(end, clock)
-        spec = self.store.specs[clock] if isinstance(clock, str) else None
-        if isinstance(clock, str) and spec is not None and {*TOKENS, WORD} <= set(spec.columns):
-            return grid, rows[clock].values[: len(grid), spec.columns.index(WORD)] >= 0
-        return grid, np.ones(len(grid), np.bool_)
+        if not isinstance(clock, str):
+            grid = regular_grid(end, clock)
+            return grid, np.ones(len(grid), np.bool_)
+        grid, columns = within(rows[clock].times, end), self.store.specs[clock].columns
+        if not {*TOKENS, WORD} <= set(columns):
+            return grid, np.ones(len(grid), np.bool_)
+        return grid, rows[clock].values[: len(grid), columns.index(WORD)] >= 0
 
     def array(self, key: str, clips: Sequence[str], length: int) -> npt.NDArray[Any]:
         """(N, length, D) float32 rows of all clips, zeros at the end and where not valid; of tokens (N, 3, length).

@@ -9,5 +9,3 @@ ALWAYS = ("id", "raw_text", "audio", "vision", "regression_labels")
 LENGTHS = ("audio_lengths", "vision_lengths")
 ARRAYS = ("audio", "vision", "text")
 DATASET = "dataset.json"
-WORDS = "words"
-"""The feature with a row per word."""

@@ -10,7 +10,7 @@ import pytest
 from configs.errors import RunError
 from storage.clip import Clip, Word
 from storage.corpora import read_corpus
-from storage.corpora._shared.word_times import WordTimes
+from storage.corpora._shared.word_times import WordFiles, WordTimes
 
 SPOKEN = [("saya", 0.1, 0.4), ("senang", 0.4, 0.95), ("sekali", 1.2, 1.75)]
 WORDS = tuple(Word(*word) for word in SPOKEN)
@@ -69,7 +69,7 @@ FILES: dict[str, tuple[str, str]] = {
 def written(folder: Path, **files: str) -> WordTimes:
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    return WordTimes(folder)
+    return WordTimes(WordFiles(folder))
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -84,7 +84,7 @@ def test_every_kind_of_file_gives_the_same_words(tmp_path, kind):
 
 def test_textgrids_in_utf_16_are_read(tmp_path):
     (tmp_path / "c.TextGrid").write_text(textgrid("long"), encoding="utf-16")
-    assert WordTimes(tmp_path).of(Clip("c")) == WORDS
+    assert WordTimes(WordFiles(tmp_path)).of(Clip("c")) == WORDS
 
 
 def test_times_of_a_media_file_move_to_its_segments_and_those_of_a_clip_do_not(tmp_path):
@@ -102,7 +102,7 @@ def test_what_cannot_be_placed_is_said(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"segments": [{"words": untimed}]}))
     (tmp_path / "broken.TextGrid").write_text("no grid")
     (tmp_path / "stranger.json").write_text(json.dumps(rows()))
-    words = WordTimes(tmp_path)
+    words = WordTimes(WordFiles(tmp_path))
     assert words.of(Clip("c")) == WORDS
     assert words.of(Clip("broken")) == words.of(Clip("silent")) == ()
     notes = list(words.notes())
@@ -129,6 +129,13 @@ def test_words_that_cannot_be_read_are_refused_before_anything_is_written(tmp_pa
     with pytest.raises(RunError, match=message) as error:
         read_corpus("folder", media, {"words": str(tmp_path)})
     assert "\n" not in str(error.value)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for name in ("c.TextGrid", "c.json"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(RunError, match=r"c\.TextGrid and .*c\.json: expected one file for c, got two"):
+        WordFiles(tmp_path)
 
 
 def test_a_corpus_of_any_reader_takes_them(tmp_path):

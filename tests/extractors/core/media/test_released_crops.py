@@ -14,7 +14,7 @@ from extractors.core.media.released_crops import ReleasedCrops
 from flows.plan import build_extractors, ordered_extractors
 from storage.clip import Clip
 from storage.errors import ClipError
-from tests.extractors.frame_clips import media_of
+from tests.extractors.frame_clips import built, media_of
 
 RANDOM = {"random": {"seed": 0, "size": "tiny"}}
 
@@ -75,7 +75,7 @@ def test_black_crops_are_no_face(tmp_path):
     black = pixels(3)
     black[1] = 0
     saved(tmp_path, "a", black)
-    assert ReleasedCrops(without_video(), FaceCrops(root=tmp_path, frame_rate=1)).shown().tolist() == [1, 0, 1]
+    assert ReleasedCrops(without_video(), FaceCrops(root=tmp_path, frame_rate=1)).shown.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,20 @@ def test_missing_and_damaged_crops_have_a_reason(tmp_path):
     with pytest.raises(ClipError, match=r"a\.npy: cannot be read") as error:
         ReleasedCrops(without_video(), FaceCrops(root=tmp_path, frame_rate=1))
     assert error.value.reason == "bad_crops"
+
+
+def test_each_folder_of_crops_has_its_own_black_ones(tmp_path):
+    for root, black in (("one", 0), ("other", 2)):
+        shown = pixels(3)
+        shown[black] = 0
+        saved(tmp_path / root, "a", shown)
+    media = without_video()
+    found = {
+        root: built("image", {"crops": {"root": str(tmp_path / root), "frame_rate": 1}}).boxes(media)
+        for root in ("one", "other")
+    }
+    assert np.isnan(found["one"][:, 0]).tolist() == [True, False, False]
+    assert np.isnan(found["other"][:, 0]).tolist() == [False, False, True]
 
 
 def test_one_line_gives_the_crops_to_every_network_on_faces(tmp_path):
