@@ -215,6 +215,10 @@ def _plain(features: Features, grid: Times) -> _Parts:
 
 
 def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> _Parts:
+    if len(features.valid) == 1:  # its mean is the row itself
+        covered = np.flatnonzero(features.valid & (weigh(_shared(grid, features.times)) > 0))
+        yield covered, np.repeat(features.values, len(covered), axis=0)
+        return
     from scipy.sparse import csr_array
 
     # Ends need not be in order, their running maximum is: it finds the first row that can reach a cell.

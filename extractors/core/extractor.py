@@ -105,8 +105,14 @@ class Extractor(ABC, Generic[OptionsT]):
         Raises:
             RunError: If the weights it names are not on this machine.
         """
-        inputs = {name: self.inputs[name].digest for name in self.needs}
-        return replace(self.describe(), inputs=inputs, engines=self._engines(), reads=self._all_reads())
+        needed, described = [self.inputs[name] for name in self.needs], self.describe()
+        return replace(
+            described,
+            inputs={spec.name: spec.digest for spec in needed},
+            engines=self._engines(),
+            reads=self._all_reads(),
+            synthetic=described.synthetic or any(spec.synthetic for spec in needed),
+        )
 
     def _all_reads(self) -> tuple[Modality, ...]:
         """What it reads and what the features that it is computed from read; empty where that is its modality alone."""

@@ -20,7 +20,7 @@ from configs.errors import RunError
 from configs.plugins import Flag
 from configs.weights import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.media.text import words_of
+from extractors.core.media.text import aligned_words_of, words_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.weights import load_model
 from extractors.text.models import MODELS, UNUSED, plain_names
@@ -28,6 +28,7 @@ from extractors.text.sentence import BYTE_VOCABULARY, Sentence, load_tokenizer, 
 from storage.clip import Clip, Word
 from storage.errors import ClipError
 from storage.records import Failure, Features, FeatureSpec
+from storage.vocabulary.spoken_words import ALIGNMENT
 from storage.vocabulary.tokens import TOKENS, WORD
 
 SUMMED = 4  # last layers that `merbench` sums
@@ -68,15 +69,16 @@ class TextOptions(NetworkOptions):
             `merbench`: the last four layers summed, special tokens left out, the sentence vector their mean.
         level: `utterance` gives one row, `token` a row per token of the text, special tokens left out, `ids` the ids,
             mask and segments of all tokens as the model takes them (MMSA's `text_bert`), without running it.
-        words: Whether the text is the manifest's words with their times (`merflow ingest --words`): every token has the
-            times of its word then, and `ids` have a further column `word`, its place, or -1 for special tokens.
+        words: true, if the text is the manifest's words with their times (`merflow ingest --words`), or alignment, if
+            it is those that the feature alignment finds in the audio: every token has the times of its word then, and
+            `ids` have a further column `word`, its place, or -1 for special tokens.
         too_long: What becomes of a text with more tokens than the model takes: `fail`, or `cut` at the end.
     """
 
     weights: Weights = Weights(hub="sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
     recipe: Literal["merflow", "merbench"] = "merflow"
     level: Literal["utterance", "token", "ids"] = "utterance"
-    words: Flag = False
+    words: Literal["alignment"] | Flag = False
     too_long: Literal["fail", "cut"] = "fail"
 
     @model_validator(mode="after")
@@ -90,7 +92,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
     """Hidden states of the transcript's tokens, or one vector for all of it.
 
     Where nobody knows when in the clip a token is spoken, every row is stamped with the whole clip; where the manifest
-    does not know how long the clip is, with its first second. With `words: true` a token has the times of its word, and
+    does not know how long the clip is, with its first second. With `words` a token has the times of its word, and
     special tokens a microsecond beside the first and the last of them.
     """
 
@@ -103,6 +105,11 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
     setting_keys = ("hidden_size", "num_hidden_layers", "max_position_embeddings")
     setting_files = ("config.json",)
     cost_bytes = 1 << 18  # a token: hidden states of all layers, and its share of the attention
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The words' times, where they are to be found in the audio."""
+        return (ALIGNMENT,) if self.options.words == ALIGNMENT else ()
 
     def describe(self) -> FeatureSpec:
         """Width comes from `config.json`.
@@ -125,7 +132,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             columns=self._columns,
             recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe)
             | {"tokenizer": tokenizer_digest(self._weights)}
-            | ({"words": True} if options.words else {}),
+            | ({"words": options.words} if options.words else {}),
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
         )
 
@@ -161,7 +168,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         Raises:
             RunError: If the weights are missing, damaged or of another model.
         """
-        self._tokenizer = load_tokenizer(self._weights, of_words=self.options.words)
+        self._tokenizer = load_tokenizer(self._weights, of_words=bool(self.options.words))
         self.loaded = True
         if self._is_ids:
             return
@@ -208,14 +215,14 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         yield tokens
 
     def _encoded(self, media: Media) -> _Encoded:
-        text = [word.text for word in words_of(media)] if self.options.words else (media.clip.text or "").strip()
+        text = [word.text for word in self._words(media)] if self.options.words else (media.clip.text or "").strip()
         if not text:
             raise ClipError("no_text", f"the manifest has no text for clip {media.clip.id}")
         cut = {"truncation": True, "max_length": self._longest} if self.options.too_long == "cut" else {}
         if self._sentence.lower:
             text = text.lower() if isinstance(text, str) else [word.lower() for word in text]
         encoded = self._tokenizer(
-            text, verbose=False, return_special_tokens_mask=True, is_split_into_words=self.options.words, **cut
+            text, verbose=False, return_special_tokens_mask=True, is_split_into_words=bool(self.options.words), **cut
         )
         words = encoded.word_ids() if self.options.words else [None] * len(encoded["input_ids"])
         return _Encoded(
@@ -260,9 +267,12 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         whole = states[spoken].mean(axis=0, dtype=np.float64)
         return self._stamped(media, (whole if self.options.recipe == "merbench" else self._sentence.pool(states))[None])
 
+    def _words(self, media: Media) -> Sequence[Word]:
+        return aligned_words_of(media) if self.options.words == ALIGNMENT else words_of(media)
+
     def _stamped(self, media: Media, values: npt.NDArray[Any], words: Tokens | None = None) -> Features:
         if self.options.words and words is not None:
-            times = _word_times(words, media.clip.words)
+            times = _word_times(words, self._words(media))
         else:
             times = np.tile([0.0, _seconds(media.clip)], (len(values), 1))
         return self.checked(values, times, np.ones(len(values), np.bool_))

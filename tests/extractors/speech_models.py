@@ -13,7 +13,8 @@ from transformers import Wav2Vec2FeatureExtractor
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.random_weights import seeded
-from extractors.hubert import FAMILY, TINY, Hubert
+from extractors.core.networks.speech import FAMILY, TINY
+from extractors.hubert import Hubert
 from storage.clip import Clip
 from storage.records import Features
 from tests.media import tone, write_clip
@@ -28,7 +29,7 @@ LENGTHS = [0.5, 1.0, 2.3, 1.0, 4.1]  # seconds of the clips of a batch
 
 
 def save(folder: Path, kind: str = "hubert", **settings: Any) -> Path:
-    model_class = getattr(transformers, FAMILY[kind][0])
+    model_class = getattr(transformers, FAMILY[kind][0] + "Model")
     model = seeded(1, lambda: model_class(model_class.config_class(**SMALL | settings)))
     model.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
@@ -78,7 +79,7 @@ def only(extractor: Hubert, clips: list[Media]) -> list[Features]:
 
 def load(folder: Path) -> Any:
     kind = transformers.AutoConfig.from_pretrained(folder).model_type
-    return getattr(transformers, FAMILY[kind][0]).from_pretrained(folder).eval()
+    return getattr(transformers, FAMILY[kind][0] + "Model").from_pretrained(folder).eval()
 
 
 def tapped(folder: Path, rows: torch.Tensor) -> list[torch.Tensor]:

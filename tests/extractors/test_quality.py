@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,10 @@ def test_the_flags_are_the_same_with_faces_from_a_store(feat_clips, tmp_path, mo
     monkeypatch.setattr(stage, "load_detector", None)
     [found] = extractor.extract([media])
     assert found.values.tobytes() == fresh.values.tobytes()
+
+
+def test_what_is_computed_from_meaningless_numbers_is_meaningless_too():
+    real, random = build_alone("quality", "quality", {}), build_alone("quality", "quality", {})
+    random.inputs = {name: replace(spec, synthetic=True) for name, spec in random.inputs.items()}
+    assert not real.spec.synthetic
+    assert random.spec.synthetic

@@ -44,6 +44,31 @@ def test_words_from_a_folder_of_whisperx_files_to_mmsas_pickle(merflow, tmp_path
     assert (data["audio"][0, 1] == data["audio"][0, 4]).all()  # pieces of one word
 
 
+def test_words_found_in_the_audio_to_mmsas_pickle(merflow, tmp_path):
+    (tmp_path / "clips").mkdir()
+    rows = ""
+    for name, split in (("one", "train"), ("two", "val"), ("three", "test")):
+        write_clip(tmp_path / "clips" / f"{name}.mp4", seconds=1.5, audio=tone(1.5))
+        rows += f"{name},clips/{name}.mp4,{split},halo dunia,0.5\n"
+    (tmp_path / "t.csv").write_text("id,video,split,text,valence\n" + rows)
+    (tmp_path / "c.yaml").write_text(
+        "extractors:\n  - {name: gemaps}\n  - {name: alignment, weights: {random: {size: tiny}}}\n"
+        "  - {feature: ids, name: text, level: ids, words: alignment, weights: {random: {size: tiny}}}\n"
+    )
+    merflow("ingest", tmp_path / "t.csv", "--out", tmp_path / "m.parquet")
+    merflow("run", "--config", tmp_path / "c.yaml", "--manifest", tmp_path / "m.parquet", "--store", tmp_path / "s")
+    options = ["dimension=valence", "align=words", "vision_feature=gemaps", "allow_synthetic=true"]
+    merflow("export", "mmsa", tmp_path / "s", tmp_path / "out", *(part for o in options for part in ("--opt", o)))
+    store = FeatureStore(tmp_path / "s")
+    spoken, ids = store.get("one", "alignment"), store.get("one", "ids")
+    assert spoken.values[:, 0].tolist() == [0, 1]
+    assert ids.times[1].tolist() == spoken.times[0].tolist()  # h of halo
+    assert ids.times[-2].tolist() == spoken.times[1].tolist()  # a of dunia
+    assert store.specs["ids"].reads == ("audio", "text")
+    assert store.specs["ids"].synthetic
+    assert load(tmp_path / "out/aligned.pkl")["train"]["audio"].shape == (1, 11, 18)
+
+
 @pytest.fixture
 def dialogue(tmp_path, monkeypatch):
     """A drawn dialogue: no detector finds drawn faces, and no network takes a tone for a voice: both are given."""

@@ -1,4 +1,4 @@
-"""What a clip's manifest says of its words; a text needs no decoding."""
+"""What is known of a clip's words; a text needs no decoding."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from extractors.core.media.clip_media import Media
 from storage.clip import Word
 from storage.errors import ClipError
+from storage.vocabulary.spoken_words import ALIGNMENT, aligned_words
 
 
 def words_of(media: Media) -> Sequence[Word]:
@@ -18,4 +19,16 @@ def words_of(media: Media) -> Sequence[Word]:
     words = media.clip.words
     if not words:
         raise ClipError("no_words", f"the manifest has no word times for clip {media.clip.id}")
+    return words
+
+
+def aligned_words_of(media: Media) -> Sequence[Word]:
+    """The words of a clip as the feature `alignment` found them in its audio, in order.
+
+    Raises:
+        ClipError: `no_words` if it could place none.
+    """
+    words = aligned_words(media.clip.text, media.feature(ALIGNMENT))
+    if not words:
+        raise ClipError("no_words", f"no word of clip {media.clip.id} has letters that the aligner knows")
     return words

@@ -42,12 +42,13 @@ from storage.exporters._shared.selection import (
     seconds_of,
     selected_features,
 )
-from storage.exporters._shared.spoken_words import WORDS, require_words, word_times
+from storage.exporters._shared.spoken_words import longest_word, word_times, words_by
 from storage.exporters._shared.validation import prefixes
 from storage.exporters.csd.layout import LABELS, NAMES, VERSION
 from storage.exporters.csd.options import CsdOptions
 from storage.exporters.csd.validate import validate_folder
 from storage.store.files import create_hdf5
+from storage.vocabulary.spoken_words import ALIGNMENT, WORDS
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -68,15 +69,19 @@ class CsdExporter(Exporter[CsdOptions]):
     Options = CsdOptions
 
     def features(self) -> list[str]:
-        """Features to export.
+        """The features of all sequences, and the one that found the words.
 
         Raises:
             RunError: If the store lacks one, or one is called like the sequence of labels.
         """
+        found = [ALIGNMENT] if self.options.intervals == ALIGNMENT and ALIGNMENT in self.store.specs else []
+        return list(dict.fromkeys([*self._sequences(), *found]))
+
+    def _sequences(self) -> list[str]:
         names = selected_features(self.store, self.options)
-        with_words = self.options.intervals == WORDS
+        with_words = self.options.intervals != "none"
         if with_words and not self.options.features:  # the feature of that name is the sequence, without the words
-            names = [name for name in names if name != WORDS]
+            names = [name for name in names if name not in {WORDS, self.options.intervals}]
         taken = (LABELS, WORDS) if with_words else (LABELS,)
         if clash := next((name for name in taken if name in names), None):
             raise RunError(f"feature {clash!r}: this name means something else in this format; choose others")
@@ -92,7 +97,7 @@ class CsdExporter(Exporter[CsdOptions]):
         Raises:
             RunError: If an option is wrong, or a clip lacks a feature or a label and no option says what to do.
         """
-        store, names, target = self.store, self.features(), target_of(self.options)
+        store, names, target = self.store, self._sequences(), target_of(self.options)
         refuse_broadcast(store, [store.specs[name] for name in names], self.options.broadcast)
         without, rule = clips_without(store, names), UnlabelledRule(self.options)
         refuse_missing(without, self.options.missing, "leaves them out of that sequence")
@@ -105,8 +110,9 @@ class CsdExporter(Exporter[CsdOptions]):
         for name in names:
             metadata = common | _about(store, name)
             lines.append(_write_sequence(destination, name, metadata, _entries(store, name)))
-        if self.options.intervals == WORDS:
-            lines.append(_write_sequence(destination, WORDS, common | _ABOUT_WORDS, _words(store)))
+        if self.options.intervals != "none":
+            words = _words(store, self.options.intervals)
+            lines.append(_write_sequence(destination, WORDS, common | _ABOUT_WORDS, words))
         if target is not None:
             metadata = common | _about_labels(target)
             (destination / LABELS).mkdir()
@@ -138,13 +144,12 @@ _ABOUT_WORDS = {
 }
 
 
-def _words(store: FeatureStore) -> Iterator[_Entry]:
-    require_words(store)
-    spoken = [clip for clip in store.clips() if clip.words]
-    longest = max(len(word.text.encode()) for clip in spoken for word in clip.words)
-    for clip in spoken:
-        words = np.array([[word.text.encode()] for word in clip.words], f"S{longest}")
-        yield _Entry(clip.id, words, word_times(clip))
+def _words(store: FeatureStore, source: str) -> Iterator[_Entry]:
+    words_of = words_by(store, source)
+    longest = longest_word(store, words_of)
+    for clip in store.clips():
+        if words := words_of(clip):
+            yield _Entry(clip.id, np.array([[word.text.encode()] for word in words], f"S{longest}"), word_times(words))
 
 
 def _labels(store: FeatureStore, names: list[str], target: Target, rule: UnlabelledRule) -> Iterator[_Entry]:

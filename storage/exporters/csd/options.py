@@ -17,11 +17,11 @@ class CsdOptions(TargetOptions, Unlabelled, Missing, Broadcast, SelectedFeatures
         dataset: Name of the data set, for the metadata; the corpus's where not given.
         creator: Who made the sequences, for their metadata.
         contact: How to reach them.
-        intervals: words writes words.csd beside the features: the words that `merflow ingest --words` read, which the
-            SDK aligns to; none writes none.
+        intervals: words writes words.csd beside the features, which the SDK aligns to: the words that
+            `merflow ingest --words` read; alignment writes those that the feature alignment found; none writes none.
     """
 
     dataset: str | None = None
     creator: str = ""
     contact: str = ""
-    intervals: Literal["none", "words"] = "none"
+    intervals: Literal["none", "words", "alignment"] = "none"

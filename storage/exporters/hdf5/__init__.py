@@ -33,7 +33,7 @@ from storage.clip import Clip
 from storage.exporters._shared.arrays import as_dtype
 from storage.exporters._shared.exporter import Exporter
 from storage.exporters._shared.selection import abbreviate, refuse_broadcast, selected_features
-from storage.exporters.hdf5.clock import Layout, read_clock, read_layout
+from storage.exporters.hdf5.clock import Layout, clock_features, read_clock, read_layout
 from storage.exporters.hdf5.intervals import Intervals
 from storage.exporters.hdf5.layout import FORMAT, INTERVAL_LABELS, MASK, RESERVED, TIMES
 from storage.exporters.hdf5.options import Hdf5Options
@@ -56,11 +56,14 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
     Options = Hdf5Options
 
     def features(self) -> list[str]:
-        """Features to export.
+        """The features of all arrays, and those that the clock is made from.
 
         Raises:
             RunError: If the store lacks one, or one's name means something else in this format.
         """
+        return list(dict.fromkeys([*self._arrays(), *clock_features(self.store, self.options)]))
+
+    def _arrays(self) -> list[str]:
         selected = selected_features(self.store, self.options)
         for name in selected:
             if name in RESERVED:
@@ -77,7 +80,7 @@ class Hdf5Exporter(Exporter[Hdf5Options]):
         Raises:
             RunError: If two clocks are given, or the clock does not fit the store.
         """
-        layout, features = read_layout(self.options), self.features()
+        layout, features = read_layout(self.options), self._arrays()
         refuse_broadcast(self.store, [self.store.specs[name] for name in features], self.options.broadcast)
         clock, specs = read_clock(self.store, self.options), self.store.specs
         missing: dict[str, list[str]] = {name: [] for name in (*features, TIMES)}

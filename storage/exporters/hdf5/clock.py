@@ -14,11 +14,12 @@ from configs.errors import RunError
 from storage import timeline
 from storage.clip import Clip
 from storage.exporters._shared.selection import abbreviate, require_clock, spec_of
-from storage.exporters._shared.spoken_words import WORDS, require_words, word_times
+from storage.exporters._shared.spoken_words import word_times, words_by
 from storage.exporters.hdf5.intervals import Intervals, read_intervals
 from storage.exporters.hdf5.options import ClockOptions
 from storage.records import Features
 from storage.timeline import Aligned, Times, clip_end, fit_length, fit_slices, regular_grid, within
+from storage.vocabulary.spoken_words import ALIGNMENT, WORDS
 from storage.wording import counted
 
 if TYPE_CHECKING:
@@ -106,16 +107,34 @@ def read_clock(store: FeatureStore, options: ClockOptions) -> Clock:
             return Intervals(within(rows.times, clip_end(clip, {like: rows}, store.specs)), ())
 
         return follow
-    if options.intervals is not None and str(options.intervals) == WORDS and not options.intervals.exists():
-        return _clock_of_words(store)
+    if (source := words_source(options)) is not None:
+        words_of = words_by(store, source)
+
+        def spoken(clip: Clip, _: Mapping[str, Features]) -> Intervals:
+            words = words_of(clip)
+            return Intervals(word_times(words), tuple(word.text for word in words))
+
+        return spoken
     if options.intervals is not None:
         return _clock_of_file(store, options.intervals)
     return lambda clip, features: Intervals(regular_grid(clip_end(clip, features, store.specs), options.rate), ())
 
 
-def _clock_of_words(store: FeatureStore) -> Clock:
-    require_words(store)
-    return lambda clip, _: Intervals(word_times(clip), tuple(word.text for word in clip.words))
+def words_source(options: ClockOptions) -> str | None:
+    """`words` or `alignment` where the words are the clock; None where another one is."""
+    source = None if options.intervals is None else str(options.intervals)
+    return source if source in {WORDS, ALIGNMENT} and not Path(source).exists() else None
+
+
+def clock_features(store: FeatureStore, options: ClockOptions) -> list[str]:
+    """Features of the store that the clock is made from.
+
+    Args:
+        store: Where the features are.
+        options: The export's options.
+    """
+    asked = (options.like, ALIGNMENT if words_source(options) == ALIGNMENT else None)
+    return [name for name in asked if name in store.specs]
 
 
 def _clock_of_file(store: FeatureStore, path: Path) -> Clock:

@@ -24,8 +24,8 @@ class ClockOptions(Section):
     Attributes:
         rate: Intervals per second of a regular clock.
         like: Feature whose rows are the clock, instead of a rate.
-        intervals: The clock, not a rate: words for the words that `merflow ingest --words` read, or a CSV or JSON file
-            of clip_id, start, end and perhaps label.
+        intervals: The clock, not a rate: words for the words that `merflow ingest --words` read, alignment for
+            those that the feature alignment found, or a CSV or JSON file of clip_id, start, end and perhaps label.
         method: How features are put on the clock.
         length: Rows of every clip, by cutting and padding; each its own where not given.
         side: Where padding goes.

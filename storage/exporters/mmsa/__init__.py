@@ -51,12 +51,12 @@ from storage.exporters._shared.selection import (
     spec_of,
     three_splits,
 )
-from storage.exporters._shared.spoken_words import WORDS
 from storage.exporters.mmsa.arrays import Contents, Source, extent_of
 from storage.exporters.mmsa.layout import DATASET, PARTS
 from storage.exporters.mmsa.options import MmsaOptions
 from storage.exporters.mmsa.validate import validate_folder
 from storage.records import FeatureSpec
+from storage.vocabulary.spoken_words import WORDS
 from storage.vocabulary.tokens import TOKENS, WORD
 from storage.wording import counted
 
@@ -148,7 +148,7 @@ class MmsaExporter(Exporter[MmsaOptions]):
             if WORD not in tokens.columns:
                 raise RunError(
                     f"option align: the tokens of {tokens.name} have no times of words; "
-                    f"extract them with `words: true` after `merflow ingest --words`"
+                    f"extract them with `words: true` after `merflow ingest --words`, or with `words: alignment`"
                 )
             return tokens.name
         if clock == "none" or clock in specs:

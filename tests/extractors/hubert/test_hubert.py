@@ -15,8 +15,8 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 from configs.errors import ConfigError, RunError
 from extractors.core.extractor import build_extractor
 from extractors.core.media.clip_media import Media
-from extractors.hubert import FAMILY, FULL, TINY
-from extractors.hubert.windows import Steps
+from extractors.core.networks.speech import FAMILY, FULL, TINY
+from extractors.core.networks.speech_passes import Steps
 from storage.clip import Clip
 from storage.records import Failure
 from tests.extractors.speech_models import (
@@ -180,7 +180,7 @@ def test_five_minutes_are_extracted_whole(hubert_folder: Path, tmp_path: Path, r
 
 
 def test_a_recipe_of_one_pass_refuses_long_audio_before_any_computing(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("extractors.hubert.LONGEST_PASS", RATE)
+    monkeypatch.setattr("extractors.core.networks.speech.LONGEST_PASS", RATE)
     extractor = build_extractor("hubert", "hubert", {"recipe": "mer2023", "weights": RANDOM})
     extractor.load("cpu")
     monkeypatch.setattr(extractor, "forward", None)

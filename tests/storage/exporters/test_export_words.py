@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -15,6 +16,7 @@ from storage.exporters import export
 from storage.exporters._shared.legacy_pickle import load
 from storage.exporters.csd.validate import validate_folder
 from storage.exporters.mmsa.validate import validate_pickle
+from storage.identity import input_digests
 from storage.manifest import write_manifest
 from storage.records import Features, FeatureSpec
 from storage.store.shard_writer import Entry
@@ -24,6 +26,7 @@ from tests.storage.exporters.test_export_csd import EPSILON, sdk  # noqa: F401  
 
 SPOKEN = (Word("kata", 0.05, 0.22), Word("«dua»", 0.22, 0.35))
 WORDS = FeatureSpec("words", "words", "text", "frame", ("word",))
+ALIGNED = FeatureSpec("alignment", "alignment", "audio", "frame", ("word", "score"), reads=("audio", "text"))
 IDS = FeatureSpec("ids", "text", "text", "frame", ("input_ids", "attention_mask", "token_type_ids", "word"))
 NUMBERS = {"dimension": "sentiment"}
 CLIPS = [replace(clip, words=SPOKEN) for clip in toy.clips()]
@@ -119,6 +122,57 @@ def test_hdf5_has_the_words_as_intervals(store, tmp_path):
         assert clip["interval_labels"].asstr()[...].tolist() == ["kata", "«dua»"]
         assert clip["times"][...].tolist() == [[0.05, 0.22], [0.22, 0.35]]
         np.testing.assert_allclose(clip["gemaps"][1], weighted("gemaps", "c2", 0.22, 0.35), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory):
+    """A store whose manifest has no words, and the feature that found them; one could not be spelled."""
+    folder = tmp_path_factory.mktemp("aligned") / "s"
+    made = FeatureStore.create(folder)
+    clips = [replace(clip, text="kata 7 «dua»") for clip in toy.clips()]
+    write_manifest(folder / "manifest.parquet", clips, root=folder, corpus="toy")
+    made.put("gemaps", toy.SPECS["gemaps"], [Entry(c.id, toy.features("gemaps", c.id)) for c in clips], {})
+    values = np.array([[0, 0.9], [np.nan, np.nan], [2, 0.8]], np.float32)
+    times = np.array([SPOKEN[0][1:], (0.22, 0.22 + 1e-6), SPOKEN[1][1:]])
+    found = Features(values, times, np.array([True, False, True]))
+    made.put("alignment", ALIGNED, [Entry(c.id, found, input_digests(c)) for c in clips if c.id != "c1"], {})
+    return made
+
+
+def test_words_found_in_the_audio_are_words_csd(aligned, tmp_path):
+    lines = export("csd", aligned, tmp_path / "out", {"intervals": "alignment", "missing": "omit"})
+    assert list(validate_folder(tmp_path / "out")) == []
+    assert not (tmp_path / "out/alignment.csd").exists()
+    with h5py.File(tmp_path / "out/words.csd") as file:
+        data = file["words/data"]
+        assert "c1" not in data
+        assert [text.decode() for (text,) in data["a.1/features"][...]] == ["kata", "«dua»"]
+        assert data["a.1/intervals"][...].tolist() == [list(SPOKEN[0][1:]), list(SPOKEN[1][1:])]
+    assert any(line.startswith("words") for line in lines), lines
+
+
+def test_words_found_in_the_audio_are_intervals_of_hdf5(aligned, tmp_path):
+    export("hdf5", aligned, tmp_path / "out.h5", {"intervals": "alignment", "features": "gemaps"})
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["clips/c2/interval_labels"].asstr()[...].tolist() == ["kata", "«dua»"]
+        assert len(file["clips/c1/times"]) == 0
+        np.testing.assert_allclose(file["clips/c2/gemaps"][1], weighted("gemaps", "c2", 0.22, 0.35), rtol=1e-5)
+        assert set(json.loads(file.attrs["provenance"])["features"]) == {"gemaps", "alignment"}
+
+
+@pytest.mark.parametrize(("name", "option"), [("csd", "intervals"), ("hdf5", "intervals"), ("hdf5", "like")])
+def test_a_clock_that_is_stale_is_refused_as_a_feature_is(aligned, tmp_path, name, option):
+    folder = tmp_path / "s"
+    shutil.copytree(aligned.path, folder)
+    clips = [replace(clip, text="kata dua lagi") if clip.id == "a.1" else clip for clip in aligned.clips()]
+    write_manifest(folder / "manifest.parquet", clips, root=folder, corpus="toy")
+    with pytest.raises(RunError, match="alignment"):
+        export(name, FeatureStore(folder), tmp_path / "out", {option: "alignment", "features": "gemaps"})
+
+
+def test_without_an_alignment_its_words_cannot_be_the_clock(store, tmp_path):
+    with pytest.raises(RunError, match="no feature alignment; the extractor of that name makes it"):
+        export("csd", store, tmp_path / "out", {"intervals": "alignment", "features": "gemaps"})
 
 
 @pytest.mark.parametrize("name", ["csd", "hdf5"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extractors.hubert.windows import Steps
+from extractors.core.networks.speech_passes import Steps
 
 
 @pytest.mark.parametrize(
