@@ -26,8 +26,8 @@ from transformers import (
 from configs.errors import RunError
 from configs.weights import RandomWeights, Weights
 from extractors.core.extractor import build_extractor
-from extractors.core.networks.weights import resolve
 from extractors.core.networks.speech import TINY as HUBERT
+from extractors.core.networks.weights import resolve
 from extractors.mae import MAE
 from extractors.text import TINY as TEXT
 from extractors.text.sentence import load_tokenizer
