@@ -14,7 +14,7 @@ from storage.exporters.lance.layout import RESERVED, TABLE, TIMES, VALID
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ROWS = 64
+_BATCH_BYTES = 4 << 20
 
 
 def validate_folder(folder: Path) -> Iterator[str]:
@@ -35,7 +35,11 @@ def validate_folder(folder: Path) -> Iterator[str]:
         return
     specs = json.loads((table.schema.metadata or {}).get(b"merflow", b"{}")).get("specs", {})
     seen: set[str] = set()
-    for batch in table.to_batches(batch_size=_ROWS):
+    count = table.count_rows()
+    size = sum(file.stat().st_size for file in (folder / TABLE).rglob("*") if file.is_file())
+    rows = max(1, _BATCH_BYTES * count // max(size, 1))
+    for first in range(0, count, rows):  # a scan reads hundreds of megabytes ahead, whatever it is told
+        batch = table.take(list(range(first, min(first + rows, count))))
         ids = batch.column("id").to_pylist()
         yield from (f"{TABLE}, clip {i}: expected once, got twice" for i in ids if i in seen)
         seen |= set(ids)
@@ -43,7 +47,7 @@ def validate_folder(folder: Path) -> Iterator[str]:
             yield from _problems(batch, ids, name, len(spec["columns"]))
 
 
-def _problems(batch: pa.RecordBatch, ids: list[str], name: str, width: int) -> Iterator[str]:
+def _problems(batch: pa.Table, ids: list[str], name: str, width: int) -> Iterator[str]:
     column, framed = batch.column(name), name + TIMES in batch.schema.names
     for row, clip_id in enumerate(ids):
         if not column[row].is_valid:

@@ -14,8 +14,8 @@ columns.json                       feature, rows and columns of each array, in o
 missing.json, provenance.json      clips that were left out; where the numbers come from
 ```
 
-With `align=words` the steps are words, or the tokens of `text_bert`: audio and vision are means over each word,
-repeated for its pieces, and zeros for special tokens.
+With `align=words` the steps are words, or the tokens of `text_bert`: audio, vision and `text` are means over each
+word, repeated for its pieces, and zeros for special tokens.
 
 `id` is `<group>$_$<clip id>`; a clip without a group is its own. Splits named `val`, `validation` and `dev` become
 `valid`. Rows that are not valid are zeros. Without a text feature, `text` and `text_bert` are zeros: MMSA looks for
@@ -78,6 +78,7 @@ class MmsaExporter(Exporter[MmsaOptions]):
             self._clock(),
             self.options.method,
             {clip.id: clip for clip in self.store.clips()},
+            self.options.dtype,
         )
         if source.clock is not None:
             on_clock = [spec for key, spec in source.specs.items() if key != "text_bert"]
@@ -130,16 +131,20 @@ class MmsaExporter(Exporter[MmsaOptions]):
         store, options = self.store, self.options
         names = {"audio": options.audio_feature, "vision": options.vision_feature}
         specs = {key: spec_of(store, name, f"; choose one with {key}_feature=NAME") for key, name in names.items()}
-        texts = [name for name, spec in store.specs.items() if spec.modality == "text" and spec.extractor != WORDS]
-        if len(texts) > 1 and options.text_feature is None:
-            raise RunError(
-                f"{store.path}: text features {', '.join(texts)}: choose with --opt text_feature=NAME or none"
-            )
-        chosen = options.text_feature or (texts[0] if texts else "none")
-        if chosen == "none":
+        if options.text_feature == "none":
             return specs
-        spec = spec_of(store, chosen)
-        return specs | {"text_bert" if set(TOKENS) <= set(spec.columns) else "text": spec}
+        asked = options.text_feature.split(",") if options.text_feature else None
+        texts = [name for name, spec in store.specs.items() if spec.modality == "text" and spec.extractor != WORDS]
+        for spec in [spec_of(store, name) for name in (texts if asked is None else asked)]:
+            key = "text_bert" if set(TOKENS) <= set(spec.columns) else "text"
+            if key in specs:
+                what = "token ids" if key == "text_bert" else "vectors"
+                raise RunError(
+                    f"{store.path}: text features {', '.join(asked or texts)}: {specs[key].name} and {spec.name} are "
+                    f"both {what}; choose with --opt text_feature=NAME, or none"
+                )
+            specs[key] = spec
+        return specs
 
     def _clock(self) -> float | str | None:
         clock, specs = self.options.align, self.store.specs

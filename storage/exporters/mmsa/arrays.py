@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from configs.errors import RunError
 from storage.clip import Clip
+from storage.exporters._shared.arrays import Dtype, as_dtype
 from storage.exporters._shared.labels import Target, UnlabelledRule
 from storage.exporters._shared.legacy_pickle import Later
 from storage.exporters._shared.selection import abbreviate
@@ -33,10 +34,11 @@ class Source:
 
     Attributes:
         store: Where they are.
-        specs: Feature of each array: `audio`, `vision`, and `text` or `text_bert`.
+        specs: Feature of each array: `audio`, `vision`, and any of `text` and `text_bert`.
         clock: Steps per second of the one clock, or the feature whose steps it is; None for each feature's own.
         method: How rows are put on the one clock.
         clips: The clips by id.
+        dtype: Type of the values; tokens are whole numbers.
     """
 
     store: FeatureStore
@@ -44,6 +46,7 @@ class Source:
     clock: float | str | None
     method: Method
     clips: Mapping[str, Clip]
+    dtype: Dtype = "float32"
 
     def read(self, clip_id: str, key: str) -> Features:
         """One clip's rows for one array. Tokens are never aligned.
@@ -99,17 +102,19 @@ class Source:
         return grid, rows[clock].values[: len(grid), columns.index(WORD)] >= 0
 
     def array(self, key: str, clips: Sequence[str], length: int) -> npt.NDArray[Any]:
-        """(N, length, D) float32 rows of all clips, zeros at the end and where not valid; of tokens (N, 3, length).
+        """(N, length, D) rows of all clips, zeros at the end and where not valid; of tokens (N, 3, length).
 
         Args:
             key: The array, such as `audio`.
             clips: Ids of N clips.
             length: Rows of each.
         """
-        array = np.zeros((len(clips), length, len(self.specs[key].columns)), np.float32)
+        dtype: Dtype = "float32" if key == "text_bert" else self.dtype
+        array = np.zeros((len(clips), length, len(self.specs[key].columns)), dtype)
         for i, clip_id in enumerate(clips):
             features = self.read(clip_id, key)
-            array[i] = fit_length(features.values, features.valid, length).values
+            rows = fit_length(features.values, features.valid, length).values
+            array[i] = as_dtype(rows, dtype, f"clip {clip_id}, {key}")
         if key != "text_bert":
             return array
         places = [self.specs[key].columns.index(name) for name in TOKENS]

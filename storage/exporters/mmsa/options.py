@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from storage.exporters._shared.arrays import Precision
 from storage.exporters._shared.choosing import Columns, Trim
 from storage.exporters._shared.exporter import ExportOptions
 from storage.exporters._shared.labels import TargetOptions, Unlabelled
@@ -11,13 +12,14 @@ from storage.exporters._shared.selection import Broadcast, Splits
 from storage.timeline import Method
 
 
-class MmsaOptions(TargetOptions, Unlabelled, Splits, Broadcast, Columns, Trim, ExportOptions):
+class MmsaOptions(TargetOptions, Unlabelled, Splits, Broadcast, Precision, Columns, Trim, ExportOptions):
     """Options of the format `mmsa`.
 
     Attributes:
         audio_feature: Feature of `audio`.
         vision_feature: Feature of `vision`.
-        text_feature: Feature of `text`, or of `text_bert` if it is token ids; none for none; the only one by default.
+        text_feature: Feature of `text`, or of `text_bert` if it is token ids, or one of each with a comma between;
+            none for none. By default those that there are.
         align: none, or a clock for all: steps per second, or the feature whose steps it is; words for the words that
             `merflow ingest --words` read, or their tokens where text_feature is token ids.
         method: How rows are put on that clock.

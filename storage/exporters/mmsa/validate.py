@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.exporters._shared.legacy_pickle import load
 from storage.exporters._shared.selection import THREE
@@ -88,9 +89,12 @@ def _names(split: str, ids: Sequence[Any]) -> Iterator[str]:
 
 
 def _array(where: str, value: Any, ids: Sequence[str], is_tokens: bool, lengths: Any) -> Iterator[str]:
-    shape, dtype = ((3, None), np.int64) if is_tokens else ((None, None), np.float32)
+    shape = (3, None) if is_tokens else (None, None)
+    dtype: npt.DTypeLike = np.int64 if is_tokens else np.float32
     # Type and sides of all first, for nothing can be said about clips without.
     whole = value[:0] if isinstance(value, np.ndarray) else value
+    if not is_tokens and getattr(value, "dtype", None) == np.float16:
+        dtype = np.float16
     problem = array_problem(where, whole, (0, *shape), dtype)
     if problem or len(value) != len(ids):
         yield problem or f"{where}: expected {len(ids)} clips, got {len(value)}"

@@ -335,12 +335,19 @@ def test_refusals_name_what_to_do(exports, tmp_path, options, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_text_features_need_a_choice(tmp_path):
+def test_vectors_and_token_ids_go_together_and_two_of_a_kind_need_a_choice(tmp_path):
     store = toy.make_store(tmp_path / "s", ("gemaps", "action_units", "words", "tokens"))
-    with pytest.raises(RunError, match=r"text features tokens, words: choose with --opt text_feature=NAME or none"):
-        export("mmsa", store, tmp_path / "out", SENTIMENT)
-    export("mmsa", store, tmp_path / "out", {**SENTIMENT, "text_feature": "none"})
-    assert not load(tmp_path / "out/unaligned.pkl")["train"]["text"].any()
+    export("mmsa", store, tmp_path / "both", SENTIMENT)
+    both = load(tmp_path / "both/unaligned.pkl")["train"]
+    assert (both["text"].dtype, both["text_bert"].dtype) == (np.float32, np.int64)
+    export("mmsa", store, tmp_path / "named", {**SENTIMENT, "text_feature": "tokens,words"})
+    np.testing.assert_array_equal(load(tmp_path / "named/unaligned.pkl")["train"]["text"], both["text"])
+    export("mmsa", store, tmp_path / "none", {**SENTIMENT, "text_feature": "none"})
+    assert not load(tmp_path / "none/unaligned.pkl")["train"]["text"].any()
+    entries = [Entry(clip.id, toy.features("words", clip.id)) for clip in store.clips()]
+    store.put("more", replace(toy.SPECS["words"], name="more"), entries, {})
+    with pytest.raises(RunError, match=r"more and words are both vectors; choose with --opt text_feature=NAME"):
+        export("mmsa", FeatureStore(store.path), tmp_path / "out", SENTIMENT)
 
 
 def good(split="train"):

@@ -54,6 +54,19 @@ def test_half_the_size_where_it_is_asked_for(tmp_path, name):
     np.testing.assert_array_equal(half, toy.features("gemaps", "b1").values.astype(np.float16))
 
 
+def test_mmsa_takes_half_the_size_but_for_its_tokens(tmp_path):
+    store = toy.make_store(tmp_path / "s", ("gemaps", "action_units", "tokens"))
+    data = {}
+    for dtype in ("float32", "float16"):
+        export("mmsa", store, tmp_path / dtype, {"dimension": "sentiment", "dtype": dtype})
+        assert list(validate_pickle(tmp_path / dtype / "unaligned.pkl")) == []
+        data[dtype] = load(tmp_path / dtype / "unaligned.pkl")["train"]
+    for key in ("audio", "vision"):
+        assert data["float16"][key].dtype == np.float16
+        np.testing.assert_array_equal(data["float16"][key], data["float32"][key].astype(np.float16))
+    np.testing.assert_array_equal(data["float16"]["text_bert"], data["float32"]["text_bert"])
+
+
 def test_a_number_too_large_for_half_the_size_is_refused_and_nothing_is_left(tmp_path):
     large = toy.features("gemaps", "b1").values.copy()
     large[3, 4] = -70000
