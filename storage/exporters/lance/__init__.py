@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from storage.records import FeatureSpec
     from storage.store.store import FeatureStore
 
-_BATCH_BYTES = 1 << 24
+_BATCH_BYTES = 1 << 22
 
 
 class LanceExporter(Exporter[LanceOptions]):

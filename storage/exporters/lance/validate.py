@@ -14,7 +14,7 @@ from storage.exporters.lance.layout import RESERVED, TABLE, TIMES, VALID
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 1 << 20
 
 
 def validate_folder(folder: Path) -> Iterator[str]:
