@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path
 from configs.plugins import Section, parse
 from configs.sections import Faces, Speaking, VoiceActivity
 
@@ -174,7 +174,7 @@ def _with_absolute_paths(value: Any, folder: Path) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: str(folder / local_path(item))
+        key: str(folder / as_path(item))
         if key in PATHS and isinstance(item, str)
         else _with_absolute_paths(item, folder)
         for key, item in value.items()

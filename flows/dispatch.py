@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
+from configs.paths import as_path
 from flows.engines.engine import Engine, StoppedError, WorkerLostError
 from flows.flight import LastSeen, last_seen
 from flows.job import Job, RunContext, ShardReport, remaining, versions
@@ -58,7 +58,7 @@ class Dispatch:
 
     def __init__(self, engine: Engine, jobs: Source, context: RunContext, progress: Progress) -> None:
         self.engine, self.jobs, self.context, self.progress = engine, jobs, context, progress
-        self.store = Path(context.store)
+        self.store = as_path(context.store)
         self.outcomes: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()

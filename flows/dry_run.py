@@ -16,6 +16,7 @@ from flows.preflight import estimated_bytes, nearest_folder
 from flows.run import Request
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt, relocate
+from storage.remote import local_copy
 from storage.store.files import exists, free_bytes
 from storage.store.layout import manifest_path, marker_path
 from storage.store.runs import usual_rate
@@ -119,7 +120,7 @@ def _planned(path: Path, folder: Path, manifest: Manifest | None) -> FeatureStor
     adopted = folder / "adopted.parquet"
     if exists(manifest_path(path)):
         current = Manifest.open(manifest_path(path))
-        shutil.copyfile(current.path, adopted)
+        shutil.copyfile(local_copy(current.path), adopted)
         # Media folders inside the store's own are recorded relative to it.
         relocate(adopted, {name: root.absolute() for name, root in current.roots.items()})
     if manifest is not None:

@@ -8,6 +8,7 @@ where every thread is into the same file, and ends the process.
 from __future__ import annotations
 
 import faulthandler
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import psutil
 
+from configs.home import writable_home
+from configs.paths import is_remote
 from storage.clip import Clip
-from storage.store.files import open_append, read_text, remove
+from storage.store.files import open_append, open_lines, read_text, remove
 
 _LATE = "Timeout ("
 _HUNGRY = "!"
@@ -37,7 +40,8 @@ class Flight:
 
     def __init__(self, path: Path, limit: Callable[[Clip], float], most_bytes: int, *, armed: bool) -> None:
         self._path, self._limit, self._armed = path, limit, armed
-        self._file = open_append(path)
+        self._trace = open_append(_here(path))  # faulthandler needs a file of this machine
+        self._file = open_lines(path) if is_remote(path) else self._trace
         self._limits: dict[str, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -79,8 +83,10 @@ class Flight:
             self._limits.clear()
             self._arm()
             self._file.close()
+            self._trace.close()
             with suppress(OSError):
                 remove(self._path)
+                remove(_here(self._path))
 
     def _watch_memory(self, most_bytes: int) -> None:
         process = psutil.Process()
@@ -94,9 +100,16 @@ class Flight:
         if not self._armed:
             return
         if self._limits:
-            faulthandler.dump_traceback_later(sum(self._limits.values()), exit=True, file=self._file)
+            faulthandler.dump_traceback_later(sum(self._limits.values()), exit=True, file=self._trace)
         else:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _here(path: Path) -> Path:
+    """The file on this machine beside an object; the shard's own file in a folder."""
+    if not is_remote(path):
+        return path
+    return writable_home() / "flights" / hashlib.sha256(str(path).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,8 @@ def last_seen(path: Path) -> LastSeen:
     Args:
         path: The shard's file; it may be missing.
     """
-    noted, late, where = read_text(path).partition(_LATE)
+    text = read_text(path) + (read_text(_here(path)) if is_remote(path) else "")
+    noted, late, where = text.partition(_LATE)
     clips: set[str] = set()
     hunger = ""
     for line in noted.splitlines():

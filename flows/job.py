@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from configs.errors import RunError
+from configs.paths import as_path
 from configs.plugins import Section
 from flows.unforeseen import Unforeseen
 from storage.clip import Clip
@@ -86,7 +87,7 @@ class RunContext:
 
     def root_of(self, clip: Clip) -> Path:
         """Folder that a clip's paths are relative to."""
-        return Path(next(iter(self.roots.values())) if clip.root is None else self.roots[clip.root])
+        return as_path(next(iter(self.roots.values())) if clip.root is None else self.roots[clip.root])
 
 
 @dataclass(frozen=True)

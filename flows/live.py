@@ -82,9 +82,9 @@ class NotedProgress(Counting):
 
     def _keep(self) -> None:
         while not self._closed.wait(NOTE_SECONDS):
-            hands = self._hands()
-            self._here.in_hand(hands)
-            with suppress(OSError):  # what cannot be written is told of where the run writes its results
+            with suppress(OSError):  # what cannot be read or written is told of where the run writes its results
+                hands = self._hands()
+                self._here.in_hand(hands)
                 write_small(progress_path(self._store, self._run), json.dumps(self._noted(hands)))
 
     def _hands(self) -> list[Hand]:

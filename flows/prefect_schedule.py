@@ -29,6 +29,7 @@ from prefect.states import Completed, Failed
 from prefect.types.entrypoint import EntrypointType
 
 from configs.errors import RunError
+from configs.paths import as_path
 from flows.plan import new_run_id
 from flows.schedule import is_behind, last_due, needless, run_command, say
 from storage.store.runs import read_runs
@@ -48,7 +49,7 @@ def scheduled_run(schedule: str, command: list[str], store: str) -> State[None]:
     Returns:
         Completed; also where the tick was not needed, and says so. Failed where the run could not work.
     """
-    why = needless(read_runs(Path(store)), schedule, flow_run.scheduled_start_time)
+    why = needless(read_runs(as_path(store)), schedule, flow_run.scheduled_start_time)
     if why:
         say(why)
         return Completed(message=why, name="Skipped")
@@ -57,11 +58,11 @@ def scheduled_run(schedule: str, command: list[str], store: str) -> State[None]:
     code, last = run_command(command)
     if code in {0, 1}:
         run_command(["report", store])  # what goes wrong there is said and fails nothing
-    record = _record_of(read_runs(Path(store)), began)
+    record = _record_of(read_runs(as_path(store)), began)
     outcomes = record.get("outcomes", {})
     if code in {0, 1} and not outcomes.get("failed"):
         return Completed(message=last)
-    resource = {"prefect.resource.id": f"merflow.store.{Path(store).name}", "prefect.resource.name": store}
+    resource = {"prefect.resource.id": f"merflow.store.{as_path(store).name}", "prefect.resource.name": store}
     told = {"store": store, "run": record.get("run", ""), "exit_code": code, "outcomes": outcomes, "said": last}
     asyncio.run(_emit(Event(event=FAILED_EVENT, resource=Resource(resource), payload=told)))
     return Completed(message=last) if code == 1 else Failed(message=last or f"exit code {code}")

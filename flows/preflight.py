@@ -14,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.errors import RunError
+from configs.paths import is_remote
 from extractors.core.extractor import Extractor
 from flows.job import versions
 from flows.machine import visible_gpus
 from flows.places import PLACES
 from flows.plan import Plan
 from flows.publisher import RESERVE_BYTES
+from storage.atomic import temporary_name
 from storage.manifest import Manifest
-from storage.store.files import free_bytes
+from storage.remote import is_folder
+from storage.store.files import free_bytes, remove, write_small
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 from storage.wording import size_of
@@ -43,8 +46,13 @@ def check_place(path: Path) -> str:
     """
     folder = nearest_folder(path)
     try:
-        with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=folder):
-            pass
+        if is_remote(folder):
+            probe = folder / temporary_name()
+            write_small(probe, "")
+            remove(probe)
+        else:
+            with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=folder):
+                pass
     except OSError as error:
         why = PLACES.get(error.errno or 0) or error.strerror
         raise RunError(f"{folder}: cannot be written: {why}") from error
@@ -62,6 +70,8 @@ def check_space(path: Path, needed: int = 0) -> str:
         RunError: If there is less space than that and a reserve.
     """
     folder = nearest_folder(path)
+    if is_remote(folder):
+        return f"{folder}: object storage, whose space nobody knows"
     free = free_bytes(folder)
     if free < needed + RESERVE_BYTES:
         reserve = f"{size_of(RESERVE_BYTES)} of reserve"
@@ -110,7 +120,7 @@ def check_media(manifest: Manifest, clips: npt.NDArray[np.int64], store: Path | 
         if root in seen:
             continue
         seen.add(root)
-        if not root.is_dir():
+        if not is_folder(root):
             name = clip.root or next(iter(manifest.roots))
             correct = "" if store is None else f", or say where it is now: merflow relocate {store} {name}=PATH"
             raise RunError(
@@ -169,4 +179,6 @@ def check_devices(extractors: Iterable[Extractor[Any]]) -> str:
 
 def nearest_folder(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
+    if is_remote(path):
+        return path
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())

@@ -25,6 +25,7 @@ from flows.sharing import Surroundings
 from flows.work import new_record, work
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt
+from storage.remote import is_folder
 from storage.store.files import exists, sweep
 from storage.store.layout import manifest_path, marker_path
 from storage.store.runs import now, wanted_digests, write_run
@@ -142,7 +143,7 @@ def _open_store(path: Path, extractors: Sequence[Extractor[Any]], manifest: Mani
             raise RunError(f"{path}: not a feature store")
         if not len(manifest):
             raise RunError("the manifest holds no clips")
-        missing = [folder for folder in manifest.roots.values() if not folder.is_dir()]
+        missing = [folder for folder in manifest.roots.values() if not is_folder(folder)]
         if missing:
             raise RunError(f"{missing[0]}: the manifest's media folder does not exist; move it back, or give --root")
         return FeatureStore.create(path)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from configs.errors import RunError
+from configs.paths import as_path
 from extractors.core.extractor import Extractor, timed
 from extractors.core.media.clip_media import Media
 from extractors.core.media.passages import Passages
@@ -19,6 +19,7 @@ from flows.places import machine_error
 from flows.unforeseen import Unforeseen, unforeseen
 from storage.clip import Clip
 from storage.records import Failure, Features
+from storage.remote import is_folder
 from storage.store.shard_reader import ShardReader
 
 GROUP_BYTES = 1 << 30
@@ -112,7 +113,7 @@ class ShardWork:
     def _require_root(self, clip: Clip) -> None:
         """Refuse to record clips as missing where all of their media folder is."""
         root = self._context.root_of(clip)
-        if not root.is_dir():
+        if not is_folder(root):
             raise RunError(f"{root}: the media folder is not there; put it back, the same command resumes")
 
     def _prepare(self, clip: Clip) -> ReadyClip:
@@ -154,7 +155,7 @@ class ShardWork:
             raise of_machine from error
         for extractor in extractors:
             ready.unforeseen[extractor.feature] = unforeseen(
-                error, ready.clip, extractor.feature, Path(self._context.store), self._context.run
+                error, ready.clip, extractor.feature, as_path(self._context.store), self._context.run
             )
 
     def _restore_inputs(self, clip: Clip, media: Media, chosen: Sequence[Extractor[Any]]) -> None:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from configs.errors import RunError
 from configs.home import host_name
+from configs.paths import as_path
 from extractors.core.extractor import EXTRACTORS, Extractor
 from flows.flight import Flight
 from flows.job import FeaturePlan, Job, OnClip, RunContext, ShardReport, refuse_other_versions, remaining, versions
@@ -77,7 +77,7 @@ class Worker:
         """
         report = ShardReport(job.shard.id, len(job.shard.clips), worker=f"{host_name()}:{os.getpid()}")
         begin = time.perf_counter()
-        store, specs = Path(self.context.store), self.context.specs
+        store, specs = as_path(self.context.store), self.context.specs
         published, number = published_parts(store, list(specs.values()), job.shard.id)
         report.outcomes["already"] += sum(len(contents.clip_ids) for contents in published)
         job = remaining(job, published)
@@ -99,7 +99,7 @@ class Worker:
     def _extract(
         self, job: Job, publisher: Publisher, flight: Flight, report: ShardReport, on_clip: OnClip | None
     ) -> None:
-        stop = stop_path(Path(self.context.store), self.context.run)
+        stop = stop_path(as_path(self.context.store), self.context.run)
 
         def stopped() -> bool:
             if exists(stop):

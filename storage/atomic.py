@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.home import host_name
+from configs.paths import is_remote
+from storage.remote import uploading
 
 _PREFIX = ".tmp-"
 
@@ -27,12 +29,17 @@ def publish(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to `path` if the block succeeds.
 
     Args:
-        path: Final path of a file or folder. An existing file is replaced, and so is a folder; callers that must never
-            overwrite choose unique names (shards) or refuse beforehand (exports).
+        path: Final path of a file or folder, or the address of an object. What exists is replaced; callers that must
+            never overwrite choose unique names (shards) or refuse beforehand (exports).
 
     Yields:
-        A path in the same folder that does not exist yet. The block may create a file or a folder there.
+        A path in the same folder (on this machine, for an object) that does not exist yet. The block may create a file
+        or a folder there.
     """
+    if is_remote(path):
+        with uploading(path) as temporary:
+            yield temporary
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / temporary_name()
     try:
@@ -88,6 +95,8 @@ def sweep(folder: Path) -> list[Path]:
     """
     import psutil  # here, for reading a store must need no more than h5py and numpy
 
+    if is_remote(folder):  # an object is there whole or not at all
+        return []
     removed = []
     for path in folder.rglob(f"{_PREFIX}*"):
         host, _, rest = path.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")

@@ -27,6 +27,7 @@ from storage.media_files import (
     sha256_of,
     state_of,
 )
+from storage.remote import is_folder, local_copy
 
 Probe = Callable[[Path], float | None]
 Progress = Callable[[int], None]
@@ -157,11 +158,11 @@ def list_corpus(corpus: str | None, path: Path, options: Mapping[str, str]) -> C
     Raises:
         RunError: If there is no such corpus or reader, or an option is wrong.
     """
-    if not path.exists():
+    if not (is_folder(path) or path.exists()):
         raise RunError(f"{path}: no such file or folder")
     if corpus is not None:
         return read_corpus(corpus, path, options)
-    if not path.is_dir():
+    if not is_folder(path):
         return read_corpus("table", path, options)
     fitting = recognise(path)
     if len(fitting) > 1:
@@ -288,6 +289,6 @@ def _read(path: Path, state: str, probe: Probe) -> _File:
         return _File(problem=str(error.strerror or error))
     if images is not None:
         return _File(FileRecord(digest, state, float(images)), "" if images else "a folder without images")
-    seconds = probe(path)
+    seconds = probe(local_copy(path))
     problem = "" if seconds is not None else "cannot read duration; file damaged or incomplete"
     return _File(FileRecord(digest, state, seconds), problem)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from configs.paths import as_path, is_address, is_remote
 from storage.atomic import publish
 from storage.clip import Clip
 from storage.errors import StoreError
@@ -39,6 +40,7 @@ from storage.manifest_files import (
     write_jsonl,
     write_parquet,
 )
+from storage.remote import local_copy
 
 FORMAT = 4
 _READABLE = (1, 2, 3, FORMAT)
@@ -73,7 +75,7 @@ class Manifest:
             StoreError: If the file is missing, is not a manifest, is damaged, has a format this version does not
                 know, or no media folder of a given name.
         """
-        file = Path(path)
+        file = as_path(path)
         is_parquet = _is_parquet(file)
         if not file.is_file():
             raise StoreError(f"{file}: no such manifest; make one with `merflow ingest`")
@@ -85,7 +87,7 @@ class Manifest:
         with _readable(file):
             corpus = str(header["corpus"])
             recorded = header["roots"] if version > 1 else {corpus: header["root"]}
-            found = {name: file.parent / root for name, root in recorded.items()}
+            found = {name: _found(file.parent, root) for name, root in recorded.items()}
             adopted = tuple(header.get("adopted", ()))
         return cls(file, _replaced(file, found, roots or {}), corpus, adopted)
 
@@ -111,11 +113,11 @@ class Manifest:
     def _length(self) -> int:
         with _readable(self.path):
             if not _is_parquet(self.path):
-                with self.path.open("rb") as lines:
+                with local_copy(self.path).open("rb") as lines:
                     return sum(1 for _ in lines) - 1
             import pyarrow.parquet as pq
 
-            return int(pq.read_metadata(self.path).num_rows)
+            return int(pq.read_metadata(local_copy(self.path)).num_rows)
 
     def __iter__(self) -> Iterator[Clip]:
         """Stream the clips in order.
@@ -207,9 +209,9 @@ def write_manifest(
     Raises:
         StoreError: If the suffix is another one, an id occurs twice, or a text cannot be stored as UTF-8.
     """
-    file = Path(path)
+    file = as_path(path)
     write = write_parquet if _is_parquet(file) else write_jsonl
-    header = header_of(file, {corpus: root} if isinstance(root, Path) else root, corpus, adopted)
+    header = header_of(file, {corpus: root} if not isinstance(root, Mapping) else root, corpus, adopted)
     try:
         with publish(file) as temporary, _without_collector():
             return write(temporary, iter(clips), header)
@@ -265,10 +267,19 @@ def _replaced(file: Path, found: Mapping[str, Path], given: Mapping[str, Path]) 
     unknown = [name for name in given if name and name not in found]
     if unknown:
         raise StoreError(f"{file}: no media folder {unknown[0]!r}; media folders: {names}")
-    return {name: Path(given.get(name, given.get("", root))) for name, root in found.items()}
+    return {name: as_path(given.get(name, given.get("", root))) for name, root in found.items()}
+
+
+def _found(folder: Path, recorded: str) -> Path:
+    if is_address(recorded) or recorded.startswith("/"):
+        return as_path(recorded)
+    return folder / recorded
 
 
 def _recorded(root: Path, folder: Path) -> str:
+    if is_remote(root) or is_remote(folder):
+        inside = is_remote(root) and is_remote(folder) and root.is_relative_to(folder)
+        return root.relative_to(folder).as_posix() if inside else str(root.absolute())
     # Not `resolve`: a media folder reached over a link must stay the one that the user named.
     media, here = Path(os.path.abspath(root)), Path(os.path.abspath(folder))  # noqa: PTH100
     return media.relative_to(here).as_posix() if media.is_relative_to(here) else str(media)

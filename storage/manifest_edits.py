@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from configs.paths import local_path
+from configs.paths import as_path, is_remote
 from storage.atomic import publish
 from storage.errors import StoreError
 from storage.manifest import FORMAT, Manifest, free_name, header_of, write_manifest
 from storage.manifest_files import DIGESTS, FIELDS, KEY, parquet_header, parquet_schema
+from storage.remote import is_folder, local_copy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,15 +150,17 @@ def _joined_roots(
         chosen = same or name
         if same is None and name in roots:
             is_left = any(owner == name and at < 0 for owner, at in zip(owners, match.tolist(), strict=True))
-            chosen = free_name(name, roots) if is_left and roots[name].is_dir() and folder.is_dir() else name
-        if chosen not in roots or folder.is_dir():  # a folder that is gone was moved, and the store may know where
+            chosen = free_name(name, roots) if is_left and is_folder(roots[name]) and is_folder(folder) else name
+        if chosen not in roots or is_folder(folder):  # a folder that is gone was moved, and the store may know where
             roots[chosen] = folder
         names[name] = chosen
     return roots, names
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one == other or os.path.realpath(one) == os.path.realpath(other)
+    if one == other or is_remote(one) or is_remote(other):
+        return one == other
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _with_roots(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
@@ -194,7 +197,7 @@ def _as_parquet(incoming: Manifest, folder: Path) -> Path:
 def _table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as source:
+    with pq.ParquetFile(local_copy(path)) as source:
         return source.read(columns=[*FIELDS, *DIGESTS.values()]).replace_schema_metadata(None)
 
 
@@ -208,7 +211,7 @@ def _write(path: Path, table: pa.Table, header: dict[str, Any]) -> None:
 
 def _digest_of(manifest: Manifest) -> str:
     """Digest of a manifest's bytes and of where its media are."""
-    with manifest.path.open("rb") as file:
+    with local_copy(manifest.path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps({name: str(folder) for name, folder in _absolute(manifest.roots).items()}).encode())
     return digest.hexdigest()
@@ -227,12 +230,12 @@ def roots_named(manifest: Manifest, pairs: Iterable[str]) -> dict[str, Path]:
     moved: dict[str, Path] = {}
     for pair in pairs:
         old, equals, new = pair.partition("=")
-        folder = local_path(new).absolute()
+        folder = as_path(new).absolute()
         matching = dict(_moved(manifest, old, folder)) if equals and new else {}
         if not matching:
             known = ", ".join(f"{name}={root}" for name, root in manifest.roots.items())
             raise StoreError(f"{pair}: expected OLD=NEW, OLD one of the media folders: {known}")
-        missing = next((root for root in matching.values() if not root.is_dir()), None)
+        missing = next((root for root in matching.values() if not is_folder(root)), None)
         if missing is not None:
             raise StoreError(f"{pair}: {missing}: no such folder")
         moved |= matching
@@ -243,7 +246,7 @@ def _moved(manifest: Manifest, old: str, new: Path) -> Iterator[tuple[str, Path]
     if old in manifest.roots:
         yield old, new
         return
-    before = local_path(old).absolute()
+    before = as_path(old).absolute()
     for name, root in _absolute(manifest.roots).items():
         if root.is_relative_to(before):
             yield name, new / root.relative_to(before)

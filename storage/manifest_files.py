@@ -21,6 +21,7 @@ import numpy.typing as npt
 from storage.clip import Clip, Word
 from storage.face_points import PointedFace
 from storage.identity import INPUTS, digest_columns, input_digests
+from storage.remote import local_copy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +98,7 @@ def parquet_header(file: Path) -> dict[str, Any]:
     """What a Parquet manifest says of itself."""
     import pyarrow.parquet as pq
 
-    header: dict[str, Any] = json.loads((pq.read_schema(file).metadata or {})[KEY.encode()])
+    header: dict[str, Any] = json.loads((pq.read_schema(local_copy(file)).metadata or {})[KEY.encode()])
     return header
 
 
@@ -110,7 +111,7 @@ def parquet_rows(file: Path, wanted: npt.NDArray[np.int64] | None = None) -> Ite
     """
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as source:
+    with pq.ParquetFile(local_copy(file)) as source:
         columns = [name for name in source.schema_arrow.names if name in FIELDS]
         first = 0
         for batch in source.iter_batches(BATCH, columns=columns):
@@ -175,14 +176,14 @@ def _numbers(values: Sequence[int]) -> pa.Array:
 
 def jsonl_header(file: Path) -> dict[str, Any]:
     """What a JSONL manifest says of itself."""
-    with file.open("rb") as lines:
+    with local_copy(file).open("rb") as lines:
         header: dict[str, Any] = json.loads(lines.readline())[KEY]
     return header
 
 
 def jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
     """Rows of a JSONL manifest, in order."""
-    with file.open("rb") as lines:
+    with local_copy(file).open("rb") as lines:
         yield from (json.loads(line) for line in islice(lines, 1, None))
 
 
@@ -213,7 +214,7 @@ def parquet_ids(file: Path) -> pa.ChunkedArray:
     """Ids of a Parquet manifest, in order."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as source:
+    with pq.ParquetFile(local_copy(file)) as source:
         return source.read(columns=["id"]).column("id")
 
 
@@ -221,7 +222,7 @@ def parquet_media(file: Path) -> Iterator[MediaRecord]:
     """Paths and records of the media of each clip of a Parquet manifest that has any."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as source:
+    with pq.ParquetFile(local_copy(file)) as source:
         if "files" not in source.schema_arrow.names:
             return
         for batch in source.iter_batches(BATCH, columns=["video", "audio", "files"]):
@@ -234,7 +235,7 @@ def parquet_columns(file: Path) -> ManifestColumns | None:
     """What planning needs of a Parquet manifest; None if an older merflow wrote it without digests."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as source:  # `read_table` would bring pandas
+    with pq.ParquetFile(local_copy(file)) as source:  # `read_table` would bring pandas
         if not set(DIGESTS.values()) <= set(source.schema_arrow.names):
             return None
         table = source.read(columns=["id", "duration", *DIGESTS.values()])

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from configs.paths import is_address
+from configs.paths import is_address, is_remote
+from storage.remote import local_copy, state_of_object
 from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES
 
 _NUMBER = re.compile(r"(\d+)")
@@ -72,7 +73,7 @@ def is_image(name: str | None) -> bool:
 
 def is_images(path: Path) -> bool:
     """Whether a clip's frames are files of their own: a folder of them, or one image."""
-    return is_image(path.name) or path.is_dir()
+    return is_image(path.name) or (not is_remote(path) and path.is_dir())
 
 
 def image_files(path: Path) -> list[Path]:
@@ -81,7 +82,7 @@ def image_files(path: Path) -> list[Path]:
     Args:
         path: A folder of images, or one image.
     """
-    if not path.is_dir():
+    if is_remote(path) or not path.is_dir():
         return [path]
     names = (entry.name for entry in os.scandir(path) if entry.is_file())
     wanted = [n for n in names if not n.startswith(".") and is_image(n)]
@@ -95,24 +96,27 @@ def natural_order(name: str) -> list[tuple[bool, int, str]]:
 
 def is_lfs_pointer(path: Path) -> bool:
     """Whether a file is what git-LFS leaves where the real one was not fetched."""
-    with path.open("rb") as file:
+    with local_copy(path).open("rb") as file:
         return file.read(len(_LFS_HEAD)) == _LFS_HEAD
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; of a folder of images, of their names and theirs."""
-    if path.is_dir():
+    if not is_remote(path) and path.is_dir():
         names = "".join(f"{sha256_of(file)} {file.name}\n" for file in image_files(path))
         return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
-    with path.open("rb") as file:
+    with local_copy(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def state_of(path: Path) -> str:
     """Size, modification time and inode of a file: while they are the same, so are its bytes.
 
-    Of a folder of images the sum of their sizes, the latest of all their times, and the folder's inode.
+    Of a folder of images the sum of their sizes, the latest of all their times, and the folder's inode; of an object
+    its size and version.
     """
+    if is_remote(path):
+        return state_of_object(path)
     found = path.stat()
     if not path.is_dir():
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"

@@ -25,7 +25,7 @@ from extractors.core.networks.weights import SETTING_FILES
 from extractors.core.networks.weights_files import read_json
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
-from storage.vocabulary.spoken_words import ALIGNMENT, ALIGNMENT_COLUMNS, split_words
+from storage.vocabulary.spoken_words import ALIGNMENT_COLUMNS, split_words
 
 VOCABULARY = "vocab.json"
 DELIMITER = "|"
@@ -52,7 +52,7 @@ class Alignment(SpeechNetwork[AlignmentOptions]):
     number, is put where the audio leaves room for it, and its row is not valid.
     """
 
-    name = ALIGNMENT
+    name = "alignment"
     Options = AlignmentOptions
     reads = ("text",)
     licence = "facebook/wav2vec2-base-960h: Apache 2.0"

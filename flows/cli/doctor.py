@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from configs.paths import local_path
+from configs.paths import as_path
 from flows.cli.options import JsonOption, RootOption, console, parse_roots
 
 
@@ -26,9 +26,9 @@ def doctor(
     from storage.manifest import Manifest
 
     loaded = None if config is None else load_config(config)
-    clips = None if manifest is None else Manifest.open(local_path(manifest), parse_roots(root))
+    clips = None if manifest is None else Manifest.open(as_path(manifest), parse_roots(root))
     screen, worst = console(), 0
-    for check in examine(loaded, clips, None if store is None else local_path(store)):
+    for check in examine(loaded, clips, None if store is None else as_path(store)):
         worst = 2 if check.state == "bad" else worst
         if as_json:
             typer.echo(json.dumps(asdict(check), ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path, local_path
 from flows.cli.options import OptOption, StoreArgument, parse_options
 
 
@@ -45,5 +45,5 @@ def merge(
 
     if prefer not in {None, "first"}:
         raise ConfigError(f"--prefer {prefer}: expected first")
-    for line in join([local_path(s) for s in stores], local_path(store), prefer_first=prefer is not None):
+    for line in join([as_path(s) for s in stores], as_path(store), prefer_first=prefer is not None):
         typer.echo(line)

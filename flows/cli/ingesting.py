@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path
 from flows.cli.options import JsonOption, OptOption, console, counting, parse_options
 
 PREVIEWED = 5
@@ -39,18 +39,18 @@ def ingest(
     from flows.ingest import estimate_corpus, ingest_corpus
     from storage.ingest import preview
 
-    path, options = local_path(path), parse_options(opt)
+    path, options = as_path(path), parse_options(opt)
     if label_map is not None:
         options["label_map"] = label_map
     if words is not None:
-        options["words"] = str(local_path(words))
+        options["words"] = str(as_path(words))
     if dry_run:
         clips, report = preview(corpus, path, options, PREVIEWED)
         show_preview(console(), clips, report, estimate_corpus(corpus, path, options))
         return
     if out is None:
         raise ConfigError("give --out M.parquet, the manifest to write (or --dry-run to see the first clips)")
-    out = local_path(out)
+    out = as_path(out)
     if path.is_dir() and not out.exists():  # what is ingested again is mostly known already
         cost = estimate_corpus(corpus, path, options)
         if (cost.seconds or 0.0) >= WORTH_TELLING:

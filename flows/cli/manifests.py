@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path
 from flows.cli.options import JsonOption, console
 
-ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.", callback=local_path)]
+ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.", callback=as_path)]
 
 
 def split(

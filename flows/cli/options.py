@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="YAML file, or a shipped name: demo, indomer, merr.")]
-StoreOption = Annotated[Path, typer.Option("--store", "-s", help="Folder of the feature store.", callback=local_path)]
-StoreArgument = Annotated[
-    Path, typer.Argument(metavar="STORE", help="Folder of the feature store.", callback=local_path)
-]
+StoreOption = Annotated[Path, typer.Option("--store", "-s", help="Folder of the feature store.", callback=as_path)]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the feature store.", callback=as_path)]
 EngineOption = Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")]
 ClipsOption = Annotated[str | None, typer.Option("--clips", help="A file with one id a line, or a glob over ids.")]
@@ -81,7 +79,7 @@ def parse_roots(given: list[str] | None) -> dict[str, Path]:
     for text in given or []:
         name, equals, path = text.partition("=")
         is_named = bool(equals) and not Path(text).expanduser().exists()
-        roots[name if is_named else ""] = local_path(path if is_named else text)
+        roots[name if is_named else ""] = as_path(path if is_named else text)
     return roots
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path, local_path
 from flows.cli.options import (
     ClipsOption,
     ConfigOption,
@@ -118,7 +118,7 @@ def _manifest_for(
     if manifest is not None and corpus is None:
         if opt:
             raise ConfigError("--opt goes to the corpus reader, and --manifest needs none; give --opt to `ingest`")
-        return Manifest.open(local_path(manifest), parse_roots(root))
+        return Manifest.open(as_path(manifest), parse_roots(root))
     if manifest is not None:
         raise ConfigError("give either --manifest M or --corpus NAME PATH, not both")
     if corpus is None:
@@ -127,7 +127,7 @@ def _manifest_for(
     from flows.ingest import ingest_corpus
 
     show_ingest(
-        console(), ingest_corpus(corpus[0], local_path(corpus[1]), made, parse_options(opt)), None if is_dry else made
+        console(), ingest_corpus(corpus[0], as_path(corpus[1]), made, parse_options(opt)), None if is_dry else made
     )
     return Manifest.open(made, parse_roots(root))
 

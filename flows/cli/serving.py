@@ -13,7 +13,7 @@ import typer
 from tzlocal import get_localzone_name
 
 from configs.errors import ConfigError
-from configs.paths import local_path
+from configs.paths import as_path
 from flows.cli.options import ConfigOption, EngineOption, OptOption, StoreOption, WorkersOption
 
 
@@ -41,7 +41,7 @@ def serve(
     zone = timezone or get_localzone_name() or "UTC"
     _check_time(cron, zone)
     build_extractors(with_engine(load_config(config), engine, workers))  # a wrong one should not wait for the night
-    place = local_path(corpus[1]).absolute()
+    place = as_path(corpus[1]).absolute()
     if not place.exists():
         raise ConfigError(f"{place}: no such corpus")
     store = store.absolute()

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from configs.errors import RunError
-from configs.paths import local_path
+from configs.paths import as_path
 from storage.corpora._shared.cell_values import number
 from storage.corpora._shared.clip_builder import CorpusRow
 from storage.corpora._shared.corpus import CorpusOptions, InPlaceCorpus
@@ -125,7 +125,7 @@ class MerrCorpus(InPlaceCorpus[MerrOptions]):
     def _text_file(self) -> Path | None:
         if self.options.text is None:
             return self.tree.first(r"transcription_en_all\.csv") or self.tree.first(_TRANSCRIPTS)
-        given = local_path(self.options.text)
+        given = as_path(self.options.text)
         path = next((p for p in (self.source / given, given) if p.is_file()), None)
         if path is None:
             raise RunError(f"text={self.options.text}: no such file")

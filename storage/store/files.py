@@ -1,7 +1,7 @@
 """The seam through which every file of a store is opened, listed and published.
 
-No other module of this package opens, lists, links or renames a file, so that another place than a file system needs
-another implementation of these few functions only.
+No other module of this package opens, lists, links or renames a file: the store may lie in a folder or, where each
+function has its second branch, in object storage (`storage.remote`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import io
 import json
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from configs.paths import is_remote
 from storage.atomic import publish, sweep, temporary_name, write_text
 from storage.errors import StoreError
+from storage.remote import BLOCK_BYTES, RemoteLines, find_files, local_copy, names_below, reaching
 
 __all__ = [
     "create_hdf5",
@@ -30,6 +33,7 @@ __all__ = [
     "open_append",
     "open_binary",
     "open_hdf5",
+    "open_lines",
     "publish",
     "read_json",
     "read_text",
@@ -47,6 +51,9 @@ __all__ = [
 
 def exists(path: Path) -> bool:
     """Whether there is a file or folder."""
+    if is_remote(path):
+        with reaching(path) as (fs, key):
+            return bool(fs.exists(key))
     return path.exists()
 
 
@@ -56,6 +63,8 @@ def is_empty_folder(path: Path) -> bool:
     Raises:
         StoreError: If there is a file instead.
     """
+    if is_remote(path):
+        return not names_below(path)
     if not path.exists():
         return True
     if not path.is_dir():
@@ -70,7 +79,7 @@ def list_files(folder: Path, pattern: str) -> list[Path]:
         folder: Where to look.
         pattern: A glob pattern relative to it.
     """
-    return sorted(folder.glob(pattern))
+    return find_files(folder, pattern) if is_remote(folder) else sorted(folder.glob(pattern))
 
 
 def shard_names(folder: Path) -> set[str]:
@@ -81,6 +90,8 @@ def shard_names(folder: Path) -> set[str]:
     Args:
         folder: `features` of a store; it may be missing.
     """
+    if is_remote(folder):
+        return {f"{folder.name}/{n}" for n in names_below(folder) if n.count("/") == 2 and n.endswith(".h5")}
     found: set[str] = set()
     for feature in _folders(folder):
         for digest in _folders(feature.path):
@@ -92,6 +103,8 @@ def shard_names(folder: Path) -> set[str]:
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted; none where it is missing."""
+    if is_remote(folder):
+        return sorted({name.partition("/")[0] for name in names_below(folder) if "/" in name})
     return [entry.name for entry in _folders(folder)]
 
 
@@ -110,6 +123,10 @@ def write_small(path: Path, text: str) -> None:
         path: The file; the folder is made.
         text: Its content.
     """
+    if is_remote(path):
+        with reaching(path) as (fs, key):
+            fs.pipe_file(key, text.encode())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / temporary_name()
     temporary.write_text(text, encoding="utf-8")
@@ -118,29 +135,40 @@ def write_small(path: Path, text: str) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file; one that is gone is no error."""
+    if is_remote(path):
+        with suppress(FileNotFoundError), reaching(path) as (fs, key):
+            fs.rm_file(key)
+        return
     path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder with all it holds; one that is gone is no error."""
-    if path.exists():
+    if is_remote(path):
+        with suppress(FileNotFoundError), reaching(path) as (fs, key):
+            fs.rm(key, recursive=True)
+    elif path.exists():
         shutil.rmtree(path)
 
 
 def remove_if_empty(path: Path) -> None:
     """Remove a folder that holds nothing; one that does, or is gone, is no error."""
-    with suppress(OSError):
-        path.rmdir()
+    if not is_remote(path):  # where there is nothing, there is no folder either
+        with suppress(OSError):
+            path.rmdir()
 
 
 def size_of(path: Path) -> int:
     """Bytes of a file."""
+    if is_remote(path):
+        with reaching(path) as (fs, key):
+            return int(fs.size(key))
     return path.stat().st_size
 
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(_content(path))
 
 
 def open_binary(path: Path) -> io.BufferedReader:
@@ -150,7 +178,7 @@ def open_binary(path: Path) -> io.BufferedReader:
         StoreError: If it cannot be opened.
     """
     try:
-        return path.open("rb")
+        return _opened(path) if is_remote(path) else path.open("rb")
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error}") from error
 
@@ -159,23 +187,41 @@ def open_append(path: Path) -> io.FileIO:
     """Open a file to which lines are added, each at once in the hands of the system: it outlives this process.
 
     Args:
-        path: The file; the folder is made.
+        path: The file, of this machine; the folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("ab", buffering=0)
 
 
+def open_lines(path: Path) -> RemoteLines:
+    """The same for an object."""
+    return RemoteLines(path)
+
+
 def read_text(path: Path) -> str:
     """Text of a small file; none if there is no such file."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return _content(path).decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
 
 
+def _content(path: Path) -> bytes:
+    if not is_remote(path):
+        return path.read_bytes()
+    with reaching(path) as (fs, key):
+        return bytes(fs.cat_file(key))
+
+
+def _opened(path: Path) -> Any:
+    """An object, read in blocks of which a few are kept."""
+    with reaching(path) as (fs, key):
+        return fs.open(key, "rb", block_size=BLOCK_BYTES, cache_type="blockcache")
+
+
 def free_bytes(folder: Path) -> int:
-    """Bytes that can still be written below a folder."""
-    return shutil.disk_usage(folder).free
+    """Bytes that can still be written below a folder; of object storage nobody knows an end."""
+    return sys.maxsize if is_remote(folder) else shutil.disk_usage(folder).free
 
 
 def open_hdf5(path: Path) -> h5py.File:
@@ -185,7 +231,7 @@ def open_hdf5(path: Path) -> h5py.File:
         StoreError: If it is not a whole HDF5 file.
     """
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(_opened(path), "r") if is_remote(path) else h5py.File(path, "r", locking=False)
     except OSError as error:
         raise StoreError(f"{path}: not a readable HDF5 file: {error}") from error
 
@@ -207,7 +253,7 @@ def same_bytes(one: Path, other: Path) -> bool:
         one: A file.
         other: Another file; it may be missing.
     """
-    return other.exists() and filecmp.cmp(one, other, shallow=False)
+    return exists(other) and filecmp.cmp(local_copy(one), local_copy(other), shallow=False)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -217,6 +263,10 @@ def link_or_copy(source: Path, target: Path) -> None:
         source: The file.
         target: Its second place; the folder is made.
     """
+    if is_remote(target) or is_remote(source):
+        with publish(target) as temporary:
+            shutil.copyfile(local_copy(source), temporary)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

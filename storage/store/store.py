@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.paths import local_path
+from configs.paths import as_path
 from storage.clip import Clip
 from storage.errors import StoreError
 from storage.manifest import Manifest
@@ -45,7 +45,7 @@ class FeatureStore(StoreViews):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         marker = marker_path(self.path)
         if not exists(marker):
             raise StoreError(f"{self.path}: not a feature store (no {marker.name})")
@@ -67,7 +67,7 @@ class FeatureStore(StoreViews):
         Raises:
             StoreError: If the folder holds something that is not a store.
         """
-        folder = Path(path)
+        folder = as_path(path)
         if not exists(marker_path(folder)):
             if not is_empty_folder(folder):
                 raise StoreError(f"{folder}: not empty and not a feature store; choose a new folder")
@@ -288,4 +288,4 @@ def open_store(path: str | Path) -> FeatureStore:
     Raises:
         StoreError: If there is no store there.
     """
-    return FeatureStore(local_path(path))
+    return FeatureStore(as_path(path))

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from storage import open_store
+from storage.store.files import list_files
+from storage.store.layout import SHARD_FILES
 from storage.store.shard_reader import read_contents
 
 
@@ -30,7 +32,7 @@ def assert_equal(one: Path, other: Path) -> int:
 def times_computed(store: Path) -> Counter[tuple[str, str]]:
     """In how many shard files each (feature, clip) is stored."""
     found: Counter[tuple[str, str]] = Counter()
-    for path in store.glob("features/*/*/*.h5"):
+    for path in list_files(store, SHARD_FILES):
         index = read_contents(path)
         found.update((index.spec.name, clip_id) for clip_id in index.rows)
     return found

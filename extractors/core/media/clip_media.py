@@ -23,6 +23,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from configs.paths import is_remote
 from extractors.core.media.audio import Audio
 from extractors.core.media.frames import Frame
 from extractors.core.media.passages import Passages
@@ -43,6 +44,7 @@ from storage.clip import Clip
 from storage.errors import ClipError
 from storage.media_files import has_changed, is_images, leaves_root
 from storage.records import Failure, Features
+from storage.remote import local_copy
 
 FRAME_CACHE_BYTES = 1 << 30
 ResultT = TypeVar("ResultT")
@@ -103,21 +105,22 @@ class Media:
                 self._audio_result = DecodedAudio(refusal) if audio else self._audio_result
                 self._frames_result = DecodedFrames(refusal) if frames else self._frames_result
                 continue
+            here = local_copy(path)
             self.video_passes += frames
             clip = self.clip
             if audio and not frames and clip.audio_is_cut:
                 clip = replace(clip, start=None, end=None)
             is_segment = clip.start is not None or clip.end is not None
             self.files_opened += (audio + frames) if is_segment else 1
-            if not audio and is_images(path):
-                read = NO_AUDIO, read_images(path, clip, self._settings)
+            if not audio and is_images(here):
+                read = NO_AUDIO, read_images(here, clip, self._settings)
             elif is_segment:
                 read = (
-                    read_audio(path, clip, self._passages) if audio else NO_AUDIO,
-                    read_frames(path, clip, self._settings, self._passages) if frames else NO_FRAMES,
+                    read_audio(here, clip, self._passages) if audio else NO_AUDIO,
+                    read_frames(here, clip, self._settings, self._passages) if frames else NO_FRAMES,
                 )
             else:
-                read = read_whole(path, clip, audio=audio, frames=frames, settings=self._settings)
+                read = read_whole(here, clip, audio=audio, frames=frames, settings=self._settings)
             self._audio_result = read[0] if audio else self._audio_result
             self._frames_result = read[1] if frames else self._frames_result
         if self._is_alone:
@@ -128,7 +131,17 @@ class Media:
         if leaves_root(self.clip.media[kind]):
             return ClipError("outside_root", f"{path}: outside of the media folder {self._root}", stage="open")
         record = self.clip.files.get(kind)
-        if record is not None and path.exists() and has_changed(path, record):
+        try:
+            has_other_bytes = record is not None and has_changed(path, record)
+            local_copy(path)
+        except (FileNotFoundError, PermissionError) as error:
+            if is_remote(path):
+                why = error.strerror or "no such object"
+                return ClipError("missing_file", f"{path}: cannot be fetched: {why}", stage="open")
+            if isinstance(error, PermissionError):
+                raise
+            return None  # told by what opens it
+        if has_other_bytes:
             message = f"{path.name}: holds other bytes than when it was ingested"
             return ClipError("media_changed", message, stage="open")
         return None
@@ -153,8 +166,8 @@ class Media:
 
     @property
     def video_path(self) -> Path | None:
-        """The file that the frames come from; None if the clip has none or they are not wanted."""
-        return self._video_path
+        """The file of this machine that the frames come from; None if the clip has none or they are not wanted."""
+        return None if self._video_path is None else local_copy(self._video_path)
 
     def frame_times(self) -> npt.NDArray[np.float64]:
         """(T, 2) seconds from the clip's start in which each frame is shown.
@@ -235,7 +248,7 @@ class Media:
         if self._video_path is None:
             return
         self.video_passes += 1
-        reading = open_reading(self._video_path, self.clip, deinterlace=self._settings.deinterlace)
+        reading = open_reading(local_copy(self._video_path), self.clip, deinterlace=self._settings.deinterlace)
         try:
             for frame, _ in reading.frames():
                 yield frame

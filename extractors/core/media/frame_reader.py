@@ -15,6 +15,7 @@ from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
 from storage.media_files import leaves_root
+from storage.remote import local_copy
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -36,7 +37,7 @@ class MediaFrameReader:
             raise ClipError("no_video", "the manifest names no video", stage="open")
         if leaves_root(clip.video):
             raise ClipError("outside_root", f"{clip.video}: outside of the media folder {root}", stage="open")
-        reading = open_reading(root / clip.video, clip)
+        reading = open_reading(local_copy(root / clip.video), clip)
         try:
             for index, (decoded, time) in enumerate(reading.frames()):
                 yield Frame(index, float(time), float(time), decoded, reading.display).rgb()

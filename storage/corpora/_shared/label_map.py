@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from configs.errors import RunError
-from configs.paths import local_path
+from configs.paths import as_path
 from storage.vocabulary.label_maps import LABEL_MAPS
 from storage.vocabulary.labels import LABELS
 
@@ -24,7 +24,7 @@ def read_label_map(source: str) -> dict[str, str]:
     Raises:
         RunError: If there is no such file or language, the file is of another form, or a label is not merflow's.
     """
-    path = local_path(source)
+    path = as_path(source)
     if not path.is_file():
         if source not in LABEL_MAPS:
             raise RunError(

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from configs.errors import RunError
-from configs.paths import local_path
+from configs.paths import as_path, is_remote
 from storage.media_files import leaves_root
+from storage.remote import names_below
 from storage.vocabulary.media_suffixes import MEDIA_SUFFIXES
 
 _JUNK = {"__MACOSX", "Thumbs.db"}
@@ -106,8 +107,8 @@ def find_media_folder(beside: Path, media: str | None) -> Path:
     Raises:
         RunError: If there is no such folder.
     """
-    given = local_path(media or "")
-    candidates = [beside / given, given]
+    given = as_path(media or "")
+    candidates = [given] if is_remote(given) else [beside / given, given]
     for folder in candidates:
         if folder.is_dir():
             return folder
@@ -131,6 +132,9 @@ def other_files(root: Path) -> Counter[str]:
 
 def walk_files(root: Path) -> Iterator[str]:
     """Files under a folder that are not junk, as paths relative to it; links are followed, each folder once."""
+    if is_remote(root):
+        yield from (name for name in names_below(root) if all(map(is_wanted, name.split("/"))))
+        return
     visited: set[str] = set()
     above = len(str(root).rstrip("/")) + 1
     for folder, inner, names in os.walk(root, followlinks=True):

@@ -113,8 +113,9 @@ class Source:
         array = np.zeros((len(clips), length, len(self.specs[key].columns)), dtype)
         for i, clip_id in enumerate(clips):
             features = self.read(clip_id, key)
-            rows = fit_length(features.values, features.valid, length).values
-            array[i] = as_dtype(rows, dtype, f"clip {clip_id}, {key}")
+            fitted = fit_length(features.values, features.valid, length)
+            array[i] = as_dtype(fitted.values, dtype, f"clip {clip_id}, {key}")
+            del fitted, features  # else they would stay until the next clip's are made
         if key != "text_bert":
             return array
         places = [self.specs[key].columns.index(name) for name in TOKENS]
