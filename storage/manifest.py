@@ -271,9 +271,7 @@ def _replaced(file: Path, found: Mapping[str, Path], given: Mapping[str, Path]) 
 
 
 def _found(folder: Path, recorded: str) -> Path:
-    if is_address(recorded) or recorded.startswith("/"):
-        return as_path(recorded)
-    return folder / recorded
+    return as_path(recorded) if is_address(recorded) or recorded.startswith("/") else folder / recorded
 
 
 def _recorded(root: Path, folder: Path) -> str:

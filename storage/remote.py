@@ -145,12 +145,18 @@ def uploading(path: Any) -> Iterator[Path]:
     """A path of this machine to write to, which becomes the object if the block succeeds.
 
     Args:
-        path: The address; what is there is replaced in one step.
+        path: The address; a file that is there is replaced in one step, a folder is not.
     """
     with _scratch() as temporary:
-        yield temporary / path.name
+        written = temporary / path.name
+        yield written
         with reaching(path) as (fs, key):
-            fs.put_file(str(temporary / path.name), key)
+            if written.is_dir():
+                with suppress(FileNotFoundError):
+                    fs.rm(key, recursive=True)
+                fs.put(f"{written}/", f"{key}/", recursive=True)
+            else:
+                fs.put_file(str(written), key)
 
 
 class RemoteLines:

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="YAML file, or a shipped name: demo, indomer, merr.")]
-StoreOption = Annotated[Path, typer.Option("--store", "-s", help="Folder of the feature store.", callback=as_path)]
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the feature store.", callback=as_path)]
+StoreOption = Annotated[
+    Path,
+    typer.Option("--store", "-s", help="Folder of the feature store, or its address (s3://...).", callback=as_path),
+]
+StoreArgument = Annotated[
+    Path,
+    typer.Argument(metavar="STORE", help="Folder of the feature store, or its address (s3://...).", callback=as_path),
+]
 EngineOption = Annotated[str | None, typer.Option(help="auto, local, dask, or a scheduler address.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Worker processes for dask.")]
 ClipsOption = Annotated[str | None, typer.Option("--clips", help="A file with one id a line, or a glob over ids.")]

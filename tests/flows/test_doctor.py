@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -145,13 +146,13 @@ def test_a_store_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        ["status", "s3://bucket/s"],
-        ["run", "-c", "demo", "-m", "gs://b/m.parquet", "-s", "s"],
-        ["run", "-c", "demo", "-m", "m.parquet", "-s", "s3://bucket/s"],
+        ["status", "hdfs://bucket/s"],
+        ["run", "-c", "demo", "-m", "webdav://b/m.parquet", "-s", "s"],
+        ["run", "-c", "demo", "-m", "m.parquet", "-s", "hdfs://bucket/s"],
         ["ingest", "https://host/clips", "--out", "m.parquet"],
-        ["ingest", ".", "--out", "s3://b/m.parquet"],
-        ["export", "hdf5", "s", "s3://b/out.h5"],
-        ["merge", "s3://b/a", "b", "-s", "c"],
+        ["ingest", ".", "--out", "ftp://b/m.parquet"],
+        ["export", "hdf5", "s", "ftp://b/out.h5"],
+        ["merge", "hdfs://b/a", "b", "-s", "c"],
     ],
 )
 def test_addresses_are_refused_and_never_become_folders(merflow, monkeypatch, tmp_path, line):
@@ -162,10 +163,19 @@ def test_addresses_are_refused_and_never_become_folders(merflow, monkeypatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_object_storage_without_its_package_says_what_to_install(merflow, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    assert (
+        "s3://bucket/s: needs a package: pip install merflow[s3]" in merflow("status", "s3:/bucket/s", expect=2).stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_media_folder_is_no_address(merflow, config, corpus, tmp_path):
     merflow("ingest", corpus, "--out", tmp_path / "m.parquet")
     merflow("run", "-c", config, "-m", tmp_path / "m.parquet", "-s", tmp_path / "s", "--features", "functionals")
-    assert "mount it" in merflow("relocate", tmp_path / "s", "corpus=s3://b/a", expect=2).stderr
+    assert "mount it" in merflow("relocate", tmp_path / "s", "corpus=hdfs://b/a", expect=2).stderr
 
 
 def test_an_address_of_a_file_is_a_path(merflow, corpus, tmp_path):

@@ -105,6 +105,9 @@ def test_everything_works_on_a_store_in_s3(s3, local, corpus, merflow, tmp_path)
     merflow("export", "csd", store, tmp_path / "out")
     merflow("export", "csd", local, tmp_path / "expected")
     assert (tmp_path / "out/gemaps.csd").stat().st_size == (tmp_path / "expected/gemaps.csd").stat().st_size
+    merflow("report", store)
+    names = {name.partition("store_report/")[2] for name in fs.find(f"{s3}/store_report")}
+    assert {"index.html", "facts.json"} & names
     merflow("compact", store)
     assert len(shard_names(as_path(store) / "features")) == FEATURES
     assert assert_equal(as_path(store), local) == FEATURES * CLIPS
