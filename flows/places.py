@@ -40,6 +40,8 @@ def store_unwritable(store: object, error: OSError) -> RunError:
         store: Folder of the store.
         error: What happened.
     """
+    if isinstance(error, RunError):  # of object storage, which says all that there is to say
+        return error
     why = PLACES.get(error.errno or 0) or error.strerror or str(error)
     return RunError(f"{store}: cannot be written: {why}. What was stored before is safe; the same command resumes")
 

@@ -64,6 +64,7 @@ def test_tables_filter_sort_and_lead_to_a_clips_page(browser, written):
     assert f"of {GOOD + n + 2} entries" in page.find_element(By.CSS_SELECTOR, "#clips .dt-info").text
     box = page.find_element(By.CSS_SELECTOR, "#clips input[type=search]")
     box.send_keys("bad_timeout")
+    WebDriverWait(page, 20).until(lambda page: len(shown(page, "#clip-table tbody tr")) == 1)
     (row,) = shown(page, "#clip-table tbody tr")
     assert row.startswith("bad_timeout train")
     assert "failed timeout" in row
@@ -73,10 +74,17 @@ def test_tables_filter_sort_and_lead_to_a_clips_page(browser, written):
     page = browser(written / "index.html")
     page.find_element(By.CSS_SELECTOR, "button.show[data-flag='no face']").click()
     expected = [f"good_{i:02d}" for i in range(GOOD) if i % 3 == 0]
+    WebDriverWait(page, 20).until(lambda page: len(shown(page, "#clip-table tbody tr")) == len(expected))
     assert [row.split()[0] for row in shown(page, "#clip-table tbody tr")] == expected
     seen = set()
     for _ in range(2):
+        before = page.find_element(By.CSS_SELECTOR, "#clips thead th").get_attribute("aria-sort")
         page.find_element(By.CSS_SELECTOR, "#clips thead .dtcc-button_order").click()
+        WebDriverWait(page, 20).until(
+            lambda page, before=before: (
+                page.find_element(By.CSS_SELECTOR, "#clips thead th").get_attribute("aria-sort") != before
+            )
+        )
         seen.add(tuple(row.split()[0] for row in shown(page, "#clip-table tbody tr")))
     assert seen == {tuple(expected), tuple(expected[::-1])}
 
