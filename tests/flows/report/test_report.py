@@ -37,6 +37,10 @@ def shown(page, what):
     return [element.text for element in page.find_elements(By.CSS_SELECTOR, what)]
 
 
+def sorting(page):
+    return page.find_element(By.CSS_SELECTOR, "#clips thead .dtcc-button_order").get_attribute("outerHTML")
+
+
 def test_the_first_page_says_what_the_store_holds(browser, written):
     page = browser(written / "index.html")
     cards = dict(zip(shown(page, ".card span"), map(int, shown(page, ".card b")), strict=True))
@@ -78,13 +82,9 @@ def test_tables_filter_sort_and_lead_to_a_clips_page(browser, written):
     assert [row.split()[0] for row in shown(page, "#clip-table tbody tr")] == expected
     seen = set()
     for _ in range(2):
-        before = page.find_element(By.CSS_SELECTOR, "#clips thead th").get_attribute("aria-sort")
+        before = sorting(page)
         page.find_element(By.CSS_SELECTOR, "#clips thead .dtcc-button_order").click()
-        WebDriverWait(page, 20).until(
-            lambda page, before=before: (
-                page.find_element(By.CSS_SELECTOR, "#clips thead th").get_attribute("aria-sort") != before
-            )
-        )
+        WebDriverWait(page, 20).until(lambda page, before=before: sorting(page) != before)
         seen.add(tuple(row.split()[0] for row in shown(page, "#clip-table tbody tr")))
     assert seen == {tuple(expected), tuple(expected[::-1])}
 
