@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +44,7 @@ class ShardWork:
         extractors: The run's extractors by feature, each after those it needs.
         report: Seconds by stage are added to it.
         flight: Notes which clips are in hand.
+        load: Loads the extractors that are needed, while the first clip is being decoded.
         stopped: Asked after each group of clips: whether the rest is to be left.
     """
 
@@ -53,8 +54,11 @@ class ShardWork:
         extractors: Mapping[str, Extractor[Any]],
         report: ShardReport,
         flight: Flight,
+        load: Callable[[], None],
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._load = load
+        self._loaded: Future[None] = Future()
         self._stopped = stopped
         self._context, self._stored, self._extractors, self._flight = job.context, job.stored, extractors, flight
         self._job, self._report = job, report
@@ -101,6 +105,7 @@ class ShardWork:
         with ThreadPoolExecutor(1, "merflow-decode") as helper:
             ahead = helper.submit(prepare_group)
             try:
+                self._load_now()
                 while group := ahead.result():
                     ahead = helper.submit(prepare_group)
                     yield group
@@ -109,6 +114,22 @@ class ShardWork:
                         return
             finally:
                 helper.submit(self._passages.close)
+
+    def _load_now(self) -> None:
+        try:
+            self._load()
+        except BaseException as error:
+            self._loaded.set_exception(error)
+            raise
+        self._loaded.set_result(None)
+
+    def _wait_until_loaded(self, clip: Clip) -> None:
+        """Wait for the extractors; what takes that long, or dies meanwhile, is not in this clip."""
+        if not self._loaded.done():
+            self._flight.end([clip])
+            self._loaded.exception()
+            self._flight.begin(clip)
+        self._loaded.result()
 
     def _require_root(self, clip: Clip) -> None:
         """Refuse to record clips as missing where all of their media folder is."""
@@ -129,6 +150,7 @@ class ShardWork:
                 media.decode()
         except Exception as error:  # noqa: BLE001  # a decoder's own fault is one clip's
             self._note(error, chosen, ready)
+        self._wait_until_loaded(clip)
         self._restore_inputs(clip, media, chosen)
         for extractor in chosen:
             if extractor.feature in self._ahead:

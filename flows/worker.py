@@ -81,8 +81,6 @@ class Worker:
         published, number = published_parts(store, list(specs.values()), job.shard.id)
         report.outcomes["already"] += sum(len(contents.clip_ids) for contents in published)
         job = remaining(job, published)
-        wanted = [e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())]
-        self._devices |= load_extractors(wanted, self.context.threads)
         try:
             flight = Flight(
                 flight_path(store, self.context.run, job.shard.id), self.context.limit, self._most_bytes(), armed=armed
@@ -107,8 +105,12 @@ class Worker:
                 publisher.publish()
             return report.stopped
 
+        def load() -> None:
+            wanted = [e for name, e in self._extractors.items() if any(name in names for names in job.todo.values())]
+            self._devices |= load_extractors(wanted, self.context.threads)
+
         breaker = Breaker()
-        work = ShardWork(job, self._extractors, report, flight, stopped)
+        work = ShardWork(job, self._extractors, report, flight, load, stopped)
         with closing(work.run()) as ready_clips:
             for ready in ready_clips:
                 is_failed = self._record(ready, job.todo[ready.clip.id], breaker, publisher, report)

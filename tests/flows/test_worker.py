@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from unittest import mock
 
@@ -12,7 +14,9 @@ import pytest
 from configs.errors import RunError
 from configs.plugins import Section
 from extractors.core.extractor import Extractor, resolve_dependencies
+from extractors.core.media.clip_media import Media as worker_media  # noqa: N813
 from flows import worker
+from flows.flight import last_seen
 from flows.job import FeaturePlan, RunContext
 from flows.plan import make_plan
 from flows.shard_work import GROUP_BYTES
@@ -121,6 +125,39 @@ def test_clips_go_through_in_the_groups_that_the_extractors_can_use(bench, monke
     _, store = bench.run(monkeypatch, wide, narrow)
     assert wide.batches == narrow.batches == [["c0", "c1"], ["c2", "c3"], ["c4"]]
     assert all(store.has(c.id, name) for c in bench.clips for name in ("wide", "narrow"))
+
+
+def test_the_first_clip_is_decoded_while_networks_load_and_is_not_in_hand_when_they_take_long(bench, monkeypatch):
+    """A load that hangs or dies is no clip's fault: nothing is noted as in hand while the clip waits for it."""
+    decoded, noted = threading.Event(), []
+    decode = worker_media.decode
+
+    def note(media):
+        decode(media)
+        decoded.set()
+
+    class Slow(Scripted):
+        def load(self, device):
+            assert decoded.wait(30), "the clip was to be decoded meanwhile"
+            deadline = time.monotonic() + 30
+            (path,) = (bench.folder / "store" / "runs" / "run" / "flight").iterdir()
+            while last_seen(path).clips and time.monotonic() < deadline:
+                time.sleep(0.01)
+            noted.append(last_seen(path).clips)
+
+    monkeypatch.setattr(worker_media, "decode", note)
+    _, store = bench.run(monkeypatch, Slow("slow"))
+    assert noted == [frozenset()]
+    assert len(store.clip_ids("slow")) == 5
+
+
+def test_a_network_that_cannot_be_loaded_ends_the_shard(bench, monkeypatch):
+    class Broken(Scripted):
+        def load(self, device):
+            raise RunError("weights: damaged")
+
+    with pytest.raises(RunError, match="weights: damaged"):
+        bench.run(monkeypatch, Broken("broken"))
 
 
 def test_a_group_is_bounded_by_the_memory_its_frames_take(bench, monkeypatch):
