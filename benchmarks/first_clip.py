@@ -19,10 +19,12 @@ import threading
 import time
 from pathlib import Path
 
+import av
+import numpy as np
+
 from benchmarks._report import report
 from configs.home import host_name
 from flows.prefect_server import is_healthy
-from tests.media import tone, write_clip
 
 WATCH = """
 import os, sys, threading, time
@@ -71,7 +73,7 @@ extractors:
 def measure(folder: Path, seconds: float) -> dict[str, float]:
     """Seconds from the command's start to each event."""
     (folder / "clips").mkdir()
-    write_clip(folder / "clips" / "a.mp4", seconds=seconds, audio=tone(seconds))
+    _write_clip(folder / "clips" / "a.mp4", seconds)
     (folder / "c.yaml").write_text(CONFIG, encoding="utf-8")
     log = folder / "events"
     (folder / "watch").mkdir()
@@ -97,6 +99,23 @@ def measure(folder: Path, seconds: float) -> dict[str, float]:
     command = [sys.executable, "-c", PLAIN, str(folder / "clips" / "a.mp4")]
     first, last = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return events | {"plain_first": float(first) - begin, "plain_last": float(last) - begin}
+
+
+def _write_clip(path: Path, seconds: float) -> None:
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("mpeg4", rate=25), container.add_stream("aac", rate=16_000)
+        video.width, video.height, video.pix_fmt = 640, 360, "yuv420p"
+        for number in range(int(seconds * 25)):
+            pixels = np.full((360, 640, 3), number % 256, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for _ in range(int(seconds)):
+            samples = rng.normal(0, 0.1, (1, 16_000)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux(audio.encode(frame))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
 
 
 def _await_server(home: Path, log: Path, run: subprocess.Popen[bytes]) -> None:

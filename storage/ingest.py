@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from configs.errors import RunError
+from configs.paths import is_remote
 from storage.clip import Clip
 from storage.corpora import read_corpus, recognise
 from storage.corpora._shared.corpus import CorpusListing
@@ -213,13 +214,12 @@ class _Files:
         """What the file is: at once where it is known, else from a thread."""
         if refusal := refusal_of(name):
             return _File(problem=refusal)
-        path = self._root / name
         try:
-            state = state_of(path)
+            state = state_of(self._root / name if is_remote(self._root) else f"{self._root}/{name}")
         except OSError:
             return _File()
         record = self._known.find(name, state)
-        return _File(record) if record is not None else self._pool.submit(_read, path, state, self._probe)
+        return _File(record) if record is not None else self._pool.submit(_read, self._root / name, state, self._probe)
 
     def measured(self, clip: Clip, report: IngestReport) -> Clip:
         media = clip.media
@@ -235,7 +235,7 @@ class _Files:
             report.outside.append(f"clip {clip.id}: {beyond}, its media has {seconds:.2f} s")
         if seconds is not None and (other := _other_length(clip, seconds)):
             report.outside.append(f"clip {clip.id}: {other}")
-        return replace(clip, duration=_duration(clip, seconds), files=records)
+        return clip.with_media(records, _duration(clip, seconds))
 
     def _found(self, name: str) -> _File:
         file = self._files[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from configs.errors import RunError
+from configs.paths import is_remote
 from storage.corpora._shared.media_finder import is_wanted, walk_files
 from storage.corpora._shared.text_encoding import encoding_of
 from storage.media_files import is_lfs_pointer
+from storage.remote import names_below
 from storage.vocabulary.media_suffixes import IMAGE_SUFFIXES, MEDIA_SUFFIXES
 
 _MANY = (*MEDIA_SUFFIXES, *IMAGE_SUFFIXES)
@@ -139,9 +142,7 @@ def some_files(root: Path) -> list[str]:
     while waiting and seen < _LOOKED_AT["all"]:
         inner, depth = waiting.popleft()
         seen += 1
-        names = sorted(path.name for path in (root / inner).iterdir() if is_wanted(path.name))
-        folders = [name for name in names if (root / inner / name).is_dir()]
-        files = sorted(set(names) - set(folders))
+        folders, files = _entries(root / inner)
         many = [name for name in files if name.lower().endswith(_MANY)]
         others = [name for name in files if not name.lower().endswith(_MANY)]
         kept = [*islice(many, _LOOKED_AT["many"]), *islice(others, _LOOKED_AT["others"])]
@@ -149,3 +150,14 @@ def some_files(root: Path) -> list[str]:
         if depth < _LOOKED_AT["depth"]:
             waiting += [(f"{inner}{name}/", depth + 1) for name in folders[: _LOOKED_AT["folders"]]]
     return found
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the other files in a folder, sorted, without junk."""
+    if is_remote(folder):
+        names = {name.split("/")[0]: "/" in name for name in names_below(folder)}
+    else:
+        with os.scandir(folder) as entries:
+            names = {entry.name: entry.is_dir() for entry in entries}
+    wanted = sorted(filter(is_wanted, names))
+    return [name for name in wanted if names[name]], [name for name in wanted if not names[name]]
