@@ -62,10 +62,18 @@ class SingleFiles:
             start: Seconds at which to start; the file's beginning if None.
             end: Seconds at which to end; the file's end if None.
         """
+        return self.outcomes_of(_clip_of(file, start, end), file.parent)
+
+    def outcomes_of(self, clip: Clip, root: Path) -> dict[str, Features | Failure]:
+        """What becomes of each feature of a clip.
+
+        Args:
+            clip: The clip.
+            root: Folder that its paths are relative to.
+        """
         load_extractors(self._extractors, self._threads)
-        clip = _clip_of(file, start, end)
         modalities = {modality for e in self._extractors for modality in e.decodes}
-        media = Media(clip, file.parent, audio="audio" in modalities, video="video" in modalities)
+        media = Media(clip, root, audio="audio" in modalities, video="video" in modalities)
         media.decode()
         found: dict[str, Features | Failure] = {}
         for extractor in self._extractors:

@@ -19,6 +19,7 @@ from flows.cli import (
     doctor,
     exporting,
     extracting,
+    identifying,
     ingesting,
     inspecting,
     manifests,
@@ -46,7 +47,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(inspecting.status, inspecting.clips, inspecting.inspect, inspecting.verify),
     *(reporting.report, reporting.view, serving.ui),
     *(repairing.retry, repairing.forget, repairing.drop, repairing.relocate, repairing.compact),
-    *(exporting.export, exporting.merge),
+    *(exporting.export, exporting.merge, identifying.identify),
     *(plugins.extractors, plugins.detectors, plugins.corpora, plugins.formats),
 )
 
