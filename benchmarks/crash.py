@@ -101,7 +101,7 @@ class Campaign:
         return self._merflow("run", *arguments, "--engine", engine, "--workers", 2)
 
     def _merflow(self, *arguments: object) -> subprocess.Popen[bytes]:
-        planted = {"PYTHONPATH": str(self.folder / "planted"), "CRASH_LOG": str(self.log)}
+        planted = {"PYTHONPATH": _python_path(self.folder), "CRASH_LOG": str(self.log)}
         command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
         out = (self.folder / "output.txt").open("ab")
         environment = os.environ | planted
@@ -112,6 +112,11 @@ class Campaign:
             return subprocess.Popen(
                 command, env=environment, stdout=out, stderr=out, start_new_session=True, cwd=self.folder
             )
+
+
+def _python_path(folder: Path) -> str:
+    """What is planted, and this very checkout, whichever one is installed."""
+    return os.pathsep.join((str(folder / "planted"), str(Path(__file__).resolve().parents[1])))
 
 
 def stored_clips(store: Path) -> set[str]:
@@ -153,7 +158,7 @@ def given_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]
     """A Dask scheduler and two workers, in processes of their own."""
     file = folder / f"scheduler_{time.monotonic_ns()}.json"
     log = (folder / "dask.txt").open("ab")
-    environment = os.environ | {"PYTHONPATH": str(folder / "planted")}
+    environment = os.environ | {"PYTHONPATH": _python_path(folder)}
     options = ("--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard")
     of_worker = ("--nworkers", "2", "--nthreads", "1", "--death-timeout", "5")
     scheduler, worker = (
