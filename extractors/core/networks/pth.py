@@ -84,7 +84,7 @@ def read_pth(path: Path, layout: PthFormat) -> PthCheckpoint:
     Raises:
         RunError: If the file is damaged, holds other objects, or its parameters are not those of the architecture.
     """
-    content = _unpickled(path)
+    content = unpickled(path)
     parameters = next((content[key] for key in ("model", "module") if key in content), content)
     tensors = {_bare(name): value for name, value in parameters.items()} if isinstance(parameters, Mapping) else {}
     if _ROOT not in tensors:
@@ -151,7 +151,12 @@ def _pairs(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return {f"{a}.{part}": (f"{b}.{part}",) for a, b in names.items() for part in ("weight", "bias")}
 
 
-def _unpickled(path: Path) -> Mapping[str, Any]:
+def unpickled(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint file holds; nothing but tensors, plain values and `argparse.Namespace` is unpickled.
+
+    Raises:
+        RunError: If the file is damaged, or holds other objects.
+    """
     import torch
 
     try:
