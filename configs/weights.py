@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from configs.plugins import Section
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of a weights file in Hugging Face's layout; the first that exists is used, as transformers does."""
 
 

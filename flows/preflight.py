@@ -23,11 +23,12 @@ from flows.plan import Plan
 from flows.publisher import RESERVE_BYTES
 from storage.atomic import temporary_name
 from storage.manifest import Manifest
+from storage.manifest_files import parquet_languages
 from storage.remote import is_folder
 from storage.store.files import free_bytes, remove, write_small
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
-from storage.wording import size_of
+from storage.wording import counted, size_of
 
 VIDEO_ROWS, OTHER_ROWS = 30.0, 100.0
 """Rows in a second where a feature does not say: a video's frames, and anything else's."""
@@ -151,6 +152,33 @@ def check_versions(store: FeatureStore, extractors: Sequence[Extractor[Any]]) ->
                         f"has {now[name]}; install that version, use a new store, or give --allow-mixed-versions"
                     )
     return "the store's features were begun with this machine's versions"
+
+
+def language_remarks(
+    extractors: Iterable[Extractor[Any]], manifest: Manifest, rows: npt.NDArray[np.int64]
+) -> list[str]:
+    """A line for each feature whose model was trained on other languages than the clips are in.
+
+    Args:
+        extractors: Of the run.
+        manifest: The store's.
+        rows: Numbers of the clips of the run.
+    """
+    models = {e.feature: e.languages for e in extractors if e.languages}
+    if not models:
+        return []
+    counts = parquet_languages(manifest.path, rows)
+    remarks = []
+    for feature, known in models.items():
+        others = {name: n for name, n in counts.items() if name.lower().split("-")[0] not in known}
+        if others:
+            listed = ", ".join(f"{name}: {counted(n, 'clip')}" for name, n in sorted(others.items(), key=_most_first))
+            remarks.append(f"{feature}: its model is for {', '.join(sorted(known))}; other languages: {listed}")
+    return remarks
+
+
+def _most_first(counts: tuple[str, int]) -> tuple[int, str]:
+    return -counts[1], counts[0]
 
 
 def check_devices(extractors: Iterable[Extractor[Any]]) -> str:

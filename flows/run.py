@@ -20,7 +20,16 @@ from flows.chosen import asked_clips, prune
 from flows.engines.choice import check_engine
 from flows.plan import Plan, build_extractors, make_plan, new_run_id
 from flows.prefect_server import check_prefect
-from flows.preflight import check_devices, check_media, check_place, check_space, check_versions, estimated_bytes
+from flows.preflight import (
+    check_devices,
+    check_media,
+    check_place,
+    check_space,
+    check_versions,
+    estimated_bytes,
+    language_remarks,
+)
+from flows.progress import current_progress
 from flows.sharing import Surroundings
 from flows.work import new_record, work
 from storage.manifest import Manifest
@@ -121,6 +130,8 @@ def run_extraction(
     check_space(store.path, estimated_bytes(extractors, plan, survey))
     check_devices(extractors)
     check_prefect()
+    for remark in language_remarks(extractors, survey.manifest, plan.rows):
+        current_progress().say(remark)
     if not request.mixed_versions:
         check_versions(store, extractors)
     result = work(config, extractors, store, survey, plan, around, schedule=request.schedule, wait=request.wait)

@@ -218,6 +218,20 @@ def parquet_ids(file: Path) -> pa.ChunkedArray:
         return source.read(columns=["id"]).column("id")
 
 
+def parquet_languages(file: Path, rows: npt.NDArray[np.int64]) -> dict[str, int]:
+    """How many clips of a Parquet manifest are in each language, of those that say one.
+
+    Args:
+        file: The manifest.
+        rows: Numbers of the clips that count.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(local_copy(file)) as source:
+        named = source.read(columns=["language"]).column("language").take(rows.tolist())
+    return {row["values"]: row["counts"] for row in named.drop_null().value_counts().to_pylist()}
+
+
 def parquet_media(file: Path) -> Iterator[MediaRecord]:
     """Paths and records of the media of each clip of a Parquet manifest that has any."""
     import pyarrow.parquet as pq

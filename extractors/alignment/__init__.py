@@ -18,6 +18,7 @@ from configs.errors import RunError
 from configs.weights import Weights
 from extractors.alignment.ctc import token_spans
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.languages import languages_of
 from extractors.core.networks.network_extractor import Array, NetworkOptions
 from extractors.core.networks.speech import FULL, TINY, SpeechNetwork
 from extractors.core.networks.speech_passes import RATE, joined
@@ -63,6 +64,11 @@ class Alignment(SpeechNetwork[AlignmentOptions]):
     setting_keys = (*SpeechNetwork.setting_keys, "vocab_size", "pad_token_id")
     setting_files = (*SETTING_FILES, VOCABULARY)
     head: ClassVar[Literal["Model", "ForCTC"]] = "ForCTC"
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages that the model's card names."""
+        return languages_of(self._weights.folder)
 
     def describe(self) -> FeatureSpec:
         """Two columns, a row per word.

@@ -93,6 +93,15 @@ class Extractor(ABC, Generic[OptionsT]):
         return 1
 
     @property
+    def languages(self) -> frozenset[str]:
+        """Two-letter codes of the languages that it understands; empty where nobody says, or where it does not matter.
+
+        Raises:
+            RunError: If the weights it names are not on this machine.
+        """
+        return frozenset()
+
+    @property
     def weights(self) -> Weights | None:
         """Where its weights come from; None if it loads none."""
         weights = getattr(self.options, "weights", None)

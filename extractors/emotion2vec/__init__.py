@@ -75,6 +75,7 @@ class Emotion2vec(NetworkExtractor[Emotion2vecOptions, Array]):
     licence = "emotion2vec/emotion2vec_base: see its page"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": FULL, "tiny": TINY}
     setting_files: ClassVar[tuple[str, ...]] = (SETTINGS_FILE,)
+    weight_files = ("model.pt",)
     cost_bytes = 2_000
 
     def describe(self) -> FeatureSpec:

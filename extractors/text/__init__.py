@@ -20,7 +20,8 @@ from configs.errors import RunError
 from configs.plugins import Flag
 from configs.weights import Weights
 from extractors.core.media.clip_media import Media
-from extractors.core.media.text import aligned_words_of, words_of
+from extractors.core.media.text import aligned_words_of, times_of_tokens, words_of
+from extractors.core.networks.languages import languages_of
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
 from extractors.core.networks.weights import load_model
 from extractors.text.models import MODELS, UNUSED, plain_names
@@ -111,6 +112,11 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         """The words' times, where they are to be found in the audio."""
         return (ALIGNMENT,) if self.options.words == ALIGNMENT else ()
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages that the model's card names."""
+        return languages_of(self._weights.folder)
+
     def describe(self) -> FeatureSpec:
         """Width comes from `config.json`.
 
@@ -120,7 +126,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
         options = self.options
         recipe: dict[str, Any] = {"recipe": options.recipe, "too_long": options.too_long, "longest": self._longest}
         if self._is_ids:
-            recipe = {"ids": True, "too_long": options.too_long, "longest": self._longest}
+            recipe = {"ids": True, "too_long": options.too_long}
         elif options.recipe == "merflow":
             recipe["sentence"] = asdict(self._sentence)
         elif self._settings["num_hidden_layers"] < SUMMED:
@@ -130,7 +136,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
             modality="text",
             level="utterance" if options.level == "utterance" else "frame",
             columns=self._columns,
-            recipe=({"ids": True, "too_long": options.too_long} if self._is_ids else recipe)
+            recipe=recipe
             | {"tokenizer": tokenizer_digest(self._weights)}
             | ({"words": options.words} if options.words else {}),
             source=f"{self._settings.get('model_type', 'bert')} (transformers)",
@@ -272,7 +278,7 @@ class Text(NetworkExtractor[TextOptions, Tokens]):
 
     def _stamped(self, media: Media, values: npt.NDArray[Any], words: Tokens | None = None) -> Features:
         if self.options.words and words is not None:
-            times = _word_times(words, self._words(media))
+            times = times_of_tokens(words, self._words(media))
         else:
             times = np.tile([0.0, _seconds(media.clip)], (len(values), 1))
         return self.checked(values, times, np.ones(len(values), np.bool_))
@@ -282,17 +288,3 @@ def _seconds(clip: Clip) -> float:
     if clip.end is not None:
         return clip.end - (clip.start or 0.0)
     return clip.duration or 1.0
-
-
-def _word_times(words: Tokens, spoken: Sequence[Word]) -> npt.NDArray[np.float64]:
-    """(T, 2) seconds of the word of each token; of one without a word, a microsecond beside its neighbour."""
-    times = np.zeros((len(words), 2))
-    latest = 0.0
-    for row, word in enumerate(words.tolist()):
-        if word >= 0:
-            times[row] = spoken[word].start, spoken[word].end
-        else:
-            begin = spoken[0].start if row == 0 else latest
-            times[row] = begin, begin + 1e-6
-        latest = max(latest, times[row, 1])
-    return times

@@ -203,7 +203,7 @@ def test_unusual_media_are_told_and_kept_with_the_values(merflow, status, config
         ),
         (
             "extractors: [{name: hubret}]\n",
-            "unknown extractor 'hubret'; extractors: action_units, alignment, au_peak, audio_quality, eva, ",
+            "unknown extractor 'hubret'; extractors: action_units, alignment, au_peak, audio_quality, emotion2vec, ",
         ),
         ("extractors: [{name: gemaps, set: x}]\n", "unknown key 'set'; valid keys here: feature_set, level"),
         (

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from extractors.core.media.clip_media import Media
 from storage.clip import Word
 from storage.errors import ClipError
@@ -32,3 +35,22 @@ def aligned_words_of(media: Media) -> Sequence[Word]:
     if not words:
         raise ClipError("no_words", f"no word of clip {media.clip.id} has letters that the aligner knows")
     return words
+
+
+def times_of_tokens(words: npt.NDArray[np.int64], spoken: Sequence[Word]) -> npt.NDArray[np.float64]:
+    """(T, 2) seconds of the word of each token; of one without a word, a microsecond beside its neighbour.
+
+    Args:
+        words: (T,) place of each token's word; -1 for none.
+        spoken: The words.
+    """
+    times = np.zeros((len(words), 2))
+    latest = 0.0
+    for row, word in enumerate(words.tolist()):
+        if word >= 0:
+            times[row] = spoken[word].start, spoken[word].end
+        else:
+            begin = spoken[0].start if row == 0 else latest
+            times[row] = begin, begin + 1e-6
+        latest = max(latest, times[row, 1])
+    return times

@@ -110,7 +110,7 @@ class NetworkExtractor(Extractor[NetworkT], Generic[NetworkT, UnitT]):
         Raises:
             RunError: If they are not on this machine, or of a layout that this network cannot load.
         """
-        return resolve(self.checked_weights(), self.setting_files)
+        return resolve(self.checked_weights(), self.setting_files, self.weight_files)
 
     def read_settings(self) -> dict[str, Any]:
         """Settings of the network, from `config.json` or the architecture that a seed will fill.

@@ -50,12 +50,15 @@ class ResolvedWeights:
     synthetic: bool
 
 
-def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedWeights:
+def resolve(
+    weights: Weights, needs: Sequence[str] = SETTING_FILES, names: Sequence[str] = WEIGHT_FILES
+) -> ResolvedWeights:
     """Find weights on this machine and hash them.
 
     Args:
         weights: Where they should come from.
         needs: Files that the folder must hold beside the weights.
+        names: Names that the weights file may have, the preferred one first.
 
     Raises:
         RunError: What is missing, and how to get it; or the file that does not have the hash it should have.
@@ -69,9 +72,9 @@ def resolve(weights: Weights, needs: Sequence[str] = SETTING_FILES) -> ResolvedW
         resolved = _single_file(path, weights.format)
     elif weights.local is not None:
         is_folder = weights.format == "hf"
-        resolved = _local(weights.local, needs) if is_folder else _single_file(weights.local, weights.format)
+        resolved = _local(weights.local, needs, names) if is_folder else _single_file(weights.local, weights.format)
     else:
-        resolved = _hub(str(weights.hub), weights.revision, needs)
+        resolved = _hub(str(weights.hub), weights.revision, needs, names)
     verify(weights, resolved)
     return resolved
 
@@ -210,24 +213,24 @@ def _single_file(path: Path, layout: str) -> ResolvedWeights:
     return ResolvedWeights("local", path.parent, identity, False)
 
 
-def _local(folder: Path, needs: Sequence[str]) -> ResolvedWeights:
+def _local(folder: Path, needs: Sequence[str], names: Sequence[str]) -> ResolvedWeights:
     if not folder.is_dir():
         raise RunError(f"weights: local: {folder} is not a folder; expected one in Hugging Face's layout")
-    file = _check_complete(folder, needs, str(folder))
+    file = _check_complete(folder, needs, names, str(folder))
     identity = {"kind": "local", "file": file.name, "sha256": weights_sha256(file)}
     return ResolvedWeights("local", folder, identity | _settings_of(folder, needs), False)
 
 
-def _hub(repo: str, revision: str, needs: Sequence[str]) -> ResolvedWeights:
+def _hub(repo: str, revision: str, needs: Sequence[str], names: Sequence[str]) -> ResolvedWeights:
     from huggingface_hub import snapshot_download
 
     try:
         # Asking for one file only: the cache also counts files that `pull` leaves out as missing.
-        snapshot = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+        snapshot = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=list(needs[:1]))
     except (OSError, ValueError) as error:
         raise RunError(f"weights {repo}@{revision}: not in the Hugging Face cache{_HINT}") from error
     folder = Path(snapshot)
-    file = _check_complete(folder, needs, f"{repo}@{revision}", _HINT)
+    file = _check_complete(folder, needs, names, f"{repo}@{revision}", _HINT)
     # The commit, not the branch that was asked for: the same weights must give the same digest.
     identity = {"kind": "hub", "repo": repo, "commit": folder.name, "file": file.name, "sha256": weights_sha256(file)}
     return ResolvedWeights("hub", folder, identity | _settings_of(folder, needs), False)
@@ -239,11 +242,11 @@ def _settings_of(folder: Path, needs: Sequence[str]) -> dict[str, str]:
     return {"settings_sha256": hashlib.sha256(settings.encode()).hexdigest()}
 
 
-def _check_complete(folder: Path, needs: Sequence[str], what: str, hint: str = "") -> Path:
+def _check_complete(folder: Path, needs: Sequence[str], names: Sequence[str], what: str, hint: str = "") -> Path:
     missing = [name for name in needs if not (folder / name).is_file()]
-    file = find_weights_file(folder)
+    file = find_weights_file(folder, names)
     if missing or file is None:
-        missing += [] if file else [" or ".join(WEIGHT_FILES)]
+        missing += [] if file else [" or ".join(names)]
         raise RunError(f"weights {what}: {', '.join(missing)} missing{hint}")
     return file
 

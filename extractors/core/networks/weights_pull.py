@@ -8,12 +8,13 @@ from typing import Any
 
 from configs.errors import RunError
 from configs.weights import WEIGHT_FILES, Weights
+from extractors.core.networks.languages import CARD
 from extractors.core.networks.weights_files import INDEX_FILES, sha256_of, shards_of, weights_sha256
 from extractors.core.networks.weights_record import mismatch, record
 from extractors.core.networks.weights_url import Progress, fetch
 
 POOLING_FILE = "1_Pooling/config.json"
-SETTING_SUFFIXES = (".json", ".txt", ".model")  # the last one is a tokenizer's
+SETTING_SUFFIXES = (".json", ".txt", ".model", ".yaml")  # `.model` is a tokenizer's
 
 
 def pull(weights: Weights, names: Sequence[str] = WEIGHT_FILES, progress: Progress | None = None) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _download(repo: str, revision: str, file: str, *, nested: bool = False) -> P
     """Fetch a file and, but for one in a folder of the repository, the settings beside it."""
     from huggingface_hub import snapshot_download
 
-    patterns = [file] if nested else [*(f"*{suffix}" for suffix in SETTING_SUFFIXES), file]
+    patterns = [file] if nested else [*(f"*{suffix}" for suffix in SETTING_SUFFIXES), CARD, file]
     ignored = None if nested else ["*/*"]
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, ignore_patterns=ignored))
