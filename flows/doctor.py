@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 
 from configs.errors import MerflowError, RunError
 from configs.home import VARIABLE, home, host_name
+from configs.paths import is_remote
 from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
 from flows.machine import default_workers, memory_of_machine, visible_gpus
@@ -39,6 +40,7 @@ from flows.preflight import (
 from storage.manifest import Manifest
 from storage.store.files import exists
 from storage.store.layout import marker_path
+from storage.store.leases import check_claims
 from storage.store.runs import live_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
@@ -277,7 +279,10 @@ def _recipes(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> str:
 
 
 def _exclusive(path: Path) -> str:
-    """Leases are files that only one of two processes can create."""
+    """Leases are files that only one of two processes can create, or objects that all see as soon as they are there."""
+    if is_remote(path):
+        check_claims(path)
+        return f"{path}: what is written is listed at once: runs can share the work"
     folder = nearest_folder(path)
     kind = file_system_of(folder)
     with tempfile.TemporaryDirectory(prefix=".tmp-merflow-doctor-", dir=folder) as made:

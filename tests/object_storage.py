@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import subprocess
 import sys
@@ -154,8 +153,3 @@ def failing(server: Server, fault: Fault) -> Iterator[tuple[str, list[str]]]:
     finally:
         proxy.shutdown()
         proxy.server_close()
-
-
-def use(environment: dict[str, str]) -> None:
-    """Let this process's own storage follow an environment: connections are kept by address."""
-    os.environ.update(environment)

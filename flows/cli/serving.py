@@ -15,6 +15,7 @@ from tzlocal import get_localzone_name
 from configs.errors import ConfigError
 from configs.paths import as_path
 from flows.cli.options import ConfigOption, EngineOption, OptOption, StoreOption, WorkersOption
+from storage.remote import is_folder
 
 
 def serve(
@@ -42,7 +43,7 @@ def serve(
     _check_time(cron, zone)
     build_extractors(with_engine(load_config(config), engine, workers))  # a wrong one should not wait for the night
     place = as_path(corpus[1]).absolute()
-    if not place.exists():
+    if not (is_folder(place) or place.exists()):
         raise ConfigError(f"{place}: no such corpus")
     store = store.absolute()
     schedule = name or store.name

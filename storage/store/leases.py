@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from storage.atomic import temporary_name
+from storage.errors import StoreError
 from storage.store.files import exists, list_files, read_json, remove, write_small
 from storage.store.layout import LEASE_FILES, beat_path, lease_path, run_path
 from storage.store.runs import is_gone, owner
@@ -152,6 +154,25 @@ class Leases:
             return
         self._beat += 1
         write_small(beat_path(self._store, self._run), json.dumps({"beat": self._beat, "owner": self._owner}))
+
+
+def check_claims(store: Path) -> None:
+    """Refuse object storage where runs would not see each other's claims as soon as these are written.
+
+    Args:
+        store: Address of the store; it need not be there yet.
+
+    Raises:
+        StoreError: If something written there is not listed at once.
+        OSError: If nothing can be written there.
+    """
+    probe = lease_path(store, temporary_name())
+    write_small(probe, "")
+    try:
+        if probe not in list_files(store, f"{probe.parent.name}/*"):
+            raise StoreError(f"{store}: what is written is not listed at once; do not start two runs on a store here")
+    finally:
+        remove(probe)
 
 
 def _plain(pairs: Pairs) -> dict[str, list[str]]:

@@ -108,6 +108,9 @@ def test_everything_works_on_a_store_in_s3(s3, local, corpus, merflow, tmp_path)
     merflow("report", store)
     names = {name.partition("store_report/")[2] for name in fs.find(f"{s3}/store_report")}
     assert {"index.html", "facts.json"} & names
+    said = merflow("doctor", "--store", store, "-c", corpus / "c.yaml").stdout
+    assert "what is written is listed at once: runs can share the work" in said
+    assert "object storage, whose space nobody knows" in said
     merflow("compact", store)
     assert len(shard_names(as_path(store) / "features")) == FEATURES
     assert assert_equal(as_path(store), local) == FEATURES * CLIPS
