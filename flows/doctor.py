@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 
@@ -25,7 +24,7 @@ from configs.home import VARIABLE, home, host_name
 from configs.paths import is_remote
 from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
-from flows.machine import default_workers, memory_of_machine, visible_gpus
+from flows.machine import default_workers, file_system_of, memory_of_machine, visible_gpus
 from flows.plan import build_extractors, make_plan
 from flows.prefect_server import check_prefect, running_server
 from flows.preflight import (
@@ -153,17 +152,6 @@ def _names() -> str:
                 f"in a folder with files of these names"
             )
     return f"{', '.join(names)} are merflow's own"
-
-
-def file_system_of(path: Path) -> str:
-    """Kind of the file system that a path is on, such as `ext4` or `nfs4`; empty where it cannot be told.
-
-    Args:
-        path: A path that exists or not.
-    """
-    absolute = path.resolve()
-    mounted = [p for p in psutil.disk_partitions(all=True) if absolute.is_relative_to(p.mountpoint)]
-    return max(mounted, key=lambda p: len(p.mountpoint)).fstype if mounted else ""
 
 
 def _is_shared(path: Path) -> bool:

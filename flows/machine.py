@@ -1,4 +1,4 @@
-"""What this machine has for workers: GPUs, cores, memory."""
+"""What this machine has for workers: GPUs, cores, memory; and what file system a path is on."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ def default_workers() -> int:
     """One worker per GPU; without one, a worker per CPU core as far as memory goes."""
     cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
     return len(visible_gpus()) or max(1, min(cores, memory_of_machine() // _WORKER_BYTES))
+
+
+def file_system_of(path: Path) -> str:
+    """Kind of the file system that a path is on, such as `ext4` or `nfs4`; empty where it cannot be told.
+
+    Args:
+        path: A path that exists or not.
+    """
+    absolute = path.resolve()
+    mounted = [p for p in psutil.disk_partitions(all=True) if absolute.is_relative_to(p.mountpoint)]
+    return max(mounted, key=lambda p: len(p.mountpoint)).fstype if mounted else ""
