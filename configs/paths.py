@@ -67,7 +67,7 @@ def local_path(given: str | Path) -> Path:
 
 def is_remote(path: object) -> bool:
     """Whether a path is an address of object storage, as `as_path` makes them."""
-    return not isinstance(path, str | Path)
+    return not isinstance(path, str | Path) and hasattr(type(path), "fs")
 
 
 def is_address(given: str) -> bool:

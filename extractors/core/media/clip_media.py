@@ -134,13 +134,13 @@ class Media:
         try:
             has_other_bytes = record is not None and has_changed(path, record)
             local_copy(path)
-        except (FileNotFoundError, PermissionError) as error:
-            if is_remote(path):
-                why = error.strerror or "no such object"
-                return ClipError("missing_file", f"{path}: cannot be fetched: {why}", stage="open")
-            if isinstance(error, PermissionError):
-                raise
-            return None  # told by what opens it
+        except UnreachableError:
+            raise
+        except OSError as error:
+            if not is_remote(path):
+                return None  # told by what opens it
+            why = error.strerror or "no such object"
+            return ClipError("missing_file", f"{path}: cannot be fetched: {why}", stage="open")
         if has_other_bytes:
             message = f"{path.name}: holds other bytes than when it was ingested"
             return ClipError("media_changed", message, stage="open")
