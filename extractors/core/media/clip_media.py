@@ -44,7 +44,7 @@ from storage.clip import Clip
 from storage.errors import ClipError
 from storage.media_files import has_changed, is_images, leaves_root
 from storage.records import Failure, Features
-from storage.remote import local_copy
+from storage.remote import UnreachableError, local_copy
 
 FRAME_CACHE_BYTES = 1 << 30
 ResultT = TypeVar("ResultT")
