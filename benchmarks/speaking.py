@@ -1,11 +1,11 @@
 """Which face speaks: two single-speaker clips side by side, with the audio of one of them, through the real path.
 
-    python -m benchmarks.speaking CLIPS [--skip NAME] [--keep FOLDER]
+    python -m benchmarks.speaking CLIPS [--lr-asd FILE] [--skip NAME] [--keep FOLDER]
 
 For every ordered pair (A, B) of the clips in a folder it renders one video: A's faces on the left, B's on the right,
 over their common length, once as they are (both speak), and once with B frozen at its first frame; the audio is A's.
 The rule `speaking` then chooses the main face. Accuracy over all is how often A's score is the higher one, whatever the
-margin; of the decided, how often the choice is A where the margin is at least 0.1.
+margin; of the decided, how often the choice is A where the margin is at least 0.1 (1 of `lr_asd`, a network's scores).
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from storage.clip import Clip
 from storage.records import Features
 from storage.vocabulary.face_tracks import FACE_TRACKS, SPEAKING
 
-RATE, HEIGHT, MARGIN = 25, 360, 0.1
-CONFIG = {"extractors": [{"name": SPEAKING}], "faces": {"main_face": {"rule": "speaking"}}}
+RATE, HEIGHT = 25, 360
+MARGINS = {"synchrony": 0.1, "lr_asd": 1.0}
+CONFIG: dict[str, Any] = {"extractors": [{"name": SPEAKING}], "faces": {"main_face": {"rule": "speaking"}}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,10 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
     parser.add_argument("--skip", default="00000727", help="Part of the name of clips without speech.")
+    parser.add_argument("--lr-asd", type=Path, help="A published file of LR-ASD: its scores instead of synchrony's.")
     parser.add_argument("--keep", type=Path, help="Keep the videos here.")
     given = parser.parse_args(arguments)
     sources = [Source(path) for path in sorted(given.clips.rglob("*.mp4")) if given.skip not in path.name]
-    extractors = build_extractors(parse(RunConfig, CONFIG, "benchmark"))
+    method = "synchrony" if given.lr_asd is None else "lr_asd"
+    weights = {} if given.lr_asd is None else {"weights": {"local": str(given.lr_asd), "format": "lr-asd"}}
+    extractors = build_extractors(parse(RunConfig, CONFIG | {"speaking": {"method": method, **weights}}, "benchmark"))
     for extractor in extractors:
         extractor.load("cpu")
     with tempfile.TemporaryDirectory() as scratch:
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder.mkdir(exist_ok=True)
         found = {kind: list(_run(sources, extractors, folder, kind)) for kind in ("both speak", "one frozen")}
     for kind, outcomes in found.items():
-        _tell(kind, outcomes)
+        _tell(kind, method, outcomes)
 
 
 class Source:
@@ -128,15 +132,15 @@ def _render(path: Path, left: Source, right: Source, count: int, *, frozen: bool
         file.mux(audio.encode())
 
 
-def _tell(kind: str, outcomes: Sequence[tuple[bool, float, float]]) -> None:
+def _tell(kind: str, method: str, outcomes: Sequence[tuple[bool, float, float]]) -> None:
     right = np.array([is_right for is_right, _, _ in outcomes])
-    decided = np.array([margin >= MARGIN for _, margin, _ in outcomes])
+    decided = np.array([margin >= MARGINS[method] for _, margin, _ in outcomes])
     of_decided = float(right[decided].mean()) if decided.any() else 0.0
     print(
         json.dumps(
             {
                 "kind": kind,
-                "method": "synchrony",
+                "method": method,
                 "pairs": len(outcomes),
                 "ratio": round(float(right.mean()), 3),
                 "decided": round(float(decided.mean()), 3),

@@ -41,14 +41,25 @@ class Speaking(Section):
     """Options of the extractor `speaking`, which is added where an extractor needs it.
 
     Attributes:
-        method: `synchrony`: how well mouth and voice move together; needs a detector with landmarks.
+        method: `synchrony`: how well mouth and voice move together; needs a detector with landmarks. `lr_asd`: a small
+            trained network that tells mouths that speak from those that are still, rather than whose voice it is.
+        weights: Of `lr_asd`: its published file, `{local: finetuning_TalkSet.model, format: lr-asd}` or by `url`.
         piece: Seconds over which each score is taken; the last piece takes in what is left.
         shortest: Seconds of a piece in which a face must be shown, and below which it has no score.
     """
 
-    method: Literal["synchrony"] = "synchrony"
+    method: Literal["synchrony", "lr_asd"] = "synchrony"
+    weights: Weights | None = None
     piece: float = Field(default=3.0, ge=1.5)
     shortest: float = Field(default=1.5, gt=0)
+
+    @model_validator(mode="after")
+    def _weights_are_of_the_network(self) -> Self:
+        if self.method == "lr_asd" and (self.weights is None or self.weights.format != "lr-asd"):
+            raise ValueError("method lr_asd needs its weights: {local: FILE, format: lr-asd}, or by url and sha256")
+        if self.method != "lr_asd" and self.weights is not None:
+            raise ValueError("weights are for method: lr_asd")
+        return self
 
 
 class Faces(Section):

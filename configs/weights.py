@@ -35,7 +35,7 @@ class Weights(Section):
         url: Address of a single checkpoint file outside of a hub, `https://...`; needs `sha256` and `format`.
         random: Seeded weights instead of trained ones.
         sha256: What the weights file must hash to; anything else stops the run.
-        format: Layout of a `local` or `url` file: `hf`, or the plain checkpoints of MAE's and VideoMAE's own code.
+        format: Layout of a `local` or `url` file: `hf`, or a plain checkpoint of MAE's, VideoMAE's or LR-ASD's code.
     """
 
     hub: str | None = None
@@ -44,7 +44,7 @@ class Weights(Section):
     url: str | None = Field(default=None, pattern=r"^https?://")
     random: RandomWeights | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    format: Literal["hf", "mae-pth", "videomae-pth"] = "hf"
+    format: Literal["hf", "mae-pth", "videomae-pth", "lr-asd"] = "hf"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

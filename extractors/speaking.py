@@ -1,7 +1,9 @@
-"""Which of several faces speaks: how well each mouth moves with the voice. Experimental: see docs/speaking.md."""
+"""Which of several faces speaks: by how its mouth moves with the voice, or by a network. See docs/speaking.md."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -22,6 +24,7 @@ from extractors.core.faces.synchrony import (
 )
 from extractors.core.faces.tracking import Track
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.weights import ResolvedWeights, resolve
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
 from storage.vocabulary.face_tracks import FACE_TRACKS, LANDMARK_COLUMNS, SPEAKING, SPEAKING_COLUMNS
@@ -29,6 +32,8 @@ from storage.vocabulary.face_tracks import FACE_TRACKS, LANDMARK_COLUMNS, SPEAKI
 VOICE = "voice_activity"
 _SPEECH = 1  # its column that is 1 where somebody speaks
 Array = npt.NDArray[np.float64]
+ScoreOf = Callable[[Track, float, float], float | None]
+"""Score of a track from one second to another."""
 
 
 class Speaking(Extractor[SpeakingOptions]):
@@ -58,7 +63,7 @@ class Speaking(Extractor[SpeakingOptions]):
             RunError: If the detector finds no landmarks, or voice activity is not in windows.
         """
         tracks, voice = self.inputs[FACE_TRACKS], self.inputs[VOICE]
-        if not set(LANDMARK_COLUMNS) <= set(tracks.columns):
+        if self.options.method == "synchrony" and not set(LANDMARK_COLUMNS) <= set(tracks.columns):
             raise RunError(f"{self.feature}: synchrony needs landmarks, which {tracks.source} does not find")
         if voice.recipe.get("rows") != "windows":
             raise RunError(
@@ -70,12 +75,25 @@ class Speaking(Extractor[SpeakingOptions]):
             modality="video",
             level="frame",
             columns=SPEAKING_COLUMNS,
-            recipe=self.options.model_dump(mode="json"),
-            source="merflow",
+            recipe=self.options.model_dump(mode="json", exclude={"weights"}),
+            weights={} if self._file is None else self._file.identity,
+            source="merflow" if self._file is None else "LR-ASD",
         )
 
+    @cached_property
+    def _file(self) -> ResolvedWeights | None:
+        return None if self.options.weights is None else resolve(self.options.weights)
+
     def load(self, device: str) -> None:
-        """Nothing to load."""
+        """Load the network of `lr_asd`, which runs on the CPU.
+
+        Raises:
+            RunError: If its file is damaged or of another network.
+        """
+        if self._file is not None and self._file.folder is not None:
+            from extractors.core.faces.lr_asd import read_lr_asd
+
+            self._network = read_lr_asd(self._file.folder / str(self._file.identity["file"]))
         self.loaded = True
 
     def extract_clip(self, media: Media) -> Features:
@@ -91,9 +109,9 @@ class Speaking(Extractor[SpeakingOptions]):
         candidates = [track for track in tracks if _shown(track, stamps).sum() >= self.options.shortest]
         voice = _voice(media) if len(candidates) > 1 else None
         if voice is not None:
-            series = _series(media, candidates)
+            scored = self._talking(media, candidates, stamps) if self._file else self._moving(media, candidates, stamps)
             for begin, end in self._pieces(stamps):
-                scores = self._scores(series, stamps, voice, media, begin, end)
+                scores = self._scores(scored, candidates, stamps, voice, begin, end)
                 self._fill(values, valid, rows, scores, begin, end)
         return self.checked(values, rows.times, valid)
 
@@ -104,37 +122,53 @@ class Speaking(Extractor[SpeakingOptions]):
         return list(pairwise(edges))
 
     def _scores(
-        self,
-        series: dict[int, tuple[Track, Array]],
-        stamps: Array,
-        voice: Features,
-        media: Media,
-        begin: float,
-        end: float,
+        self, scored: ScoreOf, candidates: Sequence[Track], stamps: Array, voice: Features, begin: float, end: float
     ) -> dict[int, float]:
-        """Score of each track in one piece."""
+        """Score of each track in one piece; none where nobody speaks, and of those that are shown too briefly."""
         middles = voice.times.mean(axis=1)
         inside = (middles >= begin) & (middles < end)
         if not voice.values[inside, _SPEECH].any():
             return {}
-        audio = media.audio()
-        at, change = media.once("flux", lambda: flux(audio.samples, audio.rate))
         scores = {}
-        for track_id, (track, mouth) in series.items():
-            shown = _shown(track, stamps)[: len(mouth[0])]
+        for track in candidates:
             times = stamps[track.first : track.last + 1].mean(axis=1)
             mine = (times >= begin) & (times < end)
-            if shown[mine].sum() < self.options.shortest or not len(at):
+            if _shown(track, stamps)[mine].sum() < self.options.shortest:
                 continue
-            grid = np.arange(max(begin, times[mine][0]), min(end, times[mine][-1]) + 1e-9, 1 / RATE)
-            voices = np.concatenate(
-                [
-                    on_grid(middles, voice.values[:, :1].T.astype(np.float64), grid),
-                    on_grid(at + audio.start, change[None], grid),
-                ]
-            )
-            scores[track_id] = synchrony(on_grid(times, mouth, grid), voices)
+            score = scored(track, max(begin, times[mine][0]), min(end, times[mine][-1]))
+            if score is not None:
+                scores[track.id] = score
         return scores
+
+    @staticmethod
+    def _moving(media: Media, candidates: Sequence[Track], stamps: Array) -> ScoreOf:
+        """How well the mouth of a track moves with the voice."""
+        series, audio, voice = _series(media, list(candidates)), media.audio(), media.feature(VOICE)
+        at, change = media.once("flux", lambda: flux(audio.samples, audio.rate))
+
+        def score(track: Track, begin: float, end: float) -> float | None:
+            if not len(at):
+                return None
+            grid = np.arange(begin, end + 1e-9, 1 / RATE)
+            heard = on_grid(voice.times.mean(axis=1), voice.values[:, :1].T.astype(np.float64), grid)
+            voices = np.concatenate([heard, on_grid(at + audio.start, change[None], grid)])
+            times = stamps[track.first : track.last + 1].mean(axis=1)
+            return synchrony(on_grid(times, series[track.id][1], grid), voices)
+
+        return score
+
+    def _talking(self, media: Media, candidates: Sequence[Track], stamps: Array) -> ScoreOf:
+        """What the network says of a track: whether it speaks, while there is speech."""
+        from extractors.core.faces.lr_asd import network_scores
+
+        scores = network_scores(self._network, media, candidates, stamps)
+
+        def score(track: Track, begin: float, end: float) -> float | None:
+            times, values = scores[track.id]
+            inside = (times >= begin) & (times <= end)
+            return float(values[inside].mean()) if inside.any() else None
+
+        return score
 
     @staticmethod
     def _fill(

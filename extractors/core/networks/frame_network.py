@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from extractors.core.media.crops import FACE_EXPAND, crop_face
 from extractors.core.media.frames import Frame
 from extractors.core.media.released_crops import Crop, ReleasedCrops
 from extractors.core.networks.network_extractor import Array, NetworkExtractor, NetworkOptions
-from extractors.core.networks.pth import PthCheckpoint, build_pth, read_pth
+from extractors.core.networks.pth import PthCheckpoint, PthFormat, build_pth, read_pth
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.scaling import Pixels, Preprocessing, Scaling, plain_scaling, processor_scaling
 from extractors.core.networks.weights import ResolvedWeights, load_model, load_scaler, resolve
@@ -106,10 +106,10 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
     def _pth(self) -> PthCheckpoint | None:
         """The `.pth` file, mapped rather than loaded; None for weights in another layout."""
         weights = self.checked_weights()
-        if weights.format == "hf":
+        if weights.format not in get_args(PthFormat):
             return None
         resolved = resolve(weights)  # compares hashes, so before anything is unpickled
-        return read_pth(Path(resolved.folder or "", resolved.identity["file"]), weights.format)
+        return read_pth(Path(resolved.folder or "", resolved.identity["file"]), cast("PthFormat", weights.format))
 
     def resolve_weights(self) -> ResolvedWeights:
         """Find and hash the weights; a `.pth` file's epoch is part of their identity.
