@@ -13,7 +13,7 @@ import numpy.typing as npt
 from configs.errors import RunError
 from configs.sections import Speaking as SpeakingOptions
 from extractors.core.extractor import Extractor
-from extractors.core.faces.stored_tracks import read_tracks
+from extractors.core.faces.stored_tracks import read_tracks, without_gaps
 from extractors.core.faces.synchrony import (
     RATE,
     MouthSeries,
@@ -150,8 +150,8 @@ class Speaking(Extractor[SpeakingOptions]):
             if not len(at):
                 return None
             grid = np.arange(begin, end + 1e-9, 1 / RATE)
-            heard = on_grid(voice.times.mean(axis=1), voice.values[:, :1].T.astype(np.float64), grid)
-            voices = np.concatenate([heard, on_grid(at + audio.start, change[None], grid)])
+            probability = on_grid(voice.times.mean(axis=1), voice.values[:, :1].T.astype(np.float64), grid)
+            voices = np.concatenate([probability, on_grid(at + audio.start, change[None], grid)])
             times = stamps[track.first : track.last + 1].mean(axis=1)
             return synchrony(on_grid(times, series[track.id][1], grid), voices)
 
@@ -201,7 +201,7 @@ def _voice(media: Media) -> Features | None:
 
 def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]:
     """How the mouth of each track moves, from its first to its last frame; one pass over the frames."""
-    points = {track.id: smoothed(_filled(track.landmarks).reshape(-1, 5, 2)) for track in tracks}
+    points = {track.id: smoothed(without_gaps(track.landmarks).reshape(-1, 5, 2)) for track in tracks}
     made = {track.id: MouthSeries() for track in tracks}
     for frame in media.frames():
         shown = [track for track in tracks if track.first <= frame.index <= track.last]
@@ -210,11 +210,3 @@ def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]
             for track in shown:
                 made[track.id].add(rgb, points[track.id][frame.index - track.first])
     return {track.id: (track, made[track.id].series()) for track in tracks}
-
-
-def _filled(landmarks: npt.NDArray[np.float32]) -> Array:
-    """Landmarks with brief gaps interpolated."""
-    known = np.flatnonzero(np.isfinite(landmarks[:, 0]))
-    at = np.arange(len(landmarks))
-    filled: Array = np.stack([np.interp(at, known, column[known]) for column in landmarks.T.astype(np.float64)], axis=1)
-    return filled

@@ -71,14 +71,14 @@ def plain(held, faces, coefficients):
         weights = [held[f"{name}.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         return torch.gru(x, torch.zeros(1, 1, 64), weights, True, 1, 0.0, False, False, True)[0]
 
-    seen, heard = ((faces / 255 - 0.4161) / 0.1688)[None, None], coefficients.T[None, None]
+    of_faces, of_audio = ((faces / 255 - 0.4161) / 0.1688)[None, None], coefficients.T[None, None]
     for n in (1, 2, 3):
-        seen = block(seen, f"model.visualEncoder.block{n}", "st", (1, 2, 2) if n == 1 else 1)
-        heard = block(heard, f"model.audioEncoder.block{n}", "mt", 1)
+        of_faces = block(of_faces, f"model.visualEncoder.block{n}", "st", (1, 2, 2) if n == 1 else 1)
+        of_audio = block(of_audio, f"model.audioEncoder.block{n}", "mt", 1)
         if n < 3:
-            seen = F.max_pool3d(seen, (1, 3, 3), (1, 2, 2), (0, 1, 1))
-            heard = F.max_pool2d(heard, (1, 3), (1, 2), (0, 1))
-    x = gate(torch.cat([heard.mean(dim=2), seen.amax(dim=(3, 4))], dim=1), "model.fusion").transpose(1, 2)
+            of_faces = F.max_pool3d(of_faces, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+            of_audio = F.max_pool2d(of_audio, (1, 3), (1, 2), (0, 1))
+    x = gate(torch.cat([of_audio.mean(dim=2), of_faces.amax(dim=(3, 4))], dim=1), "model.fusion").transpose(1, 2)
     both = [gru(x, "model.detector.gru_forward"), gru(x.flip(1), "model.detector.gru_backward").flip(1)]
     x = gate(torch.cat(both, dim=2).transpose(1, 2), "model.detector.attention")
     return F.linear(x.transpose(1, 2), held["lossAV.FC.weight"], held["lossAV.FC.bias"])[0, :, 1]
@@ -124,8 +124,8 @@ def test_the_original_code_gives_the_same(file, monkeypatch):
     faces, coefficients = inputs(50)
     rows = [torch.tensor(x[None], dtype=torch.float32) for x in (faces, coefficients)]
     with torch.no_grad():
-        heard, seen = model.forward_audio_frontend(rows[1]), model.forward_visual_frontend(rows[0])
-        states = model.forward_audio_visual_backend(heard, seen).reshape(-1, 128)
+        of_audio, of_faces = model.forward_audio_frontend(rows[1]), model.forward_visual_frontend(rows[0])
+        states = model.forward_audio_visual_backend(of_audio, of_faces).reshape(-1, 128)
         expected = F.linear(states, held["lossAV.FC.weight"], held["lossAV.FC.bias"])[:, 1]
         found = read_lr_asd(file)(*rows)[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from extractors.core.faces.stored_tracks import without_gaps
 from extractors.core.faces.tracking import Track
 from extractors.core.media.clip_media import Media
 from extractors.core.networks.pth import unpickled
@@ -59,9 +60,9 @@ class _Model(nn.Module):
         self.fusion, self.detector = _Gate(256), _Detector()
 
     def forward(self, faces: Tensor, coefficients: Tensor) -> Tensor:
-        seen = self.visualEncoder(((faces / 255 - _MEAN) / _DEVIATION)[:, None]).amax(dim=(3, 4))
-        heard = self.audioEncoder(coefficients.transpose(1, 2)[:, None]).mean(dim=2)
-        states: Tensor = self.detector(self.fusion(torch.cat([heard, seen], dim=1)))
+        of_faces = self.visualEncoder(((faces / 255 - _MEAN) / _DEVIATION)[:, None]).amax(dim=(3, 4))
+        of_audio = self.audioEncoder(coefficients.transpose(1, 2)[:, None]).mean(dim=2)
+        states: Tensor = self.detector(self.fusion(torch.cat([of_audio, of_faces], dim=1)))
         return states
 
 
@@ -223,7 +224,7 @@ def frame_scores(network: LrAsd, crops: Grey, coefficients: Scores) -> Scores:
     """
     steps = min(len(crops), len(coefficients) // 4)
     faces = torch.from_numpy(crops[:steps].astype(np.float32))[None]
-    heard = torch.from_numpy(coefficients[: 4 * steps].astype(np.float32))[None]
+    of_audio = torch.from_numpy(coefficients[: 4 * steps].astype(np.float32))[None]
     total = np.zeros(steps)
     given: dict[int, Scores] = {}
     with torch.inference_mode():
@@ -231,7 +232,7 @@ def frame_scores(network: LrAsd, crops: Grey, coefficients: Scores) -> Scores:
             if seconds not in given:
                 size = int(seconds * RATE)
                 cuts = range(0, steps, size)
-                parts = [network(faces[:, i : i + size], heard[:, 4 * i : 4 * (i + size)])[0].numpy() for i in cuts]
+                parts = [network(faces[:, i : i + size], of_audio[:, 4 * i : 4 * (i + size)])[0].numpy() for i in cuts]
                 given[seconds] = np.concatenate(parts)
             total += given[seconds]
     return total / len(_SECONDS)
@@ -267,17 +268,15 @@ def network_scores(
     for track in tracks:
         grid = grids[track.id]
         skipped = max(round((grid[0] - audio.start) * audio.rate), 0)
-        heard = audio.samples[skipped:]
+        of_audio = audio.samples[skipped:]
         faces = np.stack([crops[track.id][index] for index in wanted[track.id].tolist()])
-        found = frame_scores(network, faces, mfcc(heard, audio.rate)) if len(heard) else np.zeros(0)
+        found = frame_scores(network, faces, mfcc(of_audio, audio.rate)) if len(of_audio) else np.zeros(0)
         scores[track.id] = grid[: len(found)], found
     return scores
 
 
 def _places(track: Track) -> Scores:
     """(N, 3) centre and half of the larger side of a track's box, without jumps; gaps interpolated."""
-    boxes = track.boxes.astype(np.float64)
-    known, at = np.flatnonzero(np.isfinite(boxes[:, 0])), np.arange(len(boxes))
-    left, top, right, bottom = (np.interp(at, known, boxes[known, side]) for side in range(4))
+    left, top, right, bottom = without_gaps(track.boxes).T
     half = np.maximum(right - left, bottom - top) / 2
     return np.stack([steady(values) for values in ((left + right) / 2, (top + bottom) / 2, half)], axis=1)

@@ -36,6 +36,16 @@ def read_tracks(rows: Features, stamps: npt.NDArray[np.float64]) -> tuple[Track,
     return tuple(tracks)
 
 
+def without_gaps(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(N, D) places of a track, such as its landmarks, with its gaps interpolated."""
+    known = np.flatnonzero(np.isfinite(values[:, 0]))
+    at = np.arange(len(values))
+    filled: npt.NDArray[np.float64] = np.stack(
+        [np.interp(at, known, column[known]) for column in values.T.astype(np.float64)], axis=1
+    )
+    return filled
+
+
 def stored_tracks(media: Media) -> FoundTracks:
     """The tracks of a clip's `face_tracks`.
 
