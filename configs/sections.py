@@ -55,9 +55,10 @@ class Speaking(Section):
 
     @model_validator(mode="after")
     def _weights_are_of_the_network(self) -> Self:
-        if self.method == "lr_asd" and (self.weights is None or self.weights.format != "lr-asd"):
+        weights = self.weights
+        if self.method == "lr_asd" and (weights is None or (weights.random is None and weights.format != "lr-asd")):
             raise ValueError("method lr_asd needs its weights: {local: FILE, format: lr-asd}, or by url and sha256")
-        if self.method != "lr_asd" and self.weights is not None:
+        if self.method != "lr_asd" and weights is not None:
             raise ValueError("weights are for method: lr_asd")
         return self
 

@@ -24,6 +24,7 @@ from extractors.core.faces.synchrony import (
 )
 from extractors.core.faces.tracking import Track
 from extractors.core.media.clip_media import Media
+from extractors.core.networks.random_weights import seeded
 from extractors.core.networks.weights import ResolvedWeights, resolve
 from storage.errors import ClipError
 from storage.records import Features, FeatureSpec
@@ -77,6 +78,7 @@ class Speaking(Extractor[SpeakingOptions]):
             columns=SPEAKING_COLUMNS,
             recipe=self.options.model_dump(mode="json", exclude={"weights"}),
             weights={} if self._file is None else self._file.identity,
+            synthetic=self._file is not None and self._file.synthetic,
             source="merflow" if self._file is None else "LR-ASD",
         )
 
@@ -90,10 +92,14 @@ class Speaking(Extractor[SpeakingOptions]):
         Raises:
             RunError: If its file is damaged or of another network.
         """
-        if self._file is not None and self._file.folder is not None:
-            from extractors.core.faces.lr_asd import read_lr_asd
+        if self._file is not None:
+            from extractors.core.faces.lr_asd import LrAsd, read_lr_asd
 
-            self._network = read_lr_asd(self._file.folder / str(self._file.identity["file"]))
+            folder, identity = self._file.folder, self._file.identity
+            if folder is None:
+                self._network = seeded(identity["seed"], LrAsd).eval()
+            else:
+                self._network = read_lr_asd(folder / str(identity["file"]))
         self.loaded = True
 
     def extract_clip(self, media: Media) -> Features:

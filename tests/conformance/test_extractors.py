@@ -31,7 +31,8 @@ DETECTING = {"faces", "face_tracks"}
 
 def loads_networks(name):
     """Whether the extractor's numbers come from weights that a test can make from a seed."""
-    return "weights" in EXTRACTORS.load(name).Options.model_fields and name not in DETECTING
+    weights = EXTRACTORS.load(name).Options.model_fields.get("weights")
+    return weights is not None and weights.get_default() is not None
 
 
 def make(name, feature=None, **faces):

@@ -197,6 +197,13 @@ def test_each_face_of_a_clip_has_the_networks_scores(file, tmp_path):
     assert extractor.spec.weights["format"] == "lr-asd"
 
 
+def test_random_weights_are_for_trying_and_say_so():
+    (extractor,) = [e for e in build_extractors(chosen({"random": {"seed": 1}})) if e.name == "speaking"]
+    extractor.load("cpu")
+    assert extractor.spec.synthetic
+    assert extractor.spec.weights == {"kind": "random", "seed": 1, "size": "full"}
+
+
 def test_synchrony_has_the_digest_that_it_had():
     speaking = build_extractor("speaking", "speaking", {})
     speaking.inputs = {
@@ -210,7 +217,7 @@ def test_synchrony_has_the_digest_that_it_had():
     ("speaking", "message"),
     [
         ({"method": "lr_asd"}, "method lr_asd needs its weights"),
-        ({"method": "lr_asd", "weights": {"random": {}}}, "method lr_asd needs its weights"),
+        ({"method": "lr_asd", "weights": {"hub": "a/b"}}, "method lr_asd needs its weights"),
         ({"weights": {"local": "x", "format": "lr-asd"}}, "weights are for method: lr_asd"),
     ],
 )
