@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
-import shutil
-import socket
-import tempfile
 from pathlib import Path
 
 VARIABLE = "MERFLOW_HOME"
@@ -15,6 +10,8 @@ VARIABLE = "MERFLOW_HOME"
 
 def host_name() -> str:
     """Name of this machine, by which processes of several machines that share a folder tell each other apart."""
+    import socket  # here, as below: what reads a store should be imported quickly
+
     return socket.gethostname()
 
 
@@ -28,12 +25,18 @@ def writable_home() -> Path:
 
     That it is a temporary one is said once, in the log.
     """
+    import tempfile
+
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
+        import atexit
+        import logging
+        import shutil
+
         temporary = Path(tempfile.mkdtemp(prefix="merflow-home-"))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         logging.getLogger("merflow").warning(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +72,7 @@ def _exchange(new: Path, old: Path) -> None:
 
 def temporary_name() -> str:
     """A new name for a file that is being written; `sweep` knows from it whose it is."""
-    return f"{_PREFIX}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return f"{_PREFIX}{host_name()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def write_text(path: Path, text: str) -> None:

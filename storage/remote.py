@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -192,6 +191,8 @@ def _copies() -> Path:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
+    import tempfile  # here, for it is no part of reading a store on a disk
+
     folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=_copies()))
     try:
         yield folder

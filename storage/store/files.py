@@ -6,7 +6,6 @@ function has its second branch, in object storage (`storage.remote`).
 
 from __future__ import annotations
 
-import filecmp
 import io
 import json
 import os
@@ -253,6 +252,8 @@ def same_bytes(one: Path, other: Path) -> bool:
         one: A file.
         other: Another file; it may be missing.
     """
+    import filecmp
+
     return exists(other) and filecmp.cmp(local_copy(one), local_copy(other), shallow=False)
 
 

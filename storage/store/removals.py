@@ -7,7 +7,6 @@ A removal states a generation. It takes away results of lower generations: of so
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,6 +52,8 @@ def write_removal(store: Path, removal: Removal) -> Path:
         store: Folder of the store.
         removal: What is taken away.
     """
+    import secrets
+
     path = removal_path(store, f"{removal.generation:06d}-{removal.kind}-{secrets.token_hex(3)}")
     write_text(path, json.dumps({k: v for k, v in asdict(removal).items() if v}, ensure_ascii=False) + "\n")
     return path
