@@ -13,14 +13,15 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import h5py
+from typing import TYPE_CHECKING, Any
 
 from configs.paths import is_remote
 from storage.atomic import publish, sweep, temporary_name, write_text
 from storage.errors import StoreError
 from storage.remote import BLOCK_BYTES, RemoteLines, find_files, local_copy, names_below, reaching
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = [
     "create_hdf5",
@@ -229,6 +230,8 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
         StoreError: If it is not a whole HDF5 file.
     """
+    import h5py  # a fifth of what `import merflow` would take
+
     try:
         return h5py.File(_opened(path), "r") if is_remote(path) else h5py.File(path, "r", locking=False)
     except OSError as error:
@@ -242,6 +245,8 @@ def create_hdf5(path: Path, *, for_old_readers: bool = False) -> h5py.File:
         path: The file.
         for_old_readers: Whether HDF5 libraries older than 1.10 can read it, as exports need.
     """
+    import h5py
+
     return h5py.File(path, "w", libver=None if for_old_readers else "latest", locking=False)
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -36,6 +35,9 @@ from storage.store.index import Index, IndexedFile
 from storage.store.layout import LOG_FILES, features_path, index_path, log_path, shard_store
 from storage.store.shard_datasets import DAMAGE
 from storage.store.shard_reader import ArrayLocation, FailedRow, Row, ShardContents, read_contents
+
+if TYPE_CHECKING:
+    import h5py
 
 FORMAT = 1
 _ARRAYS = ("file", "start", "stop", "generation", "inputs")

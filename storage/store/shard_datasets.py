@@ -6,15 +6,17 @@ Thousands of small datasets are read where a store has no index yet: h5py's own 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from storage.errors import StoreError
 from storage.store.files import open_hdf5
 from storage.store.layout import SHARD_FORMAT
+
+if TYPE_CHECKING:
+    import h5py
 
 DAMAGE = (
     RuntimeError,
@@ -55,26 +57,30 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         group: A file or a group of it.
         name: Name of the dataset.
     """
-    dataset = h5py.h5d.open(group.id, name.encode())
+    from h5py import h5d, h5s
+
+    dataset = h5d.open(group.id, name.encode())
     kind = dataset.get_type()
     array = np.empty(dataset.shape, kind.dtype)
     # A name for the type in memory spares a conversion; text is converted, for its objects are Python's.
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
+    dataset.read(h5s.ALL, h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
     return array
 
 
 def refuse_links(group: h5py.h5g.GroupID) -> None:
     """Refuse links and layouts that lead into other files, before anything of a file is read."""
+    from h5py import h5d, h5g, h5l, h5o
+
     for name in group:
         text = name.decode(errors="replace")
-        if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+        if group.links.get_info(name).type != h5l.TYPE_HARD:
             raise ValueError(f"{text} is a link")
-        found = h5py.h5o.open(group, name)
-        if isinstance(found, h5py.h5g.GroupID):
+        found = h5o.open(group, name)
+        if isinstance(found, h5g.GroupID):
             refuse_links(found)
-        elif isinstance(found, h5py.h5d.DatasetID):
+        elif isinstance(found, h5d.DatasetID):
             layout = found.get_create_plist()
-            if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+            if layout.get_layout() == h5d.VIRTUAL or layout.get_external_count():
                 raise ValueError(f"{text} lies in another file")
 
 

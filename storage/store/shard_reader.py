@@ -14,9 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +24,9 @@ from storage.identity import parse_fingerprint
 from storage.records import Failure, Features, FeatureSpec
 from storage.store.files import open_binary
 from storage.store.shard_datasets import DAMAGE, open_shard_file, read_dataset, refuse_links, texts
+
+if TYPE_CHECKING:
+    import h5py
 
 ARRAYS = ("values", "times", "valid")
 _DIGESTS: dict[int, tuple[FeatureSpec, str]] = {}
@@ -192,7 +194,9 @@ def _failures(file: h5py.File) -> tuple[FailedRow, ...]:
 
 
 def _location(path: Path, file: h5py.File, name: str) -> ArrayLocation:
-    dataset = h5py.h5d.open(file.id, name.encode())
+    from h5py import h5d
+
+    dataset = h5d.open(file.id, name.encode())
     shape, dtype, offset = dataset.shape, dataset.dtype, dataset.get_offset()
     if shape[0] and (offset is None or not dtype.isnative):
         raise StoreError(f"{path}: {name}: expected contiguous, uncompressed, little-endian numbers")

@@ -27,9 +27,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +38,9 @@ from storage.store.files import create_hdf5, exists, publish
 from storage.store.layout import SHARD_FORMAT
 from storage.store.shard_datasets import open_shard_file, texts
 from storage.store.shard_reader import ARRAYS, FAILURE_TEXTS, ShardContents, ShardReader, contents_of, spec_digest
+
+if TYPE_CHECKING:
+    import h5py
 
 Array = npt.NDArray[Any]
 LEGACY = "any"
@@ -203,7 +205,9 @@ def _rounded(features: Features, spec: FeatureSpec, clip_id: str) -> tuple[Array
 
 
 def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
-    group.create_dataset(name, data=np.array(values, dtype=object), dtype=h5py.string_dtype())
+    from h5py import string_dtype
+
+    group.create_dataset(name, data=np.array(values, dtype=object), dtype=string_dtype())
 
 
 def checksums_of(path: Path) -> dict[str, str]:
