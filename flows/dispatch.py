@@ -18,14 +18,15 @@ from typing import Any
 
 from configs.errors import RunError
 from configs.paths import as_path
-from flows.engines.engine import Engine, StoppedError, WorkerLostError
+from flows.blame import Blame
+from flows.engines.engine import Engine, StoppedError, WorkerFaultError, WorkerLostError, run_patiently
 from flows.flight import LastSeen, last_seen
 from flows.job import Job, RunContext, ShardReport, remaining, versions
 from flows.progress import Progress
 from flows.publisher import publish_part, published_parts
-from flows.shards import singles, without
+from flows.shards import elsewhere, singles, without
 from flows.sharing import Listed, Source
-from flows.unforeseen import SAME_ERRORS, Breaker, Unforeseen
+from flows.unforeseen import SAME_ERRORS, Unforeseen
 from storage.clip import Clip
 from storage.identity import input_digests
 from storage.records import Failure
@@ -35,7 +36,6 @@ from storage.store.publication import ShardFeature
 from storage.store.runs import now
 from storage.store.shard_writer import Entry
 
-RETRY_SECONDS = (2.0, 10.0)
 STOP_SECONDS = 10.0
 MOST_DEATHS = 3
 MOST_WORKERS = 4096
@@ -66,7 +66,7 @@ class Dispatch:
         self.shards: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.was_run = False
-        self._breaker = Breaker()
+        self._blame = Blame(engine, progress.say)
         self._same: list[str] = []
         self._told: dict[str, bool] = {}
         self._released = 0
@@ -90,7 +90,7 @@ class Dispatch:
         Returns:
             `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
             summed over workers), `shards` (worker, clips and wall seconds of each), `errors` (one line per shard that
-            could not be finished).
+            could not be finished), `blamed` (one line per worker that could not do what others could).
 
         Raises:
             RunError: If the run cannot go on.
@@ -105,7 +105,7 @@ class Dispatch:
             alone: list[Job] = []
             self._run_and_repeat(self.jobs, lambda left, seen: alone.extend(singles(left, seen.clips)))
             self._run_and_repeat(Listed(alone), self._record_death)
-            self._record(self._breaker.pending())
+            self._record(self._blame.pending())
         finally:
             self._stopping.set()
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -118,6 +118,7 @@ class Dispatch:
             "decoded_again": self.decoded_again,
             "shards": self.shards,
             "errors": self.errors,
+            "blamed": list(self._blame.workers.values()),
         }
 
     def interrupt(self) -> list[str]:
@@ -139,10 +140,13 @@ class Dispatch:
 
     def _fill(self, jobs: Source) -> None:
         while len(self._pending) < 2 * self.engine.workers and (job := jobs.take()) is not None:
-            future = self._pool.submit(self._attempt, job)
-            self._pending[future] = job
-            if self._watch is not None:
-                self._watch(job, future)
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        future = self._pool.submit(self._attempt, job)
+        self._pending[future] = job
+        if self._watch is not None:
+            self._watch(job, future)
 
     def _run_all(self, jobs: Source) -> list[Job]:
         """Run jobs through a bounded window; return those whose worker died."""
@@ -167,22 +171,22 @@ class Dispatch:
                         jobs.done(job)
                 elif isinstance(error, WorkerLostError):
                     lost.append(job)
-                elif isinstance(error, RunError):
-                    raise error
-                elif not (isinstance(error, StoppedError) and self._stopping.is_set()):
-                    self._unfinished(job, error)
+                else:
+                    self._raised(job, error)
+
+    def _raised(self, job: Job, error: BaseException) -> None:
+        """A shard could not be run, and no worker died."""
+        if isinstance(error, RunError):
+            raise error
+        if isinstance(error, WorkerFaultError):
+            self._blame.failed(error)
+            if not self._stopping.is_set():
+                self._submit(elsewhere(self._left_of(job), error.worker))
+        elif not (isinstance(error, StoppedError) and self._stopping.is_set()):
+            self._unfinished(job, error)
 
     def _attempt(self, job: Job) -> ShardReport:
-        """Run a shard; again after a pause where it was no worker's death and nobody's fault that is known."""
-        for pause in RETRY_SECONDS:
-            try:
-                return self.engine.run(job, self._clip_done)
-            except (RunError, WorkerLostError, StoppedError):
-                raise
-            except Exception:  # whatever an engine's network or scheduler raises; the last try's is told
-                if self._stopping.wait(pause):
-                    raise
-        return self.engine.run(job, self._clip_done)
+        return run_patiently(self.engine, job, self._clip_done, self._stopping.wait)
 
     def _clip_done(self, clip: Clip, failed: bool) -> None:
         self._told[clip.id] = failed
@@ -197,10 +201,12 @@ class Dispatch:
 
     def _finished(self, job: Job, report: ShardReport) -> None:
         self._same.clear()
+        own, doubtful = self._blame.finished(report, is_second=bool(job.not_on))
+        again = {error.clip.id for error in doubtful}
         if report.stopped:
             self._told.clear()
         else:
-            self._count(job.shard.clips, report.clips, report.failed_clips)
+            self._count(job.shard.clips, report.clips - len(again), report.failed_clips - len(again))
         self.outcomes.update(report.outcomes)
         self.seconds.update(report.seconds)
         self.flags.update(report.flags)
@@ -208,9 +214,12 @@ class Dispatch:
         done = {"shard": report.shard, "worker": report.worker, "clips": report.clips}
         self.shards.append(done | {"seconds": round(report.wall, 3), "finished": now()})
         self.progress.failures(report.failures)
-        self._record(self._breaker.succeeded(report.succeeded))
-        for error in report.unforeseen:
-            self._breaker.failed(error)
+        self._record(own)
+        if doubtful and not report.stopped:
+            published, _ = published_parts(self.store, list(self.context.specs.values()), job.shard.id)
+            second = elsewhere(remaining(job, published), report.address)
+            self._blame.tried_elsewhere(second.shard.id, report.address, doubtful)
+            self._submit(second)
 
     def _unfinished(self, job: Job, error: BaseException) -> None:
         said = f"{type(error).__name__}: {error}"
@@ -225,13 +234,18 @@ class Dispatch:
         seen = last_seen(path)
         with suppress(OSError):
             remove(path)
+        left = self._left_of(job)
+        return left, replace(seen, clips=seen.clips & left.todo.keys())
+
+    def _left_of(self, job: Job) -> Job:
+        """What a shard still misses whose worker has told of nothing."""
         published, _ = published_parts(self.store, list(self.context.specs.values()), job.shard.id)
         for contents in published:
             self.outcomes["stored"] += len(contents.rows)
             self.outcomes.update(failed.failure.state for failed in contents.failures)
         left = remaining(job, published)
         self._count(job.shard.clips, len(job.shard.clips) - len(left.todo), 0)
-        return left, replace(seen, clips=seen.clips & left.todo.keys())
+        return left
 
     def _run_and_repeat(self, jobs: Source, suspect: Callable[[Job, LastSeen], None]) -> None:
         """Run jobs; those whose worker died again, without the clips that it had in hand.
@@ -258,18 +272,7 @@ class Dispatch:
 
     def _record_death(self, job: Job, seen: LastSeen) -> None:
         (clip,) = job.shard.clips
-        reason, message = "crash", "its worker process died with other clips around it, and again with this one alone"
-        if seen.hunger:
-            reason, message = (
-                "out_of_memory",
-                f"its worker process was ended twice, the second time alone: {seen.hunger}",
-            )
-        elif seen.is_late:
-            limit = self.context.limit(clip)
-            reason, message = (
-                "timeout",
-                f"it took longer than {limit:.0f} s beside other clips, and again alone",
-            )
+        reason, message = seen.verdict(self.context.limit(clip))
         inputs, failed = input_digests(clip), {}
         for feature, attempt in job.todo[clip.id].items():
             failure = Failure(clip.id, feature, reason, message, attempt=attempt)

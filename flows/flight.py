@@ -128,6 +128,18 @@ class LastSeen:
     hunger: str = ""
     where: str = ""
 
+    def verdict(self, limit: float) -> tuple[str, str]:
+        """Reason code and message for a clip that was in hand in two deaths, the second time alone.
+
+        Args:
+            limit: Seconds that work on it may take.
+        """
+        if self.hunger:
+            return "out_of_memory", f"its worker process was ended twice, the second time alone: {self.hunger}"
+        if self.is_late:
+            return "timeout", f"it took longer than {limit:.0f} s beside other clips, and again alone"
+        return "crash", "its worker process died with other clips around it, and again with this one alone"
+
 
 def last_seen(path: Path) -> LastSeen:
     """Read what a worker noted.

@@ -100,12 +100,14 @@ class Job:
         context: What it has in common with the run's other shards.
         stored: Features that these are computed from and that are stored already, by clip and feature: where their
             values lie, or why there are none.
+        not_on: Address of a worker that must not have it: it could not do it.
     """
 
     shard: Shard
     todo: Mapping[str, Mapping[str, int]]
     context: RunContext
     stored: Mapping[str, Mapping[str, Location | Failure]] = field(default_factory=dict)
+    not_on: str = ""
 
 
 @dataclass(slots=True)
@@ -124,6 +126,7 @@ class ShardReport:
         unforeseen: Errors of which it is not known yet whether they are their clips' own; not recorded.
         stopped: Whether the worker was asked to stop before all clips were done.
         worker: The worker's machine and process.
+        address: Where that worker is reached; empty where there is but one.
         wall: Seconds that the shard took.
         failures: Why clips have no values, but for what is skipped by rule.
     """
@@ -139,6 +142,7 @@ class ShardReport:
     unforeseen: list[Unforeseen] = field(default_factory=list)
     stopped: bool = False
     worker: str = ""
+    address: str = ""
     wall: float = 0.0
     failures: list[Failure] = field(default_factory=list)
 

@@ -165,6 +165,17 @@ def without(job: Job, ids: Collection[str]) -> Job:
     return part_of(job, next_name(job.shard.id, "again"), kept)
 
 
+def elsewhere(job: Job, worker: str) -> Job:
+    """What is left of a shard, for another worker.
+
+    Args:
+        job: What is left of it.
+        worker: Address of the worker that must not have it again.
+    """
+    kept = [clip for clip in job.shard.clips if clip.id in job.todo]
+    return replace(part_of(job, next_name(job.shard.id, "elsewhere"), kept), not_on=worker)
+
+
 def next_name(shard: str, why: str) -> str:
     """Id of what is left of a shard, which stays short however often that happens.
 
@@ -172,11 +183,11 @@ def next_name(shard: str, why: str) -> str:
         shard: Id of the shard, or of what was left of it before.
         why: A word.
 
-    >>> next_name("r-00001", "again"), next_name("r-00001-again1", "again")
-    ('r-00001-again1', 'r-00001-again2')
+    >>> next_name("r-00001", "again"), next_name("r-00001-again1", "again"), next_name("r-00001-again1-003", "again")
+    ('r-00001-again1', 'r-00001-again2', 'r-00001-again1-003-again1')
     """
-    origin, _, number = shard.partition(f"-{why}")
-    return f"{origin}-{why}{int(number or 0) + 1}"
+    origin, _, number = shard.rpartition(f"-{why}")
+    return f"{origin}-{why}{int(number) + 1}" if origin and number.isdecimal() else f"{shard}-{why}1"
 
 
 def part_of(job: Job, name: str, clips: Sequence[Clip]) -> Job:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from configs.errors import RunError
 from storage.clip import Clip
@@ -84,6 +85,38 @@ def unforeseen(error: Exception, clip: Clip, feature: str, store: Path, run: str
     return Unforeseen(clip, feature, feature, type(error).__name__, str(error), where)
 
 
+class SameErrorsError(RunError):
+    """The same unforeseen error came from several clips, with no success of its extractor in between.
+
+    Args:
+        message: For people.
+        source: The feature.
+        kind: What makes two of these the same: feature, type and place.
+    """
+
+    def __init__(self, message: str, source: str, kind: str) -> None:
+        super().__init__(message, source, kind)
+        self.source, self.kind = source, kind
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def kind_of(error: BaseException) -> str:
+    """What makes two errors the same one: the type, and where it was raised.
+
+    Args:
+        error: The error.
+    """
+    if isinstance(error, SameErrorsError):
+        return error.kind
+    trace: Any = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__} {where}"
+
+
 class Breaker:
     """Holds errors back until it is known whose they are."""
 
@@ -94,16 +127,18 @@ class Breaker:
         """An error; held back until its extractor succeeds.
 
         Raises:
-            RunError: If it is the same one of three clips, with no success in between.
+            SameErrorsError: If it is the same one of three clips, with no success in between.
         """
         pending = self._pending[error.source]
         pending.append(error)
         same = {e.clip.id for e in pending if (e.kind, e.where) == (error.kind, error.where)}
         if len(same) >= SAME_ERRORS:
-            raise RunError(
+            raise SameErrorsError(
                 f"feature {error.source}: {error.kind}: {error.message} ({error.where}), the same for "
                 f"{', '.join(sorted(same))} with no success in between: this is no fault of these clips, and they are "
-                f"not recorded as failed; their tracebacks are in the run's `errors`"
+                f"not recorded as failed; their tracebacks are in the run's `errors`",
+                error.source,
+                f"{error.source} {error.kind} {error.where}",
             )
 
     def succeeded(self, features: Iterable[str]) -> list[Unforeseen]:

@@ -200,7 +200,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
-        self._ended: dict[str, str] = {}
+        self._ended: dict[str, RunError] = {}
         self._turn = threading.Lock()
 
     def extract(self, job: Job, on_clip: OnClip | None = None, *, armed: bool = False) -> ShardReport:
@@ -218,13 +218,13 @@ class WorkerProcess:
         with self._turn:
             run = job.context.run
             if run in self._ended:
-                raise RunError(self._ended[run])
+                raise self._ended[run].with_traceback(None)
             try:
                 if self._worker is None or self._worker.context != job.context:
                     self._worker = Worker(job.context, self._worker)
                 return self._worker.extract(job, on_clip, armed=armed)
             except RunError as error:
-                self._ended = {run: str(error)}
+                self._ended = {run: error}
                 raise
 
     def close(self) -> None:

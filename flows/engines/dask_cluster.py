@@ -8,19 +8,21 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from configs.errors import RunError
 from configs.schema import Cluster
-from flows.engines.engine import StoppedError, WorkerLostError
+from flows.engines.engine import StoppedError, WorkerFaultError, WorkerLostError
 from flows.job import Job, OnClip, ShardReport, refuse_other_versions, versions
 from flows.machine import default_workers, memory_of_machine, visible_gpus
+from flows.unforeseen import SameErrorsError, kind_of
 from flows.worker import extract_shard
 
 CONNECT_SECONDS = 10
 WORKER_SECONDS = 600.0
 SAY_SECONDS = 15.0
+LOOK_SECONDS = 2.0
 
 
 class OnDask:
@@ -35,10 +37,44 @@ class OnDask:
         self._client = client
         self.name = name
 
+        self._avoided: set[str] = set()
+
     @property
     def workers(self) -> int:
-        """Workers connected now, at least one."""
-        return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        """Workers connected now that get shards, at least one."""
+        return max(1, len(self._addresses() - self._avoided))
+
+    def _addresses(self) -> set[str]:
+        return set(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _allowed(self, not_on: str) -> set[str] | None:
+        """The workers that may have a shard; None for any.
+
+        Args:
+            not_on: Address of one that must not have it, as long as there is another one.
+
+        Raises:
+            RunError: If only workers that failed are left.
+        """
+        if not self._avoided and not not_on:
+            return None
+        deadline = time.monotonic() + WORKER_SECONDS
+        while not (allowed := self._addresses() - self._avoided):
+            if time.monotonic() > deadline:
+                raise RunError(f"{self.name}: only workers that could do nothing are left; the same command resumes")
+            time.sleep(LOOK_SECONDS)
+        return (allowed - {not_on}) or allowed
+
+    def avoid(self, worker: str) -> bool:
+        """Give a worker no more shards; one that dies meanwhile, or has another address, is another one.
+
+        Args:
+            worker: Its address.
+        """
+        has_others = bool(self._addresses() - self._avoided - {worker})
+        if has_others:
+            self._avoided.add(worker)
+        return has_others
 
     def stop(self) -> None:
         """Give up the shards that run now: their futures say that they were cancelled."""
@@ -50,12 +86,23 @@ class OnDask:
         Args:
             job: The shard and what to do with it.
             on_clip: Not called.
-        """
-        from distributed import CancelledError, KilledWorker
 
+        Raises:
+            WorkerLostError: If its worker died.
+            WorkerFaultError: If its worker raised what may be its own fault.
+            StoppedError: If the engine was closed meanwhile.
+        """
+        from distributed import CancelledError, KilledWorker, wait
+
+        allowed = self._allowed(job.not_on)
         # A fresh key each time: Dask would hand out the old result of a retried shard.
-        future = self._client.submit(extract_shard, job, armed=True, pure=False)
+        future = self._client.submit(_extract, job, pure=False, workers=allowed, allow_other_workers=False)
         try:
+            while allowed is not None and not future.done():
+                if not allowed & self._addresses():
+                    return self.run(job, on_clip)
+                with suppress(TimeoutError):
+                    wait(future, timeout=LOOK_SECONDS)
             report: ShardReport = future.result()
         except KilledWorker as error:
             raise WorkerLostError(f"shard {job.shard.id}: its worker died") from error
@@ -69,6 +116,21 @@ class OnDask:
         finally:
             future.release()
         return report
+
+
+def _extract(job: Job) -> ShardReport:
+    """Runs on a worker; an error that may be the worker's own says which one it is."""
+    from distributed import get_worker
+
+    address = get_worker().address
+    try:
+        report = extract_shard(job, armed=True)
+    except Exception as error:
+        if isinstance(error, RunError) and not isinstance(error, SameErrorsError):
+            raise
+        raise WorkerFaultError(address, error, kind_of(error)) from error
+    report.address = address
+    return report
 
 
 _DASK_SETTINGS = {

@@ -31,6 +31,14 @@ class Inline:
                 raise StoppedError("the run was interrupted")
             return extract_shard(job, on_clip)
 
+    def avoid(self, worker: str) -> bool:
+        """There is no other.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
     def stop(self) -> None:
         """Begin no other shard; one that runs now ends at its next clip."""
         self._stopped = True

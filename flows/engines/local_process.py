@@ -145,6 +145,14 @@ class LocalProcess:
                     raise StoppedError("the run was interrupted") from error
                 raise
 
+    def avoid(self, worker: str) -> bool:
+        """There is no other.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
     def stop(self) -> None:
         """End the shard that runs now, with its process."""
         self._stopped.set()

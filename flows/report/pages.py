@@ -170,6 +170,8 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"{number}: a feature ends elsewhere than the clip, such as {name} of {clip}, by {off:+.2f} s"
     if missing := facts.status.pairs.missing:
         yield f"{counted(missing, 'clip feature')} missing: the same merflow run again computes them"
+    for run in facts.runs[-1:]:
+        yield from run.get("blamed", ())
 
 
 def _without_flags(facts: Facts) -> str:

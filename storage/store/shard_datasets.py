@@ -57,13 +57,13 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         group: A file or a group of it.
         name: Name of the dataset.
     """
-    from h5py import h5d, h5s
+    import h5py
 
-    dataset = h5d.open(group.id, name.encode())
+    dataset = h5py.h5d.open(group.id, name.encode())
     kind = dataset.get_type()
     array = np.empty(dataset.shape, kind.dtype)
     # A name for the type in memory spares a conversion; text is converted, for its objects are Python's.
-    dataset.read(h5s.ALL, h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array, mtype=None if array.dtype.hasobject else kind)
     return array
 
 

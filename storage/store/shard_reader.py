@@ -194,9 +194,9 @@ def _failures(file: h5py.File) -> tuple[FailedRow, ...]:
 
 
 def _location(path: Path, file: h5py.File, name: str) -> ArrayLocation:
-    from h5py import h5d
+    import h5py
 
-    dataset = h5d.open(file.id, name.encode())
+    dataset = h5py.h5d.open(file.id, name.encode())
     shape, dtype, offset = dataset.shape, dataset.dtype, dataset.get_offset()
     if shape[0] and (offset is None or not dtype.isnative):
         raise StoreError(f"{path}: {name}: expected contiguous, uncompressed, little-endian numbers")
