@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from configs.schema import Cluster
 from flows.engines import dask_cluster
 from tests.flows.conftest import TINY
 from tests.flows.stores import assert_equal
@@ -46,3 +49,19 @@ def test_a_scheduler_that_is_not_there(merflow, many, manifest, tmp_path, monkey
         "run", "-c", many[1], "-m", manifest, "-s", tmp_path / "s", "--engine", "tcp://127.0.0.1:9", expect=2
     )
     assert "tcp://127.0.0.1:9: no Dask scheduler answers there" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.without_prefect
+def test_two_workers_of_a_machine_with_two_gpus_see_different_ones(monkeypatch):
+    """The environment of real workers; what stands there has only to be told apart, no GPU is asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5f0c")
+    with dask_cluster.local_dask(Cluster(engine="dask", workers=2)) as engine:
+        assert engine.workers == 2
+        seen = engine._client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
+        assert sorted(seen.values()) == ["3", "GPU-5f0c"]
+        one, other = sorted(seen)
+        assert engine.avoid(one)
+        assert engine.workers == 1
+        assert not engine.avoid(other)  # the last one stays
+        assert engine._allowed("") == {other}
+        assert engine._allowed(other) == {other}
