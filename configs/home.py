@@ -15,6 +15,23 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def process_lives(pid: int, since: float | None = None) -> bool:
+    """Whether a process of this machine lives; one that has ended and that nobody asked about (a zombie) does not.
+
+    Args:
+        pid: Its number.
+        since: Seconds since 1970 at which it began; a later process may have the same number.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        is_same = since is None or abs(process.create_time() - since) < 1
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def home() -> Path:
     """Folder of merflow's own state on this machine: `MERFLOW_HOME`, else `~/.cache/merflow`."""
     return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "merflow").expanduser().absolute()

@@ -60,7 +60,7 @@ class Blame:
             again = {(error.clip.id, error.feature) for error in report.unforeseen}
             self._strike(worker, [e for e in doubts if (e.clip.id, e.feature) not in again])
         own = self._breaker.succeeded(report.succeeded)
-        if not is_second and self._engine.workers > 1:
+        if report.unforeseen and not is_second and self._engine.workers > 1:
             return own, report.unforeseen
         for error in report.unforeseen:
             self._breaker.failed(error)

@@ -25,7 +25,7 @@ from storage.store.files import open_append, open_lines, read_text, remove
 
 _LATE = "Timeout ("
 _HUNGRY = "!"
-MEMORY_SECONDS = 0.2
+MEMORY_SECONDS = 0.05
 
 
 class Flight:

@@ -25,7 +25,7 @@ import psutil
 from filelock import FileLock
 
 from configs.errors import RunError
-from configs.home import home, host_name, writable_home
+from configs.home import home, host_name, process_lives, writable_home
 from storage.atomic import write_text
 
 _PORTS = range(20_000, 32_000)
@@ -184,11 +184,7 @@ def _kept(folder: Path) -> dict[str, object] | None:
 
 
 def _alive(pid: object, created: object) -> bool:
-    try:
-        process = psutil.Process(int(str(pid)))
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(str(created))) < 1
-    except psutil.NoSuchProcess:
-        return False
+    return process_lives(int(str(pid)), float(str(created)))
 
 
 def _users(folder: Path) -> list[int]:

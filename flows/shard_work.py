@@ -22,7 +22,7 @@ from storage.records import Failure, Features
 from storage.remote import is_folder
 from storage.store.shard_reader import ShardReader
 
-GROUP_BYTES = 1 << 30
+GROUP_BYTES = 768 << 20
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class ShardWork:
 
         def prepare_group() -> list[ReadyClip]:
             group: list[ReadyClip] = []
-            while len(group) < size and sum(r.media.kept_bytes for r in group) < GROUP_BYTES:
+            while len(group) < size and _fits_another(group):
                 clip = next(rest, None)
                 if clip is None:
                     break
@@ -221,3 +221,9 @@ class ShardWork:
             ready.outcomes[extractor.feature] = outcome
             ready.media.set_feature(extractor.feature, outcome)
             ready.flags[extractor.feature] = ready.media.flags(extractor.modality)
+
+
+def _fits_another(group: Sequence[ReadyClip]) -> bool:
+    """Whether one more clip, as large as the largest, leaves a group within its memory."""
+    kept = [ready.media.kept_bytes for ready in group]
+    return sum(kept) + max(kept, default=0) <= GROUP_BYTES

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.home import host_name
+from configs.home import host_name, process_lives
 from configs.paths import is_remote
 from storage.remote import uploading
 
@@ -92,14 +92,12 @@ def sweep(folder: Path) -> list[Path]:
     Returns:
         What was removed. Files of living processes and of other machines are left alone.
     """
-    import psutil  # here, for reading a store must need no more than h5py and numpy
-
     if is_remote(folder):  # an object is there whole or not at all
         return []
     removed = []
     for path in folder.rglob(f"{_PREFIX}*"):
         host, _, rest = path.name.removeprefix(_PREFIX).rpartition("-")[0].rpartition("-")
-        if host == host_name() and rest.isdigit() and not psutil.pid_exists(int(rest)):
+        if host == host_name() and rest.isdigit() and not process_lives(int(rest)):
             _remove(path)
             removed.append(path)
     return removed

@@ -20,6 +20,7 @@ from storage.known_files import KnownFiles
 from storage.manifest import write_manifest
 from storage.media_files import (
     FileRecord,
+    NoFileError,
     image_files,
     is_image,
     is_images,
@@ -135,10 +136,13 @@ def estimate(corpus: str | None, path: Path, options: Mapping[str, str], probe: 
     for clip in listing.clips:
         for name in clip.media.values():
             file = listing.root / name
-            if name in seen or refusal_of(name) or not file.exists():
+            if name in seen or refusal_of(name):
                 continue
             seen.add(name)
-            state = state_of(file)
+            try:
+                state = state_of(file)
+            except OSError:  # not there, or no file: nothing will be read of it
+                continue
             size = int(state.partition(" ")[0])
             files, total = files + 1, total + size
             if files <= _TRIED and tried + size <= _TRIED_BYTES:
@@ -216,6 +220,8 @@ class _Files:
             return _File(problem=refusal)
         try:
             state = state_of(self._root / name if is_remote(self._root) else f"{self._root}/{name}")
+        except NoFileError as error:
+            return _File(problem=str(error.strerror))
         except OSError:
             return _File()
         record = self._known.find(name, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -95,6 +96,17 @@ def natural_order(name: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in _NUMBER.split(name)]
 
 
+class NoFileError(OSError):
+    """A pipe, a socket or a device: opening it may wait for ever.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EINVAL, "a pipe, a socket or a device, not a file", path)
+
+
 def is_lfs_pointer(path: Path) -> bool:
     """Whether a file is what git-LFS leaves where the real one was not fetched."""
     with local_copy(path).open("rb") as file:
@@ -115,12 +127,18 @@ def state_of(path: Path | str) -> str:
 
     Of a folder of images the sum of their sizes, the latest of all their times, and the folder's inode; of an object
     its size and version.
+
+    Raises:
+        NoFileError: If it is a pipe, a socket or a device.
+        OSError: If there is nothing that can be asked.
     """
     if is_remote(path):
         return state_of_object(path)
     found = os.stat(path)  # noqa: PTH116  # a text will do: a path object costs as much as asking
-    if not stat.S_ISDIR(found.st_mode):
+    if stat.S_ISREG(found.st_mode):
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+    if not stat.S_ISDIR(found.st_mode):
+        raise NoFileError(f"{path}")
     images = [file.stat() for file in image_files(Path(path))]
     latest = max([found.st_mtime_ns, *(image.st_mtime_ns for image in images)])
     return f"{sum(image.st_size for image in images)} {latest} {found.st_ino}"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from configs.home import host_name
+from configs.home import host_name, process_lives
 from storage.errors import StoreError
 from storage.store.files import list_files, read_json, remove, remove_folder, remove_if_empty, write_text
 from storage.store.layout import RUN_RECORDS, flights_path, progress_path, run_path, stop_path, work_path
@@ -112,12 +112,7 @@ def is_gone(by: Mapping[str, Any] | None) -> bool:
     """
     if by is None or by["host"] != host_name():
         return False
-    import psutil
-
-    try:
-        return bool(abs(psutil.Process(by["pid"]).create_time() - by["since"]) >= 1)
-    except psutil.Error:
-        return True
+    return not process_lives(by["pid"], by["since"])
 
 
 def usual_rate(store: Path, features: Iterable[str]) -> float | None:

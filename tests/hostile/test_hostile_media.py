@@ -27,14 +27,16 @@ class Memory(threading.Thread):
 
     def __init__(self, part):
         super().__init__(daemon=True)
-        self.part, self.most, self.ended = part, 0, threading.Event()
+        self.part, self.most, self.who, self.ended = part, 0, [], threading.Event()
 
     def run(self):
         while not self.ended.wait(0.2):
             for process in psutil.process_iter():
                 try:
                     if self.part in " ".join(process.cmdline()) or self.part in str(process.environ().get("PART")):
-                        self.most = max(self.most, process.memory_info().rss)
+                        held = process.memory_info().rss
+                        if held > self.most:
+                            self.most, self.who = held, process.cmdline()
                 except psutil.Error:
                     continue
 
@@ -91,4 +93,4 @@ def test_a_corpus_of_them(command, traps, tmp_path):
     good = {f"good_{suffix[1:]}" for suffix in CONTAINERS}
     assert not good & reasons.keys(), {name: reasons[name] for name in good & reasons.keys()}
     assert "Traceback" not in ran.stderr
-    assert memory.most < 2.2 * GIB, memory.most
+    assert memory.most < 2.2 * GIB, (memory.most, memory.who)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
 import threading
 import unicodedata
 from pathlib import Path
@@ -15,7 +17,7 @@ from storage.corpora import read_corpus
 from storage.identity import input_digests
 from storage.ingest import estimate, ingest
 from storage.manifest import Manifest
-from storage.media_files import FileRecord
+from storage.media_files import FileRecord, NoFileError, state_of
 
 
 def make(root: Path, *names: str) -> Path:
@@ -117,6 +119,24 @@ def test_folder_errors(tmp_path):
         folder(make(tmp_path / "texts", "a.txt"))
     with refused("unknown option 'id'; valid options here: audio_track, corpus, label_map, video_track"):
         folder(tmp_path, id="x")
+
+
+@pytest.mark.timeout(60)
+def test_pipes_sockets_and_loops_with_names_of_media_are_told_and_never_opened(tmp_path):
+    """A pipe that nobody writes to would be waited for, for ever."""
+    corpus = make(tmp_path / "corpus", "a.mp4")
+    os.mkfifo(corpus / "pipe.mp4")
+    (corpus / "loop.mp4").symlink_to(corpus / "loop.mp4")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(corpus / "socket.mp4"))
+        assert estimate(None, corpus, {}, lambda path: 1.0).files == 1
+        report = ingest(None, corpus, tmp_path / "m.parquet", {}, lambda path: 1.0)
+    said = "a pipe, a socket or a device, not a file"
+    assert report.unreadable == [f"pipe.mp4: {said}", f"socket.mp4: {said}"]
+    found = {clip.id: clip.duration for clip in Manifest.open(tmp_path / "m.parquet")}
+    assert found == {"a": 1.0, "loop": None, "pipe": None, "socket": None}
+    with pytest.raises(NoFileError, match="a pipe, a socket or a device"):
+        state_of(corpus / "pipe.mp4")
 
 
 # Ingest: hashes, lengths, manifest

@@ -46,7 +46,7 @@ from storage.media_files import has_changed, is_images, leaves_root
 from storage.records import Failure, Features
 from storage.remote import UnreachableError, local_copy
 
-FRAME_CACHE_BYTES = 1 << 30
+FRAME_CACHE_BYTES = 768 << 20
 ResultT = TypeVar("ResultT")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_folder_of_clips_is_no_corpus(tmp_path):
     assert recognise(tmp_path) == []
     _, report = preview(None, tmp_path, {}, 5)
     assert report.recognised == ""
+
+
+def test_links_that_lead_nowhere_and_folders_that_may_not_be_seen_hinder_nobody(tmp_path, monkeypatch):
+    tree = TREES["emodb"](tmp_path)
+    (tree.source / "loop").symlink_to(tree.source / "loop")
+    (tree.source / "away").symlink_to(tree.source / "nothing")
+    (tree.source / "secret").mkdir()
+    scan = os.scandir
+
+    def refusing(folder):
+        if os.fspath(folder).rstrip("/").endswith("secret"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    assert recognise(tree.source) == ["emodb"]
 
 
 def test_ingest_uses_what_it_recognises_and_says_so(tmp_path):

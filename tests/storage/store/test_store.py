@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from storage import open_store
@@ -133,15 +137,22 @@ def test_publish_a_whole_folder(tmp_path):
 
 def test_sweep_removes_only_what_dead_processes_left(tmp_path):
     host = os.uname().nodename
-    dead, alive, elsewhere = (
+    ended = subprocess.Popen([sys.executable, "-c", ""])  # nobody waits for it: until then its number is taken
+    deadline = time.monotonic() + 60
+    while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    dead, zombie, alive, elsewhere = (
         tmp_path / f".tmp-{host}-999999999-00000000",
+        tmp_path / f".tmp-{host}-{ended.pid}-00000000",
         tmp_path / f".tmp-{host}-{os.getpid()}-00000000",
         tmp_path / ".tmp-other-host-999999999-00000000",
     )
-    for path in (dead, alive, elsewhere):
+    for path in (dead, zombie, alive, elsewhere):
         path.write_text("x", encoding="utf-8")
-    assert sweep(tmp_path) == [dead]
+    assert sorted(sweep(tmp_path)) == sorted([dead, zombie])
+    ended.wait()
     assert not dead.exists()
+    assert not zombie.exists()
     assert alive.exists()
     assert elsewhere.exists()
 
