@@ -1,16 +1,19 @@
 """HuBERT-large on a GPU: bf16 in batches of 16 against the reference style, one clip at a time in float32.
 
-    python -m benchmarks.gpu [--seconds S] [--clips N]
+    python -m benchmarks.gpu [--seconds S] [--clips N] [--videos V] [--device cpu]
 
-Needs torch, transformers, numpy and h5py only, beside this repository. Weights are random, of full size; clips are
-noise of S seconds give or take a third, so that batches are of mixed length. Both ways start from audio in this
-machine's memory and end with float32 rows on its disk: one HDF5 file, or one .npy file per clip. They take turns;
-medians count.
+Needs torch, transformers, numpy and h5py only, beside this repository; the last figure needs its whole environment.
+Weights are random, of full size; clips are noise of S seconds give or take a third, so that batches are of mixed
+length. Both ways start from audio in this machine's memory and end with float32 rows on its disk: one HDF5 file, or one
+.npy file per clip. They take turns; medians count.
 
 `ratio` is clips per second of bf16 in batches over those of the reference style. `utilisation` is the share of the wall
 time in which the GPU ran any kernel. `rate_share` is the share of the card's own matrix rate, measured here by large
-products of the same type, that the network's operations (padding included) come to. Without a GPU nothing is measured,
-and the line says so.
+products of the same type, that the network's operations (padding included) come to. `waiting` is the share of the wall
+time of one shard, once its networks are loaded, in which they had nothing to do, for the next clips were not decoded
+yet: V videos of 10 s, 1280 x 720, through the path of a run, with HuBERT, VideoMAE and MAE of full size; at most 0.1 is
+wanted. Without a GPU nothing is measured, and the line says so; `--device cpu` tries `waiting` alone, with tiny
+networks.
 """
 
 from __future__ import annotations
@@ -50,7 +53,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--videos", type=int, default=48)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     given = parser.parse_args()
+    if given.device == "cpu":
+        print(json.dumps({"benchmark": "gpu", "ratio": None, "measured": False} | waiting(given.videos, "tiny")))
+        return
     if not torch.cuda.is_available():
         print("no GPU: nothing was measured")
         print(json.dumps({"benchmark": "gpu", "ratio": None, "measured": False, "machine": {"gpus": 0}}))
@@ -59,7 +67,7 @@ def main() -> None:
     card = {"gpus": torch.cuda.device_count(), "gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
     ratio = found["bf16_batch"]["clips_per_s"] / found["float32_single"]["clips_per_s"]
     line = {"benchmark": "gpu", "ratio": round(ratio, 2), "measured": True, "batch": BATCH, "clips": given.clips}
-    print(json.dumps(line | found | {"machine": card}))
+    print(json.dumps(line | found | waiting(given.videos, "full") | {"machine": card}))
 
 
 def waveforms(clips: int, seconds: float) -> list[np.ndarray]:
@@ -83,6 +91,27 @@ def measure(device: str, waves: list[np.ndarray], settings: dict[str, Any], matr
             name: way.figures(statistics.median(seconds[name]), waves, Path(folder), matrix)
             for name, way in ways.items()
         }
+
+
+def waiting(videos: int, size: str) -> dict[str, Any]:
+    """What the networks of one shard wait for, in the path of a run; nothing where merflow's environment is not here.
+
+    Args:
+        videos: How many.
+        size: Of the random weights.
+    """
+    try:
+        from benchmarks.long_media import FULL_HD, measure, write_film
+    except ImportError as error:
+        return {"waiting": None, "waiting_not_measured": str(error)}
+    weights = {"weights": {"random": {"size": size}}}
+    networks: list[dict[str, Any]] = [{"name": name, **weights} for name in ("hubert", "videomae", "mae")]
+    with tempfile.TemporaryDirectory() as name:
+        clips = [{"id": f"v{i}", "video": f"v{i}.mp4", "audio": f"v{i}.mp4"} for i in range(videos)]
+        for clip in clips:
+            write_film(Path(name) / clip["video"], 10.0, FULL_HD * 2 // 3)
+        found = measure(Path(name), [{"name": "faces"}, *networks], clips)
+    return {"waiting": round(found["waited"] / found["seconds"], 3), "videos": videos, "shard_s": found["seconds"]}
 
 
 def stop(error: Exception) -> NoReturn:

@@ -75,7 +75,7 @@ if clips[0].video:
     media = Media(replace(clips[0], start=None, end=None), folder, frame_cache_bytes=0)
     media.decode()
 print(json.dumps({
-    "seconds": seconds, "own": own, "decoding": time.perf_counter() - begin,
+    "seconds": seconds, "waited": report.waited, "own": own, "decoding": time.perf_counter() - begin,
     "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
     "outcomes": dict(report.outcomes),
 }))

@@ -89,8 +89,8 @@ class Dispatch:
 
         Returns:
             `outcomes` (pairs by state), `flags` (clips with unusual media, by flag), `seconds` (wall seconds by stage,
-            summed over workers), `shards` (worker, clips and wall seconds of each), `errors` (one line per shard that
-            could not be finished), `blamed` (one line per worker that could not do what others could).
+            summed over workers), `shards` (worker, clips, wall seconds and those waited for decoding), `errors` (a line
+            per shard that could not be finished), `blamed` (a line per worker that could not do what others could).
 
         Raises:
             RunError: If the run cannot go on.
@@ -211,8 +211,8 @@ class Dispatch:
         self.seconds.update(report.seconds)
         self.flags.update(report.flags)
         self.decoded_again += report.decoded_again
-        done = {"shard": report.shard, "worker": report.worker, "clips": report.clips}
-        self.shards.append(done | {"seconds": round(report.wall, 3), "finished": now()})
+        done = {"shard": report.shard, "worker": report.worker, "clips": report.clips, "finished": now()}
+        self.shards.append(done | {"seconds": round(report.wall, 3), "waited": round(report.waited, 3)})
         self.progress.failures(report.failures)
         self._record(own)
         if doubtful and not report.stopped:

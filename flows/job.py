@@ -128,6 +128,7 @@ class ShardReport:
         worker: The worker's machine and process.
         address: Where that worker is reached; empty where there is but one.
         wall: Seconds that the shard took.
+        waited: Seconds of them in which loaded networks had nothing to do: the next clips were not decoded.
         failures: Why clips have no values, but for what is skipped by rule.
     """
 
@@ -144,6 +145,7 @@ class ShardReport:
     worker: str = ""
     address: str = ""
     wall: float = 0.0
+    waited: float = 0.0
     failures: list[Failure] = field(default_factory=list)
 
 

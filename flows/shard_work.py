@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -106,7 +107,7 @@ class ShardWork:
             ahead = helper.submit(prepare_group)
             try:
                 self._load_now()
-                while group := ahead.result():
+                while group := self._awaited(ahead):
                     ahead = helper.submit(prepare_group)
                     yield group
                     if self._stopped():
@@ -114,6 +115,12 @@ class ShardWork:
                         return
             finally:
                 helper.submit(self._passages.close)
+
+    def _awaited(self, ahead: Future[list[ReadyClip]]) -> list[ReadyClip]:
+        begin = time.perf_counter()
+        group = ahead.result()
+        self._report.waited += time.perf_counter() - begin
+        return group
 
     def _load_now(self) -> None:
         try:

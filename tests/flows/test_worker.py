@@ -151,6 +151,27 @@ def test_the_first_clip_is_decoded_while_networks_load_and_is_not_in_hand_when_t
     assert len(store.clip_ids("slow")) == 5
 
 
+def test_what_networks_wait_for_decoding_is_reported(bench, monkeypatch):
+    decode = worker_media.decode
+
+    def slow(media):
+        time.sleep(0.2)
+        decode(media)
+
+    class Working(Scripted):
+        def extract_clip(self, media):
+            time.sleep(self.pause)
+            return super().extract_clip(media)
+
+    monkeypatch.setattr(worker_media, "decode", slow)
+    quick, long = Working("quick"), Working("long")
+    quick.pause, long.pause = 0.0, 0.3
+    report, _ = bench.run(monkeypatch, quick)
+    assert 0.9 <= report.waited <= report.wall  # five clips, one after another
+    report, _ = bench.run(monkeypatch, long)
+    assert 0.1 <= report.waited <= 0.5 < report.wall  # but for the first, each is decoded beside the one before
+
+
 def test_a_network_that_cannot_be_loaded_ends_the_shard(bench, monkeypatch):
     class Broken(Scripted):
         def load(self, device):
