@@ -103,6 +103,6 @@ def test_second_run_finds_nothing_to_do_and_is_quick(demo):
     files = sorted(p.stat().st_mtime_ns for p in demo.folder.rglob("*.h5"))
     begin = time.monotonic()
     shown = demo.run()
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < demo.seconds / 2  # a fifth of it on a quiet machine
     assert "nothing to do" in shown
     assert sorted(p.stat().st_mtime_ns for p in demo.folder.rglob("*.h5")) == files
