@@ -60,7 +60,7 @@ class Blame:
             again = {(error.clip.id, error.feature) for error in report.unforeseen}
             self._strike(worker, [e for e in doubts if (e.clip.id, e.feature) not in again])
         own = self._breaker.succeeded(report.succeeded)
-        if report.unforeseen and not is_second and self._engine.workers > 1:
+        if report.unforeseen and not is_second and self._engine.has_other(report.address):
             return own, report.unforeseen
         for error in report.unforeseen:
             self._breaker.failed(error)
@@ -96,14 +96,15 @@ class Blame:
 
     def _strike(self, worker: str, healed: Iterable[Unforeseen]) -> None:
         """Another worker had no such errors."""
-        for error in healed:
-            strikes = self._strikes[worker]
-            strikes[error.clip.id] = error
-            clips = counted(len(strikes), "clip")
-            said = f"{clips} failed there that another worker could do: {error.failure.message}"
-            if len(strikes) >= SAME_ERRORS and self._engine.avoid(worker):
-                said += "; it gets no more shards"
-            self._blame(worker, said, is_new=len(strikes) in (1, SAME_ERRORS))
+        before, strikes = len(self._strikes[worker]), self._strikes[worker]
+        strikes |= {error.clip.id: error for error in healed}
+        if len(strikes) == before:
+            return
+        clips, last = counted(len(strikes), "clip"), next(reversed(strikes.values()))
+        said = f"{clips} failed there that another worker could do: {last.failure.message}"
+        if len(strikes) >= SAME_ERRORS and self._engine.avoid(worker):
+            said += "; it gets no more shards"
+        self._blame(worker, said, is_new=before == 0 or before < SAME_ERRORS <= len(strikes))
 
     def _blame(self, worker: str, said: str, *, is_new: bool = True) -> None:
         self.workers[worker] = f"worker {worker}: {said}"

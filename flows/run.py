@@ -82,6 +82,7 @@ class RunResult:
         outcomes: How many (clip, feature) pairs it `stored`, `failed` or `skipped`.
         seconds: Wall seconds by stage, summed over workers.
         errors: One line per clip that is still missing because its shard could not be finished.
+        blamed: One line per worker that could not do what others could.
     """
 
     run: str
@@ -94,6 +95,7 @@ class RunResult:
     outcomes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     errors: Sequence[str] = ()
+    blamed: Sequence[str] = ()
 
 
 def run_extraction(
@@ -137,7 +139,7 @@ def run_extraction(
     result = work(config, extractors, store, survey, plan, around, schedule=request.schedule, wait=request.wait)
     return RunResult(
         str(result["run"]), plan.todo, store, features, asked, plan.stale, pruned,
-        result["outcomes"], result["seconds"], result["errors"],
+        result["outcomes"], result["seconds"], result["errors"], result["blamed"],
     )  # fmt: skip
 
 

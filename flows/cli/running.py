@@ -169,6 +169,8 @@ def report_run(result: RunResult, store: Path) -> int:
     show_status(screen, status, store, brief=True)
     for line in result.errors:
         screen.print(f"[red]unfinished[/] {line}")
+    for line in result.blamed:
+        screen.print(f"look at {line}", markup=False, highlight=False, soft_wrap=True)
     show_next(screen, status, store)
     return status.exit_code
 

@@ -65,13 +65,21 @@ class OnDask:
             time.sleep(LOOK_SECONDS)
         return (allowed - {not_on}) or allowed
 
-    def avoid(self, worker: str) -> bool:
-        """Give a worker no more shards; one that dies meanwhile, or has another address, is another one.
+    def has_other(self, worker: str) -> bool:
+        """Whether there is a worker beside this one that gets shards.
 
         Args:
             worker: Its address.
         """
-        has_others = bool(self._addresses() - self._avoided - {worker})
+        return bool(self._addresses() - self._avoided - {worker})
+
+    def avoid(self, worker: str) -> bool:
+        """Give a worker no more shards; one that is started again has another address, and is another one.
+
+        Args:
+            worker: Its address.
+        """
+        has_others = self.has_other(worker)
         if has_others:
             self._avoided.add(worker)
         return has_others

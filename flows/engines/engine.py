@@ -59,6 +59,13 @@ class Engine(Protocol):
             StoppedError: If the engine was closed meanwhile.
         """
 
+    def has_other(self, worker: str) -> bool:
+        """Whether there is a worker beside this one that gets shards.
+
+        Args:
+            worker: Its address.
+        """
+
     def avoid(self, worker: str) -> bool:
         """Give a worker no more shards.
 

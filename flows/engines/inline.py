@@ -31,6 +31,14 @@ class Inline:
                 raise StoppedError("the run was interrupted")
             return extract_shard(job, on_clip)
 
+    def has_other(self, worker: str) -> bool:
+        """There is none.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
     def avoid(self, worker: str) -> bool:
         """There is no other.
 

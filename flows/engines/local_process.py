@@ -145,6 +145,14 @@ class LocalProcess:
                     raise StoppedError("the run was interrupted") from error
                 raise
 
+    def has_other(self, worker: str) -> bool:
+        """There is none.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
     def avoid(self, worker: str) -> bool:
         """There is no other.
 

@@ -73,9 +73,9 @@ def run_broken(command, corpus, tmp_path, deed, seconds, expect=0):
     code = BROKEN.format(mark=str(tmp_path / "mark"), deed=deed)
     (tmp_path / "site" / "sitecustomize.py").write_text(code, encoding="utf-8")
     line = [*corpus[1], "--engine", "dask", "--workers", "2"]
-    said = command(*line, expect=expect, PYTHONPATH=str(tmp_path / "site")).stderr
+    ran = command(*line, expect=expect, PYTHONPATH=str(tmp_path / "site"))
     (record,) = (tmp_path / "s" / "runs").glob("*.json")
-    return said, json.loads(record.read_text(encoding="utf-8"))
+    return ran, json.loads(record.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def run_broken(command, corpus, tmp_path, deed, seconds, expect=0):
     indirect=["corpus"],
 )
 def test_other_workers_do_what_a_broken_one_cannot(command, merflow, status, corpus, tmp_path, deed, seconds, told):
-    said, record = run_broken(command, corpus, tmp_path, deed, seconds)
+    ran, record = run_broken(command, corpus, tmp_path, deed, seconds)
     found = status(tmp_path / "s")
     clips = len(list((tmp_path / "corpus").iterdir()))
     assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (clips, 0, 0)
@@ -97,9 +97,12 @@ def test_other_workers_do_what_a_broken_one_cannot(command, merflow, status, cor
     assert blamed.startswith("worker tcp://127.0.0.1:")
     assert told in blamed
     assert "it gets no more shards" in blamed
-    (line,) = [line for line in said.splitlines() if "it gets no more shards" in line]
-    assert told in line
-    assert f"{clips}/{clips} clips, 0 failed" in said
+    about_workers = [line for line in ran.stderr.splitlines() if " worker tcp://" in line]
+    assert len(about_workers) <= 2  # the first clip, and that it gets no more
+    assert told in about_workers[-1]
+    assert "it gets no more shards" in about_workers[-1]
+    assert f"look at {blamed}" in ran.stdout
+    assert f"{clips}/{clips} clips, 0 failed" in ran.stderr
     merflow("report", tmp_path / "s", "--out", tmp_path / "report")
     page = html.unescape((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
     assert blamed in page
@@ -112,8 +115,8 @@ def test_other_workers_do_what_a_broken_one_cannot(command, merflow, status, cor
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.5, 5])
 def test_what_no_worker_can_do_ends_the_run_and_blames_no_clip(command, status, corpus, tmp_path, seconds):
-    said, _ = run_broken(command, corpus, tmp_path, EVERYWHERE, seconds, expect=2)
-    (line,) = [line for line in said.splitlines() if line.startswith("merflow:")]
+    ran, _ = run_broken(command, corpus, tmp_path, EVERYWHERE, seconds, expect=2)
+    (line,) = [line for line in ran.stderr.splitlines() if line.startswith("merflow:")]
     assert "KeyError: 'not here'" in line
     found = status(tmp_path / "s", expect=1)
     assert (found["clips"]["stored"], found["clips"]["failed"], found["missing"]) == (0, 0, 12)
@@ -127,9 +130,12 @@ class Workers:
     def __init__(self) -> None:
         self.avoided = set()
 
+    def has_other(self, worker):
+        return bool({"one", "two"} - self.avoided - {worker})
+
     def avoid(self, worker):
         """The last one stays."""
-        if self.avoided - {worker}:
+        if not self.has_other(worker):
             return False
         self.avoided.add(worker)
         return True
@@ -162,6 +168,15 @@ def test_a_worker_is_avoided_after_three_clips_that_another_one_could_do():
     ]
     assert ["it gets no more shards" in line for line in said] == [False, True]
     assert list(blame.workers.values()) == said[-1:]
+
+
+def test_what_an_avoided_worker_still_had_in_hand_is_tried_elsewhere_too():
+    engine = Workers()
+    blame = Blame(engine, lambda text: None)
+    assert engine.avoid("one")
+    own, doubtful = finished(blame, "one", "s9", errors=[error_of("c9")])
+    assert (own, [error.clip.id for error in doubtful]) == ([], ["c9"])
+    assert finished(blame, "two", "s8", errors=[error_of("c8")]) == ([], [])  # the last one: nobody else can try
 
 
 def test_a_worker_that_succeeds_in_between_is_not_avoided():
