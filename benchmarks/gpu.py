@@ -101,7 +101,7 @@ def waiting(videos: int, size: str) -> dict[str, Any]:
         size: Of the random weights.
     """
     try:
-        from benchmarks.long_media import FULL_HD, measure, write_film
+        from benchmarks import long_media
     except ImportError as error:
         return {"waiting": None, "waiting_not_measured": str(error)}
     weights = {"weights": {"random": {"size": size}}}
@@ -109,8 +109,8 @@ def waiting(videos: int, size: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         clips = [{"id": f"v{i}", "video": f"v{i}.mp4", "audio": f"v{i}.mp4"} for i in range(videos)]
         for clip in clips:
-            write_film(Path(name) / clip["video"], 10.0, FULL_HD * 2 // 3)
-        found = measure(Path(name), [{"name": "faces"}, *networks], clips)
+            long_media.write_film(Path(name) / clip["video"], 10.0, long_media.FULL_HD * 2 // 3)
+        found = long_media.measure(Path(name), [{"name": "faces"}, *networks], clips)
     return {"waiting": round(found["waited"] / found["seconds"], 3), "videos": videos, "shard_s": found["seconds"]}
 
 

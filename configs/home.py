@@ -22,7 +22,7 @@ def process_lives(pid: int, since: float | None = None) -> bool:
         pid: Its number.
         since: Seconds since 1970 at which it began; a later process may have the same number.
     """
-    import psutil
+    import psutil  # here, for reading a store must need no more than h5py and numpy
 
     try:
         process = psutil.Process(pid)

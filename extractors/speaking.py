@@ -149,7 +149,7 @@ class Speaking(Extractor[SpeakingOptions]):
     @staticmethod
     def _moving(media: Media, candidates: Sequence[Track], stamps: Array) -> ScoreOf:
         """How well the mouth of a track moves with the voice."""
-        series, audio, voice = _series(media, list(candidates)), media.audio(), media.feature(VOICE)
+        series, audio, voice = _series(media, candidates), media.audio(), media.feature(VOICE)
         at, change = media.once("flux", lambda: flux(audio.samples, audio.rate))
 
         def score(track: Track, begin: float, end: float) -> float | None:
@@ -159,7 +159,7 @@ class Speaking(Extractor[SpeakingOptions]):
             probability = on_grid(voice.times.mean(axis=1), voice.values[:, :1].T.astype(np.float64), grid)
             voices = np.concatenate([probability, on_grid(at + audio.start, change[None], grid)])
             times = stamps[track.first : track.last + 1].mean(axis=1)
-            return synchrony(on_grid(times, series[track.id][1], grid), voices)
+            return synchrony(on_grid(times, series[track.id], grid), voices)
 
         return score
 
@@ -205,7 +205,7 @@ def _voice(media: Media) -> Features | None:
     return voice if voice.values[:, _SPEECH].any() else None
 
 
-def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]:
+def _series(media: Media, tracks: Sequence[Track]) -> dict[int, Array]:
     """How the mouth of each track moves, from its first to its last frame; one pass over the frames."""
     points = {track.id: smoothed(without_gaps(track.landmarks).reshape(-1, 5, 2)) for track in tracks}
     made = {track.id: MouthSeries() for track in tracks}
@@ -215,4 +215,4 @@ def _series(media: Media, tracks: list[Track]) -> dict[int, tuple[Track, Array]]
             rgb = frame.rgb()
             for track in shown:
                 made[track.id].add(rgb, points[track.id][frame.index - track.first])
-    return {track.id: (track, made[track.id].series()) for track in tracks}
+    return {track.id: made[track.id].series() for track in tracks}

@@ -96,7 +96,8 @@ class Blame:
 
     def _strike(self, worker: str, healed: Iterable[Unforeseen]) -> None:
         """Another worker had no such errors."""
-        before, strikes = len(self._strikes[worker]), self._strikes[worker]
+        strikes = self._strikes[worker]
+        before = len(strikes)
         strikes |= {error.clip.id: error for error in healed}
         if len(strikes) == before:
             return

@@ -34,6 +34,7 @@ from storage.store.files import remove, write_small
 from storage.store.layout import flight_path, stop_path
 from storage.store.publication import ShardFeature
 from storage.store.runs import now
+from storage.store.shard_reader import ShardContents
 from storage.store.shard_writer import Entry
 
 STOP_SECONDS = 10.0
@@ -143,7 +144,7 @@ class Dispatch:
             self._submit(job)
 
     def _submit(self, job: Job) -> None:
-        future = self._pool.submit(self._attempt, job)
+        future = self._pool.submit(run_patiently, self.engine, job, self._clip_done, self._stopping.wait)
         self._pending[future] = job
         if self._watch is not None:
             self._watch(job, future)
@@ -185,9 +186,6 @@ class Dispatch:
         elif not (isinstance(error, StoppedError) and self._stopping.is_set()):
             self._unfinished(job, error)
 
-    def _attempt(self, job: Job) -> ShardReport:
-        return run_patiently(self.engine, job, self._clip_done, self._stopping.wait)
-
     def _clip_done(self, clip: Clip, failed: bool) -> None:
         self._told[clip.id] = failed
         self.progress.clips_done(1, int(failed))
@@ -216,8 +214,7 @@ class Dispatch:
         self.progress.failures(report.failures)
         self._record(own)
         if doubtful and not report.stopped:
-            published, _ = published_parts(self.store, list(self.context.specs.values()), job.shard.id)
-            second = elsewhere(remaining(job, published), report.address)
+            second = elsewhere(remaining(job, self._published(job)), report.address)
             self._blame.tried_elsewhere(second.shard.id, report.address, doubtful)
             self._submit(second)
 
@@ -239,13 +236,16 @@ class Dispatch:
 
     def _left_of(self, job: Job) -> Job:
         """What a shard still misses whose worker has told of nothing."""
-        published, _ = published_parts(self.store, list(self.context.specs.values()), job.shard.id)
+        published = self._published(job)
         for contents in published:
             self.outcomes["stored"] += len(contents.rows)
             self.outcomes.update(failed.failure.state for failed in contents.failures)
         left = remaining(job, published)
         self._count(job.shard.clips, len(job.shard.clips) - len(left.todo), 0)
         return left
+
+    def _published(self, job: Job) -> list[ShardContents]:
+        return published_parts(self.store, list(self.context.specs.values()), job.shard.id)[0]
 
     def _run_and_repeat(self, jobs: Source, suspect: Callable[[Job, LastSeen], None]) -> None:
         """Run jobs; those whose worker died again, without the clips that it had in hand.

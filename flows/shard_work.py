@@ -12,7 +12,7 @@ from typing import Any
 from configs.errors import RunError
 from configs.paths import as_path
 from extractors.core.extractor import Extractor, timed
-from extractors.core.media.clip_media import Media
+from extractors.core.media.clip_media import FRAME_CACHE_BYTES, Media
 from extractors.core.media.passages import Passages
 from flows.flight import Flight
 from flows.job import Job, ShardReport
@@ -23,7 +23,7 @@ from storage.records import Failure, Features
 from storage.remote import is_folder
 from storage.store.shard_reader import ShardReader
 
-GROUP_BYTES = 768 << 20
+GROUP_BYTES = FRAME_CACHE_BYTES  # a group holds what one clip may keep
 
 
 @dataclass(slots=True)

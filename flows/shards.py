@@ -161,8 +161,7 @@ def without(job: Job, ids: Collection[str]) -> Job:
         job: The shard.
         ids: Which clips.
     """
-    kept = tuple(clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in ids)
-    return part_of(job, next_name(job.shard.id, "again"), kept)
+    return _left(job, "again", ids)
 
 
 def elsewhere(job: Job, worker: str) -> Job:
@@ -172,8 +171,12 @@ def elsewhere(job: Job, worker: str) -> Job:
         job: What is left of it.
         worker: Address of the worker that must not have it again.
     """
-    kept = [clip for clip in job.shard.clips if clip.id in job.todo]
-    return replace(part_of(job, next_name(job.shard.id, "elsewhere"), kept), not_on=worker)
+    return replace(_left(job, "elsewhere"), not_on=worker)
+
+
+def _left(job: Job, why: str, ids: Collection[str] = ()) -> Job:
+    kept = [clip for clip in job.shard.clips if clip.id in job.todo and clip.id not in ids]
+    return part_of(job, next_name(job.shard.id, why), kept)
 
 
 def next_name(shard: str, why: str) -> str:

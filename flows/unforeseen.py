@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from configs.errors import RunError
 from storage.clip import Clip
@@ -77,12 +76,9 @@ def unforeseen(error: Exception, clip: Clip, feature: str, store: Path, run: str
         store: Folder of the store.
         run: Id of the run.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
-    where = f"{Path(last.filename).name}:{last.lineno}" if last is not None else "nowhere"
     text = "".join(traceback.format_exception(error))
     write_small(traceback_path(store, run, clip.id, feature), text)
-    return Unforeseen(clip, feature, feature, type(error).__name__, str(error), where)
+    return Unforeseen(clip, feature, feature, type(error).__name__, str(error), _where(error))
 
 
 class SameErrorsError(RunError):
@@ -110,11 +106,13 @@ def kind_of(error: BaseException) -> str:
     """
     if isinstance(error, SameErrorsError):
         return error.kind
-    trace: Any = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-    return f"{type(error).__name__} {where}"
+    return f"{type(error).__name__} {_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the code that raised an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 class Breaker:

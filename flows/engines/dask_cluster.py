@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,8 +37,8 @@ class OnDask:
     def __init__(self, client: Any, name: str) -> None:
         self._client = client
         self.name = name
-
         self._avoided: set[str] = set()
+        self._avoiding = threading.Lock()
 
     @property
     def workers(self) -> int:
@@ -79,10 +80,11 @@ class OnDask:
         Args:
             worker: Its address.
         """
-        has_others = self.has_other(worker)
-        if has_others:
-            self._avoided.add(worker)
-        return has_others
+        with self._avoiding:  # of two that fail at once, each the other's last one, one stays
+            has_others = self.has_other(worker)
+            if has_others:
+                self._avoided.add(worker)
+            return has_others
 
     def stop(self) -> None:
         """Give up the shards that run now: their futures say that they were cancelled."""

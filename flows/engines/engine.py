@@ -80,6 +80,28 @@ class Engine(Protocol):
         """Give up the shards that run now."""
 
 
+class OneWorker:
+    """An engine of one worker: there is no other that could do what it cannot."""
+
+    workers = 1
+
+    def has_other(self, worker: str) -> bool:
+        """There is none.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
+    def avoid(self, worker: str) -> bool:
+        """There is no other.
+
+        Args:
+            worker: Not looked at.
+        """
+        return False
+
+
 def run_patiently(engine: Engine, job: Job, on_clip: OnClip, pause: Callable[[float], bool]) -> ShardReport:
     """Run a shard; again after a pause where it was no worker's death and nobody's fault that is known.
 
@@ -93,7 +115,8 @@ def run_patiently(engine: Engine, job: Job, on_clip: OnClip, pause: Callable[[fl
         WorkerFaultError: If its worker raised what may be its own fault, and another one can try.
         Exception: What the last try raised, be it by a worker or by what connects them.
     """
-    for seconds in (*RETRY_SECONDS, None):
+    pauses = iter(RETRY_SECONDS)
+    while True:
         try:
             return engine.run(job, on_clip)
         except (RunError, WorkerLostError, StoppedError):
@@ -104,6 +127,6 @@ def run_patiently(engine: Engine, job: Job, on_clip: OnClip, pause: Callable[[fl
                 if engine.avoid(raised.worker):
                     raise
                 error = raised.error
+            seconds = next(pauses, None)
             if seconds is None or isinstance(error, RunError) or pause(seconds):
                 raise error from None
-    raise AssertionError("the last try returns or raises")

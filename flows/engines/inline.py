@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from flows.engines.engine import StoppedError
+from flows.engines.engine import OneWorker, StoppedError
 from flows.job import Job, OnClip, ShardReport
 from flows.worker import extract_shard
 
 
-class Inline:
+class Inline(OneWorker):
     """One shard at a time in this process: for a debugger. A clip that kills its process ends the run."""
 
     name = "in this process"
-    workers = 1
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -30,22 +29,6 @@ class Inline:
             if self._stopped:
                 raise StoppedError("the run was interrupted")
             return extract_shard(job, on_clip)
-
-    def has_other(self, worker: str) -> bool:
-        """There is none.
-
-        Args:
-            worker: Not looked at.
-        """
-        return False
-
-    def avoid(self, worker: str) -> bool:
-        """There is no other.
-
-        Args:
-            worker: Not looked at.
-        """
-        return False
 
     def stop(self) -> None:
         """Begin no other shard; one that runs now ends at its next clip."""

@@ -11,7 +11,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from flows.engines.engine import StoppedError, WorkerLostError
+from flows.engines.engine import OneWorker, StoppedError, WorkerLostError
 from flows.job import Job, OnClip, ShardReport
 
 
@@ -113,11 +113,10 @@ CHILD = Child()
 atexit.register(CHILD.close)
 
 
-class LocalProcess:
+class LocalProcess(OneWorker):
     """One shard at a time in a process beside this one."""
 
     name = "one process on this machine"
-    workers = 1
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -144,22 +143,6 @@ class LocalProcess:
                 if self._stopped.is_set():
                     raise StoppedError("the run was interrupted") from error
                 raise
-
-    def has_other(self, worker: str) -> bool:
-        """There is none.
-
-        Args:
-            worker: Not looked at.
-        """
-        return False
-
-    def avoid(self, worker: str) -> bool:
-        """There is no other.
-
-        Args:
-            worker: Not looked at.
-        """
-        return False
 
     def stop(self) -> None:
         """End the shard that runs now, with its process."""

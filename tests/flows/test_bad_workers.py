@@ -56,7 +56,7 @@ EVERYWHERE = RAISES.replace("if is_broken()", "if True")
 
 @pytest.fixture
 def corpus(merflow, tmp_path, request):
-    """Short audio files, corpus or as many as are asked for: a configuration to write, and the command that runs it."""
+    """Short audio files, twelve or as many as are asked for: a configuration to write, and the command that runs it."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     for i in range(getattr(request, "param", 12)):

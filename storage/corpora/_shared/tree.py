@@ -142,10 +142,7 @@ def some_files(root: Path) -> list[str]:
     while waiting and seen < _LOOKED_AT["all"]:
         inner, depth = waiting.popleft()
         seen += 1
-        try:
-            folders, files = _entries(root / inner)
-        except OSError:  # what may not be seen tells nothing here; whoever reads the corpus says that it is there
-            continue
+        folders, files = _entries(root / inner)
         many = [name for name in files if name.lower().endswith(_MANY)]
         others = [name for name in files if not name.lower().endswith(_MANY)]
         kept = [*islice(many, _LOOKED_AT["many"]), *islice(others, _LOOKED_AT["others"])]
@@ -160,15 +157,7 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
     if is_remote(folder):
         names = {name.split("/")[0]: "/" in name for name in names_below(folder)}
     else:
-        with os.scandir(folder) as entries:
-            names = {entry.name: _is_folder(entry) for entry in entries}
+        _, inner, others = next(os.walk(folder), ("", [], []))  # nothing of what may not be seen
+        names = dict.fromkeys(inner, True) | dict.fromkeys(others, False)
     wanted = sorted(filter(is_wanted, names))
     return [name for name in wanted if names[name]], [name for name in wanted if not names[name]]
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder; a link that leads to itself, or through what may not be seen, is none."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
