@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from extractors.core.media.crops import FACE_EXPAND, crop_face
-from extractors.core.media.frames import Frame
-from extractors.core.media.video import open_reading
 from storage.clip import Clip
 from storage.errors import ClipError
 from storage.media_files import leaves_root
@@ -33,6 +30,9 @@ class MediaFrameReader:
         Raises:
             ClipError: `no_video`, or why the file cannot be read.
         """
+        from extractors.core.media.frames import Frame  # most exports need no decoder
+        from extractors.core.media.video import open_reading
+
         if clip.video is None:
             raise ClipError("no_video", "the manifest names no video", stage="open")
         if leaves_root(clip.video):
@@ -52,4 +52,6 @@ class MediaFrameReader:
             box: x1, y1, x2, y2 in pixels of the frame.
             size: Side of the square in pixels.
         """
+        from extractors.core.media.crops import FACE_EXPAND, crop_face
+
         return crop_face(frame, box, size=size, expand=FACE_EXPAND)
