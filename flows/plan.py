@@ -149,6 +149,7 @@ def make_plan(
         replace_stale: Whether stale values are computed anew.
         limit: Most clips to do.
     """
+    survey.crop_roots |= crop_roots(extractors)
     states = {e.feature: survey.states(e.feature, e.spec.digest) for e in extractors}
     missing = {name: asked & ((s.state == State.MISSING) | s.again) for name, s in states.items()}
     stale = {name: asked & (s.state == State.STALE) for name, s in states.items()}
@@ -171,6 +172,16 @@ def make_plan(
         stale=stale_lines(survey, left.items()),
         replaces=any(bool((mask & missing[name])[rows].any()) for name, mask in stale.items()),
     )
+
+
+def crop_roots(features: Iterable[Extractor[Any] | FeaturePlan]) -> dict[str, Path]:
+    """Folder of the released crops that features are made from, by feature.
+
+    Args:
+        features: Their extractors or plans.
+    """
+    found = {feature.feature: getattr(feature.options, "crops", None) for feature in features}
+    return {name: crops.root for name, crops in found.items() if crops is not None}
 
 
 def make_context(

@@ -18,7 +18,7 @@ from configs.schema import RunConfig
 from extractors.core.extractor import Extractor
 from flows.chosen import asked_clips, prune
 from flows.engines.choice import check_engine
-from flows.plan import Plan, build_extractors, make_plan, new_run_id
+from flows.plan import Plan, build_extractors, crop_roots, make_plan, new_run_id
 from flows.prefect_server import check_prefect
 from flows.preflight import (
     check_devices,
@@ -37,7 +37,7 @@ from storage.manifest_edits import adopt
 from storage.remote import is_folder
 from storage.store.files import exists, sweep
 from storage.store.layout import manifest_path, marker_path
-from storage.store.runs import now, wanted_digests, write_run
+from storage.store.runs import now, recorded_crop_roots, wanted_digests, write_run
 from storage.store.store import FeatureStore
 from storage.store.survey import Survey
 
@@ -178,8 +178,8 @@ def _record_wanted(
 ) -> None:
     """Note what was asked for where it is news: which recipe counts decides what is stale."""
     digests = {e.feature: e.spec.digest for e in extractors}
-    known = wanted_digests(store.runs())
-    if changed or schedule or any(known.get(name) != digest for name, digest in digests.items()):
+    known, places, roots = wanted_digests(store.runs()), recorded_crop_roots(store.runs()), crop_roots(extractors)
+    if changed or schedule or any((known.get(n), places.get(n)) != (d, roots.get(n)) for n, d in digests.items()):
         run = new_run_id()
         record = new_record(run, config, extractors, plan, store.manifest, schedule)
         write_run(store.path, run, record | {"finished": now(), "state": "finished"})

@@ -13,10 +13,12 @@ from itertools import groupby, islice
 import numpy as np
 
 from flows.job import Job, RunContext
-from flows.plan import Plan
+from flows.plan import Plan, crop_roots
 from storage.clip import Clip
+from storage.identity import CROPS, with_beside
 from storage.manifest import Manifest
 from storage.records import Failure, FeatureSpec, Shard
+from storage.released_crops import crops_digest
 from storage.store.index import Index, Location
 
 MOST_CLIPS = 512
@@ -95,11 +97,16 @@ def _work(plan: Plan, manifest: Manifest, context: RunContext) -> Iterator[_Work
     rate = np.array([_bytes_a_second(spec) for spec in specs])
     width = np.array([4.0 * len(spec.columns) for spec in specs])
     needs_media = np.array([spec.modality != "text" for spec in specs])
+    has_crops = np.array([CROPS in spec.clip_inputs for spec in specs])
+    roots = set(crop_roots(context.features).values())
+    root = roots.pop() if len(roots) == 1 else None  # of several, a clip could not say which
     clips = manifest.take(plan.rows)
     for clip, missing, attempts in zip(clips, plan.missing, plan.attempts, strict=True):
         seconds = (clip.duration or _UNPROBED_SECONDS) if needs_media[missing].any() else 0.0
         size = float((rate[missing] * seconds + width[missing]).sum())
         names = {plan.features[i]: int(attempts[i]) for i in np.flatnonzero(missing)}
+        if root is not None and has_crops[missing].any():
+            clip = with_beside(clip, {CROPS: crops_digest(root, clip)})  # noqa: PLW2901
         yield _Work(clip, names, seconds, size)
 
 

@@ -16,7 +16,7 @@ from flows.engines.engine import Engine
 from flows.interrupts import interruptible
 from flows.job import RunContext, versions
 from flows.live import NotedProgress
-from flows.plan import Plan, make_context, new_run_id
+from flows.plan import Plan, crop_roots, make_context, new_run_id
 from flows.prefect_server import prefect_server
 from flows.progress import current_progress
 from flows.shards import bounds, make_jobs
@@ -150,6 +150,7 @@ def new_record(
         "clips": plan.clips,
         "corpus": manifest.corpus,
         "features": {e.feature: e.spec.digest for e in extractors},
+        **({"crops": crops} if (crops := {name: str(root) for name, root in crop_roots(extractors).items()}) else {}),
         "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),
         "config": config.model_dump(mode="json"),
         "versions": versions(),

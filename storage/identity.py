@@ -8,7 +8,7 @@ extractor reads. 0 means that a digest is not known; it is never compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -16,10 +16,13 @@ from storage.clip import Clip
 from storage.digests import canonical_json, digest_of
 
 Modality = Literal["audio", "video", "text"]
+Source = Literal["audio", "video", "text", "crops"]
+CROPS: Literal["crops"] = "crops"
 _READ: dict[str, tuple[str, ...]] = {
     "video": ("video", "video_part"),
     "audio": ("audio", "audio_part"),
     "text": ("text",),
+    CROPS: (CROPS,),
 }
 INPUTS: dict[str, str] = {
     "video": "video file",
@@ -28,20 +31,22 @@ INPUTS: dict[str, str] = {
     "audio_part": "segment, audio track or channel",
     "text": "text",
 }
-"""Every input of a clip, with its name for people."""
+"""Every input of a clip that a manifest knows, with its name for people."""
+BESIDE: dict[str, str] = {CROPS: "released face crops"}
+"""Inputs that a run finds beside the manifest's media; a clip has their digests in `files` while a run works on it."""
 
 
-def inputs_of(modalities: Iterable[str]) -> tuple[str, ...]:
-    """Names of the inputs behind modalities, in a fixed order.
+def inputs_of(sources: Iterable[str]) -> tuple[str, ...]:
+    """Names of the inputs behind what an extractor reads, in a fixed order.
 
     Args:
-        modalities: `audio`, `video`, `text`.
+        sources: `audio`, `video`, `text`, `crops`.
 
     >>> inputs_of(["text", "audio"])
     ('audio', 'audio_part', 'text')
     """
-    read = {name for modality in modalities for name in _READ[modality]}
-    return tuple(name for name in INPUTS if name in read)
+    read = {name for source in sources for name in _READ[source]}
+    return tuple(name for name in (*INPUTS, *BESIDE) if name in read)
 
 
 def input_digests(clip: Clip) -> dict[str, int]:
@@ -49,7 +54,19 @@ def input_digests(clip: Clip) -> dict[str, int]:
 
     A clip of a manifest that merflow 0.1 made has one digest for all of them.
     """
-    return {name: column[0] for name, column in digest_columns([clip]).items()}
+    beside = {name: int(clip.files[name], 16) for name in BESIDE if name in clip.files}
+    return {name: column[0] for name, column in digest_columns([clip]).items()} | beside
+
+
+def with_beside(clip: Clip, digests: Mapping[str, int]) -> Clip:
+    """A clip that knows the digests of inputs beside the manifest's media; those that are 0 stay unknown.
+
+    Args:
+        clip: The clip.
+        digests: By the input's name.
+    """
+    known = {name: f"{digest:016x}" for name, digest in digests.items() if digest and not _is_old(clip)}
+    return clip.with_media({**clip.files, **known}, clip.duration) if known else clip
 
 
 def digest_columns(clips: Sequence[Clip]) -> dict[str, list[int]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from storage.clip import Clip
 from storage.digests import canonical_json, digest_of
-from storage.identity import Modality, inputs_of
+from storage.identity import Modality, Source, inputs_of
 from storage.wording import shortened
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class FeatureSpec:
         units: Unit of each column, or one unit for all; empty string for none.
         hop: Seconds between rows; None if it varies.
         window: Seconds of media one row sees; None if it varies.
-        reads: What of a clip it is made from, `audio`, `video`, `text`; empty where that is the modality alone.
+        reads: What of a clip it is made from, `audio`, `video`, `text`, `crops`; empty where that is the modality
+            alone.
         centre_offsets: Seconds by which each column's centre lies after that of its row's times; empty where none does.
         recipe: Every setting that can change a number.
         weights: Where the weights came from and their SHA-256; empty for extractors without weights.
@@ -84,7 +85,7 @@ class FeatureSpec:
     inputs: Mapping[str, str] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     centre_offsets: tuple[float, ...] = ()
-    reads: tuple[Modality, ...] = ()
+    reads: tuple[Source, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -23,7 +23,7 @@ from configs.weights import WEIGHT_FILES, Weights
 from extractors.core.engines import engine_versions
 from extractors.core.media.clip_media import Media
 from storage.errors import ClipError
-from storage.identity import Modality
+from storage.identity import Modality, Source
 from storage.records import Failure, Features, FeatureSpec
 
 OptionsT = TypeVar("OptionsT", bound=Section)
@@ -123,9 +123,14 @@ class Extractor(ABC, Generic[OptionsT]):
             synthetic=described.synthetic or any(spec.synthetic for spec in needed),
         )
 
-    def _all_reads(self) -> tuple[Modality, ...]:
+    @property
+    def sources(self) -> frozenset[Source]:
+        """What of a clip its own numbers are made from."""
+        return self.decodes
+
+    def _all_reads(self) -> tuple[Source, ...]:
         """What it reads and what the features that it is computed from read; empty where that is its modality alone."""
-        found = set(self.decodes)
+        found = set(self.sources)
         for name in self.needs:
             found |= set(self.inputs[name].reads or (self.inputs[name].modality,))
         return () if found == {self.modality} else tuple(sorted(found))

@@ -104,6 +104,18 @@ def wanted_digests(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return digests
 
 
+def recorded_crop_roots(runs: Iterable[Mapping[str, Any]]) -> dict[str, Path]:
+    """Folder of the released crops that each feature is made from, as the last run that was asked for it has it.
+
+    Args:
+        runs: Records, oldest first.
+    """
+    roots: dict[str, str | None] = {}
+    for run in runs:
+        roots |= {feature: run.get("crops", {}).get(feature) for feature in run.get("features", {})}
+    return {feature: Path(root) for feature, root in roots.items() if root is not None}
+
+
 def is_gone(by: Mapping[str, Any] | None) -> bool:
     """Whether a process is known to be gone: one of this machine; of another one that cannot be told.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.identity import INPUTS
+from storage.identity import BESIDE, INPUTS
 from storage.manifest_files import ManifestColumns
 from storage.store.feature_rows import FORGOTTEN
 from storage.store.index import Index
@@ -154,7 +154,9 @@ def _differing(
         if not of_kind.any():
             continue
         for place, name in enumerate(names):
-            now = legacy() if name == "any" else columns.digests[name]
+            now = legacy() if name == "any" else columns.digests.get(name)
+            if now is None:  # nobody looked
+                continue
             stored = padded[:, place]
             mask = of_kind & (stored != 0) & (now != 0) & (stored != now)
             differs[name] = differs.get(name, np.zeros(len(mask), np.bool_)) | mask
@@ -167,5 +169,5 @@ def describe_change(name: str) -> str:
     Args:
         name: An input's name, `any`, or `recipe`.
     """
-    named = {**INPUTS, RECIPE: "made by an older merflow", "any": "media, segment or text"}
+    named = {**INPUTS, **BESIDE, RECIPE: "made by an older merflow", "any": "media, segment or text"}
     return named[name]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from storage.errors import StoreError
-from storage.identity import legacy_fingerprint
+from storage.identity import CROPS, legacy_fingerprint
 from storage.manifest import Manifest
 from storage.manifest_files import ManifestColumns
+from storage.released_crops import crops_digest
 from storage.store.feature_rows import FORGOTTEN
-from storage.store.runs import wanted_digests
+from storage.store.runs import recorded_crop_roots, wanted_digests
 from storage.store.states import State, States, clip_numbers, describe_change, states_of
 from storage.wording import counted
 
@@ -31,6 +33,11 @@ class Survey:
     Args:
         store: The store.
 
+    Attributes:
+        manifest: The store's.
+        columns: What planning needs of it.
+        crop_roots: Folder of the released crops that features are made from, by feature.
+
     Raises:
         StoreError: If nothing was run into the store yet.
     """
@@ -40,6 +47,8 @@ class Survey:
         self.manifest: Manifest = store.manifest
         self.columns: ManifestColumns = self.manifest.columns()
         self._wanted = wanted_digests(store.runs())
+        self.crop_roots = recorded_crop_roots(store.runs())
+        self._crops: dict[Path, npt.NDArray[np.uint64]] = {}
 
     def states(self, feature: str, digest: str | None = None) -> States:
         """States of all clips for one feature.
@@ -50,7 +59,19 @@ class Survey:
         """
         spec = self._store.specs.get(feature)  # what counts where no run is on record
         wanted = digest or self._wanted.get(feature) or (None if spec is None else spec.digest)
-        return states_of(self._store.index, feature, wanted, self.columns, self._numbers, lambda: self._legacy)
+        columns = self._with_crops(feature)
+        return states_of(self._store.index, feature, wanted, columns, self._numbers, lambda: self._legacy)
+
+    def _with_crops(self, feature: str) -> ManifestColumns:
+        """The manifest, with digests of the crops as they are now of the clips that have a result made from some."""
+        root, rows = self.crop_roots.get(feature), self._store.index.features.get(feature)
+        if root is None or rows is None:
+            return self.columns
+        known = self._crops.setdefault(root, np.zeros(len(self.columns), np.uint64))
+        has_result = np.append(rows.file >= 0, np.False_)[np.minimum(self._numbers, len(rows.file))]
+        new = np.flatnonzero(has_result & (self._numbers >= 0) & (known == 0))
+        known[new] = [crops_digest(root, clip) for clip in self.manifest.take(new)]
+        return replace(self.columns, digests={**self.columns.digests, CROPS: known})
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:

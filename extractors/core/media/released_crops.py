@@ -19,8 +19,8 @@ from configs.sections import FaceCrops
 from extractors.core.media.clip_media import Media
 from extractors.core.media.frame_counts import lacks_too_many
 from storage.errors import ClipError
+from storage.released_crops import IMAGES, find_crops, names_of
 
-_IMAGES = (".bmp", ".png", ".jpg", ".jpeg")
 _NUMBER = re.compile(r"(\d+)$")
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,7 +53,10 @@ class ReleasedCrops:
 
     def __init__(self, media: Media, settings: FaceCrops) -> None:
         self._clip = media.clip.id
-        path = self._locate(settings.root, media.clip.source_id)
+        path = find_crops(settings.root, media.clip)
+        if path is None:
+            names = " or ".join(names_of(media.clip))
+            raise ClipError("bad_crops", f"{settings.root}: no crops of {names}", stage="open")
         self._images = _numbered(path) if path.is_dir() else None
         self._array = None if path.is_dir() else _opened(path)
         count = len(self._array) if self._array is not None else len(self._images or {})
@@ -91,14 +94,6 @@ class ReleasedCrops:
         except OSError as error:
             raise ClipError("bad_crops", f"{path.name}: cannot be read: {error}", stage="decode") from error
 
-    def _locate(self, root: Path, source_id: str | None) -> Path:
-        names = [name for name in dict.fromkeys((self._clip, source_id)) if name and "/" not in name]
-        for name in names:
-            for path in (root / name / f"{name}.npy", root / f"{name}.npy", root / f"{name}_aligned", root / name):
-                if path.is_file() or (path.is_dir() and path.name != path.parent.name):
-                    return path
-        raise ClipError("bad_crops", f"{root}: no crops of {' or '.join(names)}", stage="open")
-
     def _times_of(self, media: Media, settings: FaceCrops, count: int, path: Path) -> npt.NDArray[np.float64]:
         try:
             shown = media.frame_times()
@@ -131,7 +126,7 @@ def _opened(path: Path) -> npt.NDArray[np.uint8]:
 
 def _numbered(folder: Path) -> dict[int, Path]:
     """Images by the number of their frame, from 0, in order; by their place where names have no number."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     numbers = [int(match[1]) - 1 if (match := _NUMBER.search(path.stem)) else -1 for path in paths]
     if any(number < 0 for number in numbers) or len(set(numbers)) < len(numbers):
         return dict(enumerate(paths))

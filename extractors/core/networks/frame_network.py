@@ -23,6 +23,7 @@ from extractors.core.networks.pth import PthCheckpoint, PthFormat, build_pth, re
 from extractors.core.networks.runtime import torch_dtype
 from extractors.core.networks.scaling import Pixels, Preprocessing, Scaling, plain_scaling, processor_scaling
 from extractors.core.networks.weights import ResolvedWeights, load_model, load_scaler, resolve
+from storage.identity import CROPS, Source
 from storage.records import Features
 from storage.vocabulary.face_columns import FACES, main_face_boxes
 
@@ -87,6 +88,11 @@ class FrameNetwork(NetworkExtractor[FrameT, Pixels]):
     def needs(self) -> tuple[str, ...]:
         """The faces, unless it looks at whole frames or at released crops."""
         return (FACES,) if self.options.input == "main_face" and self.options.crops is None else ()
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """The video, and the released crops where it looks at these."""
+        return self.decodes if self.options.crops is None else self.decodes | {CROPS}
 
     def source(self, media: Media) -> Media | ReleasedCrops:
         """What the frames come from: the clip's media, or the crops that its corpus releases.

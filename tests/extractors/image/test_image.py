@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 import transformers as hf
 from PIL import Image
 from safetensors.torch import save_file
@@ -152,6 +153,29 @@ def test_other_networks_have_merflows_own_rows(folders, tmp_path):
             (found,) = extractor.extract([media])
             np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
             np.testing.assert_array_equal(found.times, media.frame_times())
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_resnet18_files_of_torchvisions_names_give_what_torchvision_gives(tmp_path, prefix):
+    """Published face and ImageNet ResNet-18 have these names, some in a `state_dict`, from several devices."""
+    network = seeded(4, lambda: torchvision.models.resnet18(num_classes=7)).eval()
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": state} if prefix else state, tmp_path / "pytorch_model.bin")
+    scaling = {"input_size": [3, 224, 224], "crop_pct": 1.0, "interpolation": "bilinear",
+               "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}  # fmt: skip
+    config = {"architecture": "resnet18", "num_features": 512, "num_classes": 7, "pretrained_cfg": scaling}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "a").mkdir()
+    crops = np.random.default_rng(0).integers(1, 255, (3, 224, 224, 3), dtype=np.uint8)
+    np.save(tmp_path / "a" / "a.npy", crops)
+    found = run("a", tmp_path, tmp_path, recipe="pooled", level="frame")
+    rgb = torch.from_numpy(crops[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
+    mean, std = (torch.tensor(scaling[name])[:, None, None] for name in ("mean", "std"))
+    network.fc = torch.nn.Identity()
+    with torch.no_grad():
+        expected = network((rgb - mean) / std).numpy()
+    assert expected.shape == (3, 512)
+    np.testing.assert_allclose(found.values, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["clip", "dinov2", "data2vec_vision"])
