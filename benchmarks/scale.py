@@ -172,7 +172,15 @@ def verify(code: Code) -> Cost:
 
 
 def export(code: Code) -> Cost:
-    folder = code.store(10_000, 1, 1_000, level="functionals")
+    return _export(code, 8)
+
+
+def export_one(code: Code) -> Cost:
+    return _export(code, 1)
+
+
+def _export(code: Code, features: int) -> Cost:
+    folder = code.store(10_000, features, 1_000, level="functionals")
     with _absent(folder / "x.h5") as target:
         return code.merflow("export", "hdf5", folder / "store", target)
 
@@ -235,7 +243,8 @@ MEASURES: list[tuple[str, str, Callable[[Code], Cost], float, float | None]] = [
     ("ingest-texts", "ingest a text table of 1M rows", ingest_texts, 30.0, 300),
     ("ingest-media", "ingest a table of 1M rows with media, hashes known", ingest_media, 90.0, 500),
     ("verify", "verify, 100k x 1", verify, 15.0, None),
-    ("export", "hdf5 export, 10k utterance clips", export, 15.0, None),
+    ("export-8", "hdf5 export, 10k utterance clips x 8", export, 15.0, None),
+    ("export-1", "hdf5 export, 10k utterance clips x 1", export_one, 15.0, None),
     ("ingest-folder", "ingest an unchanged folder of 100k files", ingest_folder, 15.0, None),
 ]
 

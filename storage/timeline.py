@@ -127,7 +127,7 @@ def align(features: Features, grid: Times, method: Method = "overlap", offsets: 
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if grid.ndim != 2 or grid.shape[1] != 2 or not np.isfinite(grid).all() or (grid[:, 1] < grid[:, 0]).any():
         raise ValueError(f"grid: expected (N, 2) finite seconds, each end not before its start; got {grid.shape}")
-    if np.array_equal(grid, features.times):
+    if grid.shape == features.times.shape and np.array_equal(grid, features.times):
         return Aligned(features.values, features.valid)
     if any(offsets):
         return _align_shifted(features, grid, method, np.asarray(offsets, np.float64))
@@ -201,7 +201,7 @@ def fit_slices(count: int, length: int, side: Side = "end", keep: Keep = "first"
     return source, slice(length - kept, None) if side == "start" else slice(kept)
 
 
-# Which intervals have a value, and their rows; in parts, so that memory stays small.
+# Which intervals have a value, and their rows, or the one row of all; in parts, so that memory stays small.
 _Parts = Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.floating]]]
 _Filler = Callable[[Features, Times], _Parts]
 
@@ -217,7 +217,7 @@ def _plain(features: Features, grid: Times) -> _Parts:
 def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> _Parts:
     if len(features.valid) == 1:  # its mean is the row itself
         covered = np.flatnonzero(features.valid & (weigh(_shared(grid, features.times)) > 0))
-        yield covered, np.repeat(features.values, len(covered), axis=0)
+        yield covered, features.values
         return
     from scipy.sparse import csr_array
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from storage.records import Failure, FeatureSpec
 from storage.store.feature_rows import ABSENT, FORGOTTEN, FeatureRows, Result
-from storage.store.layout import shard_store
+from storage.store.layout import joined, shard_store
 from storage.store.removals import Removal
 from storage.store.shard_reader import ArrayLocation, ShardContents, spec_digest
 
@@ -75,7 +75,7 @@ class IndexedFile:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.store / self.name
+        return joined(self.store, self.name)
 
 
 @dataclass
@@ -205,11 +205,8 @@ class Index:
         """
         rows = self.features.get(feature)
         used = [] if rows is None else np.unique(rows.file[(rows.start >= 0) & (rows.removed == 0)]).tolist()
-        found: list[Mapping[str, str]] = []
-        for versions in (self.files[i].versions for i in used):
-            if versions not in found:
-                found.append(versions)
-        return found
+        found = [self.files[i].versions for i in used]
+        return [versions for i, versions in enumerate(found) if versions not in found[:i]]
 
     def location(self, feature: str, clip_id: str) -> Location | None:
         """Where a clip's values lie; None if it has none.

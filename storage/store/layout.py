@@ -10,6 +10,7 @@ store/  store.json  manifest.parquet  runs/<run>.json  runs/<run>/{flight/<shard
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from storage.records import FeatureSpec
@@ -22,6 +23,17 @@ REMOVAL_FILES = "removals/[!.]*.json"
 LOG_FILES = "index/log/[!.]*.json"
 LEASE_FILES = "leases/[!.]*.json"
 BEAT_FILES = "leases/[!.]*.beat"
+
+
+@lru_cache(256)
+def joined(store: Path, name: str) -> Path:
+    """A shard file by its path in the store; a file is asked for as often as it holds clips.
+
+    Args:
+        store: Folder of the store.
+        name: As `shard_store` gives it.
+    """
+    return store / name
 
 
 def marker_path(store: Path) -> Path:

@@ -9,7 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from storage.errors import StoreError
 from storage.exporters import export
+from storage.exporters.hdf5 import validate
 from storage.exporters.hdf5.validate import validate_file
 from tests.exports import CLIPS, GEMAPS, make_store
 
@@ -73,3 +75,19 @@ def test_the_validator_names_what_is_wrong(exported, tmp_path, change, problem):
     found = list(validate_file(tmp_path / "b.h5"))
     assert re.search(problem, found[0])
     assert FIRST in found[0] or problem.startswith("format")
+
+
+def test_two_processes_find_what_one_finds(exported, tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    shutil.copy(exported, path)
+    monkeypatch.setattr(validate, "LARGE_BYTES", 0)
+    assert list(validate_file(path)) == []
+    with h5py.File(path, "a") as file:
+        for clip in (FIRST, CLIPS[-1].id):
+            del file[f"clips/{clip}/mask/gemaps"]
+    found = list(validate_file(path))
+    assert found == list(validate.problems(path))
+    assert len(found) == 2
+    monkeypatch.setattr(validate.sys, "executable", "false")
+    with pytest.raises(StoreError, match="re-reading it ended with 1"):
+        list(validate_file(path))
