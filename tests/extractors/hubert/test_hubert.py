@@ -35,7 +35,7 @@ from tests.extractors.speech_models import (
 from tests.media import write_clip
 
 
-@pytest.mark.parametrize("seconds", [0.5, 9.9, 10.0, 10.1, 25.0])
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 9.9, 10.0, 10.1, 12.0, 25.0])
 @pytest.mark.parametrize("recipe", ["mer2023", "merbench"])
 def test_a_recipe_gives_what_its_script_gives(hubert_folder: Path, tmp_path: Path, recipe: str, seconds: float) -> None:
     media = media_of(tmp_path, audio(seconds))

@@ -34,7 +34,7 @@ SETTINGS = {
     "t5": V | {"d_model": 32, "num_layers": 5, "num_heads": 4, "d_ff": 64, "d_kv": 8},
     "xlnet": V | {"d_model": 32, "n_layer": 5, "n_head": 4, "d_inner": 64},
 }  # fmt: skip
-TEXTS = ["Yes.", "你好 今天很高兴。", "one two three " * 43]  # the last one has 600 tokens
+TEXTS = ["Yes.", "你好 今天很高兴。", "one two three " * 43, "今天很高兴。" * 33]  # the last two have 600 tokens
 
 
 RARE = {"albert", "deberta", "opt", "qwen2"}
@@ -77,7 +77,7 @@ def test_tokens_and_their_mean(family):
     for sentence in TEXTS:
         (found,), (pooled,) = tokens.extract([media(sentence)]), mean.extract([media(sentence)])
         if getattr(found, "reason", "") == "too_long":
-            assert (sentence, kind) == (TEXTS[-1], "albert")
+            assert (sentence in TEXTS[-2:], kind) == (True, "albert")
             continue
         expected = script(kind, folder, sentence.strip())
         np.testing.assert_allclose(found.values, expected, atol=1e-4)
