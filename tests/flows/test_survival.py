@@ -27,6 +27,7 @@ from extractors.core.media import clip_media as media
 decode = media.Media.decode
 def gated(self):
     while self.clip.id >= "clip_30" and not Path({opened!r}).exists():
+        Path({opened!r} + ".awaited").touch()
         time.sleep(0.01)
     decode(self)
 media.Media.decode = gated
