@@ -29,6 +29,7 @@ from flows.plan import build_extractors, make_plan
 from flows.prefect_server import check_prefect, running_server
 from flows.preflight import (
     check_devices,
+    check_crops,
     check_media,
     check_place,
     check_space,
@@ -91,6 +92,7 @@ def examine(config: RunConfig | None, manifest: Manifest | None, store: Path | N
     yield _asked("devices", lambda: check_devices(extractors))
     if manifest is not None:
         yield _asked("media", lambda: check_media(manifest, np.arange(len(manifest))))
+        yield _asked("released crops", lambda: check_crops(extractors, manifest, np.arange(len(manifest))))
     if store is not None:
         yield from _store(store, extractors)
 

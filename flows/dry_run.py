@@ -12,7 +12,7 @@ from configs.errors import RunError
 from configs.schema import RunConfig
 from flows.chosen import asked_clips
 from flows.plan import make_plan, ordered_extractors
-from flows.preflight import estimated_bytes, nearest_folder
+from flows.preflight import check_crops, check_media, estimated_bytes, nearest_folder
 from flows.run import Request
 from storage.manifest import Manifest
 from storage.manifest_edits import adopt, relocate
@@ -78,6 +78,9 @@ def dry_run(config: RunConfig, manifest: Manifest | None, store_path: Path, requ
         survey = Survey(store)
         asked = asked_clips(survey, manifest, request.clips)
         plan = make_plan(survey, ready, asked, replace_stale=request.replace_stale, limit=request.limit)
+        if plan.todo:
+            check_media(survey.manifest, plan.rows, store_path)
+            check_crops(ready, survey.manifest, plan.rows)
         rate = usual_rate(store_path, plan.features) if exists(marker_path(store_path)) else None
         return DryRun(
             plan.clips,

@@ -19,11 +19,12 @@ from extractors.core.extractor import Extractor
 from flows.job import versions
 from flows.machine import visible_gpus
 from flows.places import PLACES
-from flows.plan import Plan
+from flows.plan import Plan, crop_roots
 from flows.publisher import RESERVE_BYTES
 from storage.atomic import temporary_name
 from storage.manifest import Manifest
 from storage.manifest_files import parquet_languages
+from storage.released_crops import find_crops, names_of
 from storage.remote import is_folder
 from storage.store.files import free_bytes, remove, write_small
 from storage.store.store import FeatureStore
@@ -34,6 +35,7 @@ VIDEO_ROWS, OTHER_ROWS = 30.0, 100.0
 """Rows in a second where a feature does not say: a video's frames, and anything else's."""
 _ROW_BYTES = 17  # two times and a flag
 _CLIP_BYTES = 200  # id, digests, generation and offsets
+_FIRST_CLIPS, _SOME_CLIPS = 100, 10
 
 
 def check_place(path: Path) -> str:
@@ -130,6 +132,31 @@ def check_media(manifest: Manifest, clips: npt.NDArray[np.int64], store: Path | 
         if len(seen) == len(manifest.roots):
             break
     return ", ".join(f"{root} is there" for root in sorted(seen)) or "no clip needs any"
+
+
+def check_crops(extractors: Sequence[Extractor[Any]], manifest: Manifest, clips: npt.NDArray[np.int64]) -> str:
+    """Refuse to work without the released crops, or where they are looked for in a wrong place.
+
+    Args:
+        extractors: Of the run.
+        manifest: The clips.
+        clips: (n,) places of those that the run is about, ascending.
+
+    Raises:
+        RunError: If a folder of crops is not there, or has none of the first clips, be they ten or more.
+    """
+    roots = sorted(set(crop_roots(extractors).values()))
+    for root in roots:
+        if not root.is_dir():
+            raise RunError(f"{root}: no such folder of released crops; move it back, or correct `root:`")
+        first = clips[:_FIRST_CLIPS]
+        if len(first) >= _SOME_CLIPS and not any(find_crops(root, clip) for clip in manifest.take(first)):
+            one = names_of(next(manifest.take(first[:1])))[0]
+            raise RunError(
+                f"{root}: has no crops of the first {len(first)} clips; expected {one}/{one}.npy or a folder of images; "
+                f"correct `root:`"
+            )
+    return ", ".join(f"{root} is there" for root in roots) or "no feature needs any"
 
 
 def check_versions(store: FeatureStore, extractors: Sequence[Extractor[Any]]) -> str:

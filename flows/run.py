@@ -22,6 +22,7 @@ from flows.plan import Plan, build_extractors, crop_roots, make_plan, new_run_id
 from flows.prefect_server import check_prefect
 from flows.preflight import (
     check_devices,
+    check_crops,
     check_media,
     check_place,
     check_space,
@@ -129,6 +130,7 @@ def run_extraction(
         _record_wanted(store, config, extractors, plan, request.schedule, changed=changed)
         return RunResult("", 0, store, features, asked, plan.stale, pruned)
     check_media(survey.manifest, plan.rows, store.path)
+    check_crops(extractors, survey.manifest, plan.rows)
     check_space(store.path, estimated_bytes(extractors, plan, survey))
     check_devices(extractors)
     check_prefect()

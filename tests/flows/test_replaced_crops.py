@@ -89,6 +89,24 @@ def test_missing_crops_that_come_later_are_tried_by_a_plain_run(run, status, cro
     assert status(tmp_path / "s")["features"]["image"]["stored"] == 3
 
 
+def test_crops_that_are_nowhere_are_refused_before_any_work(run, corpus, crops, merflow, tmp_path):
+    moved = crops.rename(tmp_path / "elsewhere")
+    for more in ((), ("--dry-run",)):
+        said = run(*more, expect=2).stderr
+        assert f"{crops}: no such folder of released crops; move it back, or correct `root:`" in said
+    crops.mkdir()
+    (crops / "openface_face").mkdir()
+    rows = "".join(f"more_{i},clip_0.mp4\n" for i in range(9))
+    (corpus / "t.csv").write_text("id,audio\nclip_0,clip_0.mp4\n" + rows)
+    merflow("ingest", corpus / "t.csv", "--out", tmp_path / "m.parquet")
+    said = run(expect=2).stderr
+    assert f"{crops}: has no crops of the first 10 clips; expected clip_0/clip_0.npy or a folder of images" in said
+    crops.joinpath("openface_face").rmdir()
+    crops.rmdir()
+    moved.rename(crops)
+    assert "bad_crops 9" in run(expect=1).stdout  # one of ten has some
+
+
 def test_digests_tell_crops_apart_by_sizes_names_and_three_blocks(tmp_path):
     clip, folder = Clip("a"), tmp_path / "a_aligned"
     assert crops_digest(tmp_path / "nowhere", clip) == 0
