@@ -28,8 +28,8 @@ from flows.machine import default_workers, file_system_of, memory_of_machine, vi
 from flows.plan import build_extractors, make_plan
 from flows.prefect_server import check_prefect, running_server
 from flows.preflight import (
-    check_devices,
     check_crops,
+    check_devices,
     check_media,
     check_place,
     check_space,

@@ -21,8 +21,8 @@ from flows.engines.choice import check_engine
 from flows.plan import Plan, build_extractors, crop_roots, make_plan, new_run_id
 from flows.prefect_server import check_prefect
 from flows.preflight import (
-    check_devices,
     check_crops,
+    check_devices,
     check_media,
     check_place,
     check_space,
