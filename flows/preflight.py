@@ -153,8 +153,8 @@ def check_crops(extractors: Sequence[Extractor[Any]], manifest: Manifest, clips:
         if len(first) >= _SOME_CLIPS and not any(find_crops(root, clip) for clip in manifest.take(first)):
             one = names_of(next(manifest.take(first[:1])))[0]
             raise RunError(
-                f"{root}: has no crops of the first {len(first)} clips; expected {one}/{one}.npy or a folder of images; "
-                f"correct `root:`"
+                f"{root}: has no crops of the first {len(first)} clips; expected {one}/{one}.npy or a folder of "
+                f"images; correct `root:`"
             )
     return ", ".join(f"{root} is there" for root in roots) or "no feature needs any"
 
