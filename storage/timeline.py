@@ -202,7 +202,7 @@ def fit_slices(count: int, length: int, side: Side = "end", keep: Keep = "first"
 
 
 # Which intervals have a value, and their rows, or the one row of all; in parts, so that memory stays small.
-_Parts = Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.floating]]]
+_Parts = Iterator[tuple[npt.NDArray[np.intp] | slice, npt.NDArray[np.floating]]]
 _Filler = Callable[[Features, Times], _Parts]
 
 
@@ -217,7 +217,7 @@ def _plain(features: Features, grid: Times) -> _Parts:
 def _means(features: Features, grid: Times, weigh: Callable[[Times], Times]) -> _Parts:
     if len(features.valid) == 1:  # its mean is the row itself
         covered = np.flatnonzero(features.valid & (weigh(_shared(grid, features.times)) > 0))
-        yield covered, features.values
+        yield slice(None) if len(covered) == len(grid) else covered, features.values
         return
     from scipy.sparse import csr_array
 
