@@ -169,5 +169,5 @@ def describe_change(name: str) -> str:
     Args:
         name: An input's name, `any`, or `recipe`.
     """
-    named = {**INPUTS, **BESIDE, RECIPE: "made by an older merflow", "any": "media, segment or text"}
+    named = {**INPUTS, **BESIDE, RECIPE: "made by an older merflow or other engines", "any": "media, segment or text"}
     return named[name]
