@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 from configs.errors import RunError
 from configs.home import host_name, writable_home
+from configs.processes import python_module
 from flows.prefect_server import QUIET, START_SECONDS, is_healthy, stop_server
 
 
@@ -32,8 +32,13 @@ def serve_pages(port: int, told: Callable[[str], None]) -> None:
             raise RunError(f"port {port} is taken; choose another one with --port")
     folder, url = writable_home() / "prefect" / host_name(), f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_UI_API_URL": f"{url}/api"}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--host", "127.0.0.1"]
+    settings = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_UI_ENABLED": "true",
+        "PREFECT_UI_API_URL": f"{url}/api",
+        "PYTHONSAFEPATH": "1",
+    }
+    command = python_module("prefect", "server", "start", "--no-services", "--host", "127.0.0.1")
     with (folder / "pages.log").open("ab") as log:
         server = subprocess.Popen(
             [*command, "--port", str(port)], env=os.environ | QUIET | settings, stdin=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ from filelock import FileLock
 
 from configs.errors import RunError
 from configs.home import home, host_name, process_lives, writable_home
+from configs.processes import python_module
 from storage.atomic import write_text
 
 _PORTS = range(20_000, 32_000)
@@ -136,7 +137,7 @@ def _start(folder: Path, is_stopping: Callable[[], bool]) -> str:
                 _started[:] = [keeper for keeper in _started if keeper.poll() is None]
                 _started.append(
                     subprocess.Popen(
-                        [sys.executable, "-m", "flows.prefect_server", str(folder), str(_free_port())],
+                        python_module("flows.prefect_server", str(folder), str(_free_port())),
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=log,
@@ -230,9 +231,9 @@ def keep(folder: Path, port: int) -> None:
         folder: merflow's own Prefect folder.
         port: Port of the server.
     """
-    environment = os.environ | QUIET | {"PREFECT_HOME": str(folder)}
+    environment = os.environ | QUIET | {"PREFECT_HOME": str(folder), "PYTHONSAFEPATH": "1"}
     environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = python_module("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     server = subprocess.Popen(command, env=environment)
     try:
         created = psutil.Process().create_time()

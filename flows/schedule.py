@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from configs.processes import python_module
 from storage.store.runs import RUNNING
 
 END_SECONDS = 20.0
@@ -70,7 +71,7 @@ def run_command(command: Sequence[str]) -> tuple[int, str]:
         Its exit code, and the last line that it said.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        python_module("flows.cli", *command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     last = ""
     try:

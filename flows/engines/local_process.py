@@ -7,10 +7,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from multiprocessing.connection import Connection
 
+from configs.processes import python_module
 from flows.engines.engine import OneWorker, StoppedError, WorkerLostError
 from flows.job import Job, OnClip, ShardReport
 
@@ -22,7 +22,7 @@ class ChildProcess:
         ours, jobs = socket.socketpair()
         life, self._life = os.pipe()
         self.environment = _environment()
-        command = [sys.executable, "-m", "flows.engines.child", str(jobs.fileno()), str(life)]
+        command = python_module("flows.engines.child", str(jobs.fileno()), str(life))
         self._process = subprocess.Popen(command, pass_fds=(jobs.fileno(), life), stdin=subprocess.DEVNULL)
         jobs.close()
         os.close(life)

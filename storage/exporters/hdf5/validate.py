@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import Group, h5g
 
+from configs.processes import python_module
 from storage.errors import StoreError
 from storage.exporters.hdf5.layout import FORMAT, MASK, RESERVED, TIMES
 from storage.store.files import open_hdf5
@@ -35,7 +35,7 @@ def validate_file(path: Path) -> Iterator[str]:
     if path.stat().st_size < LARGE_BYTES:
         yield from problems(path)
         return
-    command = [sys.executable, "-m", "storage.exporters.hdf5.second_half", str(path.absolute())]
+    command = python_module("storage.exporters.hdf5.second_half", str(path.absolute()))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as other:
         yield from problems(path, part=0, parts=2)
         found, said = other.communicate()

@@ -88,6 +88,6 @@ def test_two_processes_find_what_one_finds(exported, tmp_path, monkeypatch):
     found = list(validate_file(path))
     assert found == list(validate.problems(path))
     assert len(found) == 2
-    monkeypatch.setattr(validate.sys, "executable", "false")
+    monkeypatch.setattr("sys.executable", "false")
     with pytest.raises(StoreError, match="re-reading it ended with 1"):
         list(validate_file(path))
