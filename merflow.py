@@ -6,13 +6,24 @@ features = store.get("clip_1_Cooking_1", "gemaps")   # values (T, 18), times (T,
 merflow.extract("clip.mp4", "gemaps")["gemaps"].to_frame()   # of one file, without a store
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.clip import Clip
-from storage.records import Failure, Features, FeatureSpec
-from storage.store.store import FeatureStore, open_store
+try:
+    from storage.clip import Clip
+    from storage.records import Failure, Features, FeatureSpec
+    from storage.store.store import FeatureStore, open_store
+except ModuleNotFoundError as error:
+    hidden = (error.name or "").partition(".")[0]
+    if hidden not in {"configs", "storage"}:
+        raise
+    taken = getattr(sys.modules.get(hidden), "__file__", hidden)
+    raise ImportError(
+        f"{taken} comes before merflow's own package `{hidden}` on Python's path; "
+        f"rename it, or run the script from another folder"
+    ) from error
 
 if TYPE_CHECKING:
     from flows.single_files import FileExtractor

@@ -41,6 +41,19 @@ def test_a_run_beside_folders_of_the_same_names(shadowed, corpus, config, enviro
     assert "complete: everything planned is stored or skipped by rule" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["configs", "storage"])
+def test_a_script_beside_a_file_of_the_same_name_is_told(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "script.py").write_text("import merflow\n")
+    line = [sys.executable, "script.py"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        f"ImportError: {tmp_path / name}.py comes before merflow's own package `{name}` on Python's path; "
+        f"rename it, or run the script from another folder"
+    )
+
+
 def test_every_process_of_merflow_is_started_in_the_same_way(shadowed):
     """Of one that needs no more than its name, the whole; of the others, that they go the same way."""
     done = subprocess.run(
