@@ -37,11 +37,14 @@ def validate_file(path: Path) -> Iterator[str]:
         return
     command = python_module("storage.exporters.hdf5.second_half", str(path.absolute()))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as other:
-        yield from problems(path, part=0, parts=2)
-        found, said = other.communicate()
+        try:
+            yield from problems(path, part=0, parts=2)
+            found, said = other.communicate()
+        finally:
+            other.kill()  # it has ended, or nobody wants to know any more
     if other.returncode:
-        why = said.decode(errors="replace").strip().splitlines()[-1:]
-        raise StoreError(f"{path}: re-reading it ended with {other.returncode}: {''.join(why)}")
+        why = "".join(f" ({line})" for line in said.decode(errors="replace").strip().splitlines()[-1:])
+        raise StoreError(f"the export is not kept: the process that re-read it ended with {other.returncode}{why}")
     yield from json.loads(found)
 
 

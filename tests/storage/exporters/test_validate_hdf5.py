@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
+from subprocess import Popen
 
 import h5py
 import numpy as np
@@ -88,6 +90,12 @@ def test_two_processes_find_what_one_finds(exported, tmp_path, monkeypatch):
     found = list(validate_file(path))
     assert found == list(validate.problems(path))
     assert len(found) == 2
+    started = []
+    monkeypatch.setattr(validate.subprocess, "Popen", lambda *a, **k: started.append(Popen(*a, **k)) or started[-1])
+    reading = validate_file(path)
+    next(reading)
+    reading.close()  # as an interrupt does
+    assert started[0].returncode == -signal.SIGKILL
     monkeypatch.setattr("sys.executable", "false")
-    with pytest.raises(StoreError, match="re-reading it ended with 1"):
+    with pytest.raises(StoreError, match="not kept: the process that re-read it ended with 1"):
         list(validate_file(path))
