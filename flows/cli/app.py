@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -94,9 +95,10 @@ def main() -> None:
         sys.stderr.write(f"merflow: {error}\n")
         code = 2
     except OSError as error:
-        if error.errno not in PLACES:
+        if error.errno not in PLACES and _has_folder():
             raise
-        sys.stderr.write(f"merflow: {place_error(error)}\n")
+        said = place_error(error) if error.errno in PLACES else "the folder that you are in is gone; go to another one"
+        sys.stderr.write(f"merflow: {said}\n")
         code = 2
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -106,6 +108,14 @@ def main() -> None:
     if code == INTERRUPTED:
         sys.stderr.write("merflow: interrupted; run the same command to resume\n")
     sys.exit(code)
+
+
+def _has_folder() -> bool:
+    """Whether the current folder exists: another terminal may have removed it."""
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -84,6 +84,14 @@ def test_no_space(made, merflow, monkeypatch):
     assert not (made / "x.h5").exists()
 
 
+def test_a_current_folder_that_is_gone(merflow, monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    said = merflow("run", "--config", "demo", "--corpus", "folder", "a", "--store", "s", expect=2).stderr
+    assert re_line(said, "the folder that you are in is gone; go to another one")
+
+
 def re_line(said: str, wanted: str) -> bool:
     (told,) = said.splitlines()
     return told.startswith("merflow: ") and re.search(wanted, told) is not None
