@@ -12,6 +12,7 @@ PLACES = {
     errno.EROFS: "the file system is read-only; choose another place",
     errno.ENOSPC: "no space left on the device; free some, or choose another place",
     errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
+    errno.EFBIG: "a file may not be as large there, by the file system or `ulimit -f`",
     errno.ENOTDIR: "not a folder",
     errno.EISDIR: "a folder, expected a file",
     errno.ENAMETOOLONG: "the name is too long for the file system",
@@ -42,7 +43,7 @@ def store_unwritable(store: object, error: OSError) -> RunError:
     """
     if isinstance(error, RunError):  # of object storage, which says all that there is to say
         return error
-    why = PLACES.get(error.errno or 0) or error.strerror or str(error)
+    why = PLACES.get(error.errno or 0) or " ".join((error.strerror or str(error)).split())  # HDF5 says it in two lines
     return RunError(f"{store}: cannot be written: {why}. What was stored before is safe; the same command resumes")
 
 
