@@ -149,8 +149,8 @@ def make_plan(
         replace_stale: Whether stale values are computed anew.
         limit: Most clips to do.
     """
-    survey.crop_roots |= crop_roots(extractors)
-    states = {e.feature: survey.states(e.feature, e.spec.digest) for e in extractors}
+    crops = crop_roots(extractors)
+    states = {e.feature: survey.states(e.feature, e.spec.digest, crops.get(e.feature)) for e in extractors}
     missing = {name: asked & ((s.state == State.MISSING) | s.again) for name, s in states.items()}
     stale = {name: asked & (s.state == State.STALE) for name, s in states.items()}
     if replace_stale:

@@ -32,12 +32,7 @@ def serve_pages(port: int, told: Callable[[str], None]) -> None:
             raise RunError(f"port {port} is taken; choose another one with --port")
     folder, url = writable_home() / "prefect" / host_name(), f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_UI_ENABLED": "true",
-        "PREFECT_UI_API_URL": f"{url}/api",
-        "PYTHONSAFEPATH": "1",
-    }
+    settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_UI_API_URL": f"{url}/api"}
     command = python_module("prefect", "server", "start", "--no-services", "--host", "127.0.0.1")
     with (folder / "pages.log").open("ab") as log:
         server = subprocess.Popen(

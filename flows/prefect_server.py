@@ -231,7 +231,7 @@ def keep(folder: Path, port: int) -> None:
         folder: merflow's own Prefect folder.
         port: Port of the server.
     """
-    environment = os.environ | QUIET | {"PREFECT_HOME": str(folder), "PYTHONSAFEPATH": "1"}
+    environment = os.environ | QUIET | {"PREFECT_HOME": str(folder)}
     environment.pop("PREFECT_API_URL", None)
     command = python_module("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     server = subprocess.Popen(command, env=environment)

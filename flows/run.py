@@ -180,8 +180,9 @@ def _record_wanted(
 ) -> None:
     """Note what was asked for where it is news: which recipe counts decides what is stale."""
     digests = {e.feature: e.spec.digest for e in extractors}
-    known, places, roots = wanted_digests(store.runs()), recorded_crop_roots(store.runs()), crop_roots(extractors)
-    if changed or schedule or any((known.get(n), places.get(n)) != (d, roots.get(n)) for n, d in digests.items()):
+    crops, runs = crop_roots(extractors), store.runs()
+    known, places = wanted_digests(runs), recorded_crop_roots(runs)
+    if changed or schedule or any((known.get(n), places.get(n)) != (d, crops.get(n)) for n, d in digests.items()):
         run = new_run_id()
         record = new_record(run, config, extractors, plan, store.manifest, schedule)
         write_run(store.path, run, record | {"finished": now(), "state": "finished"})

@@ -141,6 +141,7 @@ def new_record(
         manifest: The clips.
         schedule: Name of the schedule that the run belongs to, if any.
     """
+    crops = {name: str(root) for name, root in crop_roots(extractors).items()}
     return {
         "run": run,
         "started": now(),
@@ -150,7 +151,7 @@ def new_record(
         "clips": plan.clips,
         "corpus": manifest.corpus,
         "features": {e.feature: e.spec.digest for e in extractors},
-        **({"crops": crops} if (crops := {name: str(root) for name, root in crop_roots(extractors).items()}) else {}),
+        **({"crops": crops} if crops else {}),
         "synthetic": sorted(e.feature for e in extractors if e.spec.synthetic),
         "config": config.model_dump(mode="json"),
         "versions": versions(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,6 +64,6 @@ def _digest(files: list[Path]) -> int:
     found.update(repr(sizes).encode())
     for which, offset in places:
         with files[which].open("rb") as file:
-            file.seek(max(0, offset), os.SEEK_SET)
+            file.seek(max(0, offset))
             found.update(file.read(_BLOCK))
     return int.from_bytes(found.digest(), "big") or 1

@@ -127,7 +127,7 @@ def align(features: Features, grid: Times, method: Method = "overlap", offsets: 
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if grid.ndim != 2 or grid.shape[1] != 2 or not np.isfinite(grid).all() or (grid[:, 1] < grid[:, 0]).any():
         raise ValueError(f"grid: expected (N, 2) finite seconds, each end not before its start; got {grid.shape}")
-    if grid.shape == features.times.shape and np.array_equal(grid, features.times):
+    if np.array_equal(grid, features.times):
         return Aligned(features.values, features.valid)
     if any(offsets):
         return _align_shifted(features, grid, method, np.asarray(offsets, np.float64))

@@ -205,8 +205,11 @@ class Index:
         """
         rows = self.features.get(feature)
         used = [] if rows is None else np.unique(rows.file[(rows.start >= 0) & (rows.removed == 0)]).tolist()
-        found = [self.files[i].versions for i in used]
-        return [versions for i, versions in enumerate(found) if versions not in found[:i]]
+        found: list[Mapping[str, str]] = []
+        for versions in (self.files[i].versions for i in used):
+            if versions not in found:
+                found.append(versions)
+        return found
 
     def location(self, feature: str, clip_id: str) -> Location | None:
         """Where a clip's values lie; None if it has none.

@@ -36,7 +36,6 @@ class Survey:
     Attributes:
         manifest: The store's.
         columns: What planning needs of it.
-        crop_roots: Folder of the released crops that features are made from, by feature.
 
     Raises:
         StoreError: If nothing was run into the store yet.
@@ -46,25 +45,26 @@ class Survey:
         self._store = store
         self.manifest: Manifest = store.manifest
         self.columns: ManifestColumns = self.manifest.columns()
-        self._wanted = wanted_digests(store.runs())
-        self.crop_roots = recorded_crop_roots(store.runs())
+        runs = store.runs()
+        self._wanted, self._crop_roots = wanted_digests(runs), recorded_crop_roots(runs)
         self._crops: dict[Path, npt.NDArray[np.uint64]] = {}
 
-    def states(self, feature: str, digest: str | None = None) -> States:
+    def states(self, feature: str, digest: str | None = None, crops: Path | None = None) -> States:
         """States of all clips for one feature.
 
         Args:
             feature: Its name; one that the store does not have is missing everywhere.
             digest: Digest of the recipe that counts; that of the last run that was asked for it where not given.
+            crops: Folder of the released crops that it is made from; the last run's where not given.
         """
         spec = self._store.specs.get(feature)  # what counts where no run is on record
         wanted = digest or self._wanted.get(feature) or (None if spec is None else spec.digest)
-        columns = self._with_crops(feature)
+        columns = self._with_crops(feature, crops or self._crop_roots.get(feature))
         return states_of(self._store.index, feature, wanted, columns, self._numbers, lambda: self._legacy)
 
-    def _with_crops(self, feature: str) -> ManifestColumns:
+    def _with_crops(self, feature: str, root: Path | None) -> ManifestColumns:
         """The manifest, with digests of the crops as they are now of the clips that have a result made from some."""
-        root, rows = self.crop_roots.get(feature), self._store.index.features.get(feature)
+        rows = self._store.index.features.get(feature)
         if root is None or rows is None:
             return self.columns
         known = self._crops.setdefault(root, np.zeros(len(self.columns), np.uint64))
